@@ -1,0 +1,53 @@
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format docs notebooks golden clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/installed  ## make .venv and install the package with what its tests need
+
+.venv/installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@command -v dot >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] \
+	  && apt-get update -qq && apt-get install -y -qq graphviz >/dev/null; } \
+	  || echo 'graphviz is not here: plot_model needs its `dot` program (apt install graphviz, brew install graphviz)'
+	@touch $@
+
+.venv/%: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,$*]'
+	@touch $@
+
+demo: install  ## build, draw and train GoogLeNet on real digits; pictures and figures into demo/
+	$(BIN)/inception-keras demo
+
+test: install  ## the fast tests, under 5 minutes
+	$(BIN)/pytest
+
+test-all: install  ## every test
+	$(BIN)/pytest -m ''
+
+lint: install  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: install  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/docs  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+notebooks: .venv/notebooks  ## run every notebook; the executed copies go into build/notebooks
+	$(BIN)/python notebooks/run.py
+
+golden: install  ## write the golden files anew; look at their diff before you commit it
+	$(BIN)/python tests/golden.py
+
+clean:  ## remove all that these targets made
+	rm -rf .venv build site demo *.egg-info .pytest_cache .mypy_cache .ruff_cache

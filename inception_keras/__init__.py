@@ -1,0 +1,41 @@
+"""GoogLeNet and the classic convolutional nets in Keras 3: builders, profiles, pictures, training, weights.
+
+Every public name stands in the table below and is loaded on first use, so that `import inception_keras` does not wait
+for TensorFlow.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "zoo": ("create_model", "list_models"),
+    "models.googlenet": (
+        *("naive_inception", "inception", "aux_head"),
+        *("build_naive_inception", "build_inception", "build_aux_head", "build_googlenet"),
+    ),
+    "models.googlenet_variants": ("build_googlenet_slim", "build_googlenet_cifar", "build_googlenet_small"),
+    "models.squeezenet": ("fire", "build_squeezenet"),
+    "analysis.profile": ("profile", "summary", "register_counter"),
+    "analysis.diagrams": ("plot_model", "plot_blocks"),
+    "training.compile": ("compile_model", "with_aux_labels", "strip_aux"),
+    "training.devices": ("device",),
+    "training.run": ("train", "evaluate"),
+    "data.named": ("load_data",),
+    "weights.store": ("save_weights", "load_weights"),
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - the table above, by name
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'inception_keras' has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

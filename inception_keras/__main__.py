@@ -1,0 +1,5 @@
+"""`python -m inception_keras` is `inception-keras`."""
+
+from .cli import app
+
+app()

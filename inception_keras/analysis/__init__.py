@@ -1,0 +1,1 @@
+"""Tools that look at any keras.Model: profile, diagrams, curves."""

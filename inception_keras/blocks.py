@@ -1,0 +1,79 @@
+"""Tensor -> tensor functions that several families use. Every layer they make bears a name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers
+
+from .layers import CeilMaxPooling2D, Conv2D
+
+
+def check_count(label: str, value: Any, least: int = 1) -> int:
+    """`value` if it is an int of at least `least`; else a ValueError that says what was got."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{label} must be an int of at least {least}, got {value!r}.")
+    return int(value)
+
+
+def image_input(shape: Any, least: int = 1) -> Any:
+    """The Input named "image" for a (height, width, channels) of at least `least` pixels; None where any size goes.
+
+    Raises:
+        ValueError: If the shape is not three ints, or smaller than the net can take.
+    """
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError("image_data_format must be 'channels_last', got 'channels_first'.")
+    wanted = "input_shape must be (height, width, channels)"
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
+        raise ValueError(f"{wanted}, got {shape!r}.")
+    for side in shape[:2]:
+        if side is not None and (check_count(f"{wanted}; a side", side), side)[1] < least:
+            raise ValueError(f"{wanted} of at least {least} x {least} pixels, got {tuple(shape)}.")
+    check_count(f"{wanted}; channels", shape[2])
+    return keras.Input(tuple(shape), name="image")
+
+
+def unique_name(block: str) -> str:
+    """The block's name, with a number behind it from the second on: for blocks that the caller did not name."""
+    count = keras.backend.get_uid(f"inception_keras-{block}")
+    return block if count == 1 else f"{block}_{count}"
+
+
+def conv(x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str, **kwargs: Any) -> Any:
+    """Convolution with bias and ReLU, padded alike on all sides: (h, w, c) -> (h / strides, w / strides, filters)."""
+    check_count(f"{name}: filters", filters)
+    kwargs = {"activation": "relu", "name": name} | kwargs
+    if strides == 1:
+        return layers.Conv2D(filters, kernel_size, padding="same", **kwargs)(x)
+    return Conv2D(filters, kernel_size, strides=strides, **kwargs)(x)
+
+
+def conv_bn(
+    x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str, epsilon: float = 1e-3, **kwargs: Any
+) -> Any:
+    """Convolution without bias, batch norm, ReLU: (h, w, c) -> (h / strides, w / strides, filters)."""
+    x = conv(x, filters, kernel_size, strides, name=name, activation=None, use_bias=False, **kwargs)
+    # momentum 0.9: Keras's 0.99 needs thousands of steps before the moving statistics can be used
+    x = layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}-bn")(x)
+    return layers.ReLU(name=f"{name}-relu")(x)
+
+
+def max_pool(x: Any, pool_size: int, strides: int, *, name: str) -> Any:
+    """Max pooling: strides 1 keep the size, others round it up as Caffe does."""
+    if strides == 1:
+        return layers.MaxPooling2D(pool_size, 1, padding="same", name=name)(x)
+    return CeilMaxPooling2D(pool_size, strides, name=name)(x)
+
+
+def classifier(x: Any, classes: int, activation: str | None = "softmax", *, name: str = "predictions") -> Any:
+    """Dense layer over the classes: (c,) -> (classes,); `activation=None` gives logits."""
+    check_count("classes", classes, least=2)  # a softmax over one class is always 1
+    # float32 under mixed precision too: a softmax in half precision loses small probabilities
+    return layers.Dense(classes, activation=activation, dtype="float32", name=name)(x)
+
+
+def as_model(block: Callable, input_shape: Any, *args: Any, name: str, **kwargs: Any) -> keras.Model:
+    """A block as a Model of its own, to be drawn, counted and run."""
+    image = image_input(input_shape)
+    return keras.Model(image, block(image, *args, name=name, **kwargs), name=name)

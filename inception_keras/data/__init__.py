@@ -1,0 +1,1 @@
+"""Data sets, tf.data pipelines and the preprocessing of published weights."""

@@ -1,0 +1,1 @@
+"""One paper or family a file; `zoo.py` is their table."""

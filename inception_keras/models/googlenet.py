@@ -1,0 +1,236 @@
+"""GoogLeNet: "Going Deeper with Convolutions", Szegedy et al. 2014, arXiv:1409.4842."""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import Model, layers
+
+from ..blocks import as_model, classifier, conv, conv_bn, image_input, max_pool, unique_name
+from ..layers import LocalResponseNormalization
+
+# fmt: off
+TABLE_1 = {  # None is the paper's row "max pool 3x3/2"
+    #                1x1  3x3 reduce, 3x3  5x5 reduce, 5x5  pool proj     output at 224 x 224
+    "inception_3a": (64,    96, 128,        16, 32,          32),       # (28, 28, 256)
+    "inception_3b": (128,  128, 192,        32, 96,          64),       # (28, 28, 480)
+    "pool_3": None,                                                     # (14, 14, 480)
+    "inception_4a": (192,   96, 208,        16, 48,          64),       # (14, 14, 512)
+    "inception_4b": (160,  112, 224,        24, 64,          64),       # (14, 14, 512)
+    "inception_4c": (128,  128, 256,        24, 64,          64),       # (14, 14, 512)
+    "inception_4d": (112,  144, 288,        32, 64,          64),       # (14, 14, 528)
+    "inception_4e": (256,  160, 320,        32, 128,        128),       # (14, 14, 832)
+    "pool_4": None,                                                     # (7, 7, 832)
+    "inception_5a": (256,  160, 320,        32, 128,        128),       # (7, 7, 832)
+    "inception_5b": (384,  192, 384,        48, 128,        128),       # (7, 7, 1024)
+}
+# fmt: on
+AUX_AFTER = {"inception_4a": "aux_1", "inception_4d": "aux_2"}
+
+
+def naive_inception(x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None) -> Any:
+    """Figure 2(a): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + c).
+
+    Args:
+        x: Feature maps.
+        conv_1x1: Filters of the 1x1 convolution.
+        conv_3x3: Filters of the 3x3 convolution.
+        conv_5x5: Filters of the 5x5 convolution.
+        name: Name of the output; the layers inside are `name-conv_1x1` and so on.
+
+    Returns:
+        The four branches side by side; the fourth is a 3x3 max pool of `x`.
+
+    Example:
+        >>> naive_inception(keras.Input((28, 28, 192)), 64, 128, 32).shape
+        (None, 28, 28, 416)
+    """
+    name = name or unique_name("naive_inception")
+    a = conv(x, conv_1x1, 1, name=f"{name}-conv_1x1")
+    b = conv(x, conv_3x3, 3, name=f"{name}-conv_3x3")
+    c = conv(x, conv_5x5, 5, name=f"{name}-conv_5x5")
+    d = max_pool(x, 3, strides=1, name=f"{name}-pool")
+    return layers.Concatenate(name=name)([a, b, c, d])
+
+
+def inception(
+    x: Any,
+    conv_1x1: int,
+    reduce_3x3: int,
+    conv_3x3: int,
+    reduce_5x5: int,
+    conv_5x5: int,
+    pool_proj: int,
+    name: str | None = None,
+    *,
+    unit: Callable = conv,
+    third: int = 5,
+) -> Any:
+    """Figure 2(b): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + pool_proj).
+
+    Args:
+        x: Feature maps.
+        conv_1x1: Filters of the 1x1 convolution.
+        reduce_3x3: Filters of the 1x1 convolution before the 3x3.
+        conv_3x3: Filters of the 3x3 convolution.
+        reduce_5x5: Filters of the 1x1 convolution before the 5x5.
+        conv_5x5: Filters of the 5x5 convolution.
+        pool_proj: Filters of the 1x1 convolution after the pool.
+        name: Name of the output; the layers inside are `name-conv_1x1` and so on.
+        unit: What a convolution is: `blocks.conv` (bias, ReLU) or `blocks.conv_bn`.
+        third: Kernel of the third branch: the paper's 5, or TF-Slim's 3.
+
+    Returns:
+        The four branches side by side.
+
+    Example:
+        >>> inception(keras.Input((28, 28, 192)), 64, 96, 128, 16, 32, 32).shape
+        (None, 28, 28, 256)
+    """
+    name = name or unique_name("inception")
+    a = unit(x, conv_1x1, 1, name=f"{name}-conv_1x1")
+    b = unit(x, reduce_3x3, 1, name=f"{name}-reduce_3x3")
+    b = unit(b, conv_3x3, 3, name=f"{name}-conv_3x3")
+    c = unit(x, reduce_5x5, 1, name=f"{name}-reduce_5x5")
+    c = unit(c, conv_5x5, third, name=f"{name}-conv_5x5")
+    d = max_pool(x, 3, strides=1, name=f"{name}-pool")
+    d = unit(d, pool_proj, 1, name=f"{name}-pool_proj")
+    return layers.Concatenate(name=name)([a, b, c, d])
+
+
+def aux_head(
+    x: Any,
+    classes: int,
+    *,
+    classifier_activation: str | None = "softmax",
+    pool: layers.Layer | None = None,
+    unit: Callable = conv,
+    name: str | None = None,
+) -> Any:
+    """Section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,).
+
+    Args:
+        x: Feature maps of a known size.
+        classes: Number of classes.
+        classifier_activation: `"softmax"`, or None for logits.
+        pool: The layer that makes the map smaller; by default the paper's mean over 5x5 pixels with stride 3, or
+            over the whole map where that is smaller than 5x5.
+        unit: What the convolution is: `blocks.conv` or `blocks.conv_bn`.
+        name: Name of the output.
+
+    Returns:
+        Scores of the classes.
+
+    Raises:
+        ValueError: If the size of the map is not known: the fully connected layer needs it.
+
+    Example:
+        >>> aux_head(keras.Input((14, 14, 512)), 1000).shape
+        (None, 1000)
+    """
+    name = name or unique_name("aux_head")
+    if None in x.shape[1:3]:
+        raise ValueError(f"An auxiliary head needs an input of a fixed size, got {tuple(x.shape[1:])}.")
+    pool = pool or layers.AveragePooling2D([min(5, n) for n in x.shape[1:3]], strides=3, name=f"{name}-pool")
+    x = pool(x)                                                         # (4, 4, c)
+    x = unit(x, 128, 1, name=f"{name}-conv_1x1")                        # (4, 4, 128)
+    x = layers.Flatten(name=f"{name}-flatten")(x)                       # (2048,)
+    x = layers.Dense(1024, activation="relu", name=f"{name}-fc")(x)     # (1024,)
+    x = layers.Dropout(0.7, name=f"{name}-dropout")(x)
+    return classifier(x, classes, classifier_activation, name=name)
+
+
+def build_naive_inception(
+    input_shape: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str = "naive_inception"
+) -> Model:
+    """`naive_inception` as a Model on images or feature maps of `input_shape`, (height, width, channels).
+
+    Example:
+        >>> build_naive_inception((256, 256, 3), 64, 128, 32).count_params()
+        6272
+    """
+    return as_model(naive_inception, input_shape, conv_1x1, conv_3x3, conv_5x5, name=name)
+
+
+def build_inception(
+    input_shape: Any,
+    conv_1x1: int,
+    reduce_3x3: int,
+    conv_3x3: int,
+    reduce_5x5: int,
+    conv_5x5: int,
+    pool_proj: int,
+    name: str = "inception",
+) -> Model:
+    """`inception` as a Model on images or feature maps of `input_shape`, (height, width, channels).
+
+    Example:
+        >>> build_inception((256, 256, 3), 64, 96, 128, 16, 32, 32).output_shape
+        (None, 256, 256, 256)
+    """
+    widths = (conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
+    return as_model(inception, input_shape, *widths, name=name)
+
+
+def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **options: Any) -> Model:
+    """`aux_head` as a Model on feature maps of `input_shape`, (height, width, channels).
+
+    Example:
+        >>> build_aux_head((14, 14, 512), 1000).count_params()
+        3188840
+    """
+    return as_model(aux_head, input_shape, classes, name=name, **options)
+
+
+def build_googlenet(
+    input_shape: Any = (224, 224, 3),
+    *,
+    classes: int = 1000,
+    aux: bool = False,
+    batch_norm: bool = False,
+    classifier_activation: str | None = "softmax",
+    name: str = "googlenet",
+) -> Model:
+    """Table 1, top to bottom.
+
+    Args:
+        input_shape: (height, width, channels), at least 31 pixels; None where any size goes.
+        classes: Number of classes.
+        aux: Adds the two auxiliary heads of section 5, after 4a and 4d.
+        batch_norm: Batch norm after each convolution, in place of its bias and of the two local response
+            normalizations; not in the paper.
+        classifier_activation: `"softmax"`, or None for logits, from every head.
+        name: Name of the model.
+
+    Returns:
+        A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
+
+    Raises:
+        ValueError: If an input shape or a number of classes is not one that the net can take.
+
+    Example:
+        >>> build_googlenet().count_params(), build_googlenet(aux=True).count_params()
+        (6998552, 13378280)
+    """
+    unit = conv_bn if batch_norm else conv
+    image = image_input(input_shape, least=31)
+    x = unit(image, 64, 7, strides=2, name="conv_1")                    # (112, 112, 64)
+    x = max_pool(x, 3, strides=2, name="pool_1")                        # (56, 56, 64)
+    if not batch_norm:
+        x = LocalResponseNormalization(name="norm_1")(x)
+    x = unit(x, 64, 1, name="conv_2-reduce")                            # (56, 56, 64)
+    x = unit(x, 192, 3, name="conv_2")                                  # (56, 56, 192)
+    if not batch_norm:
+        x = LocalResponseNormalization(name="norm_2")(x)
+    x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
+
+    heads = {}
+    for row, filters in TABLE_1.items():
+        x = inception(x, *filters, name=row, unit=unit) if filters else max_pool(x, 3, strides=2, name=row)
+        if aux and row in AUX_AFTER:
+            head = AUX_AFTER[row]
+            heads[head] = aux_head(x, classes, classifier_activation=classifier_activation, unit=unit, name=head)
+
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
+    x = layers.Dropout(0.4, name="dropout")(x)
+    x = classifier(x, classes, classifier_activation)                   # (1000,)
+    return Model(image, {"predictions": x, **heads} if aux else x, name=name)

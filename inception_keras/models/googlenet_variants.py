@@ -1,0 +1,163 @@
+"""GoogLeNets that are not the paper's: TF-Slim's, which torchvision copied, and two for small images."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from keras import Model, layers
+
+from ..blocks import classifier, conv, conv_bn, image_input, max_pool
+from .googlenet import AUX_AFTER, TABLE_1, aux_head, inception
+
+
+def build_googlenet_slim(
+    input_shape: Any = (224, 224, 3),
+    *,
+    classes: int = 1000,
+    aux: bool = False,
+    classifier_activation: str | None = "softmax",
+    name: str = "googlenet_slim",
+) -> Model:
+    """Table 1 as TF-Slim's `inception_v1` and torchvision's `googlenet` have it.
+
+    Batch norm for bias and local response normalization, a 3x3 for each 5x5, a 2x2 for the last max pool,
+    dropout 0.2 for 0.4; the auxiliary heads, torchvision's, start with an adaptive mean over 4x4 windows.
+
+    Args:
+        input_shape: (height, width, channels), at least 15 pixels; None where any size goes.
+        classes: Number of classes.
+        aux: Adds the two auxiliary heads, after 4a and 4d.
+        classifier_activation: `"softmax"`, or None for logits, from every head.
+        name: Name of the model.
+
+    Returns:
+        A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
+
+    Raises:
+        ValueError: If an input shape or a number of classes is not one that the net can take.
+
+    Reference:
+        `research/slim/nets/inception_v1.py` of tensorflow/models; `torchvision/models/googlenet.py`.
+
+    Example:
+        >>> build_googlenet_slim().count_params()
+        6639464
+    """
+    image = image_input(input_shape, least=15)
+    x = conv_bn(image, 64, 7, strides=2, name="conv_1")                 # (112, 112, 64)
+    x = max_pool(x, 3, strides=2, name="pool_1")                        # (56, 56, 64)
+    x = conv_bn(x, 64, 1, name="conv_2-reduce")                         # (56, 56, 64)
+    x = conv_bn(x, 192, 3, name="conv_2")                               # (56, 56, 192)
+    x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
+
+    heads = {}
+    for row, filters in TABLE_1.items():
+        if filters:
+            x = inception(x, *filters, name=row, unit=conv_bn, third=3)
+        else:
+            x = max_pool(x, 2 if row == "pool_4" else 3, strides=2, name=row)
+        if aux and row in AUX_AFTER:
+            head = AUX_AFTER[row]
+            pool = layers.AdaptiveAveragePooling2D(4, name=f"{head}-pool")
+            activation = classifier_activation
+            heads[head] = aux_head(x, classes, classifier_activation=activation, pool=pool, unit=conv_bn, name=head)
+
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
+    x = layers.Dropout(0.2, name="dropout")(x)
+    x = classifier(x, classes, classifier_activation)                   # (1000,)
+    return Model(image, {"predictions": x, **heads} if aux else x, name=name)
+
+
+def build_googlenet_cifar(
+    input_shape: Any = (32, 32, 3),
+    *,
+    classes: int = 10,
+    aux: bool = False,
+    batch_norm: bool = False,
+    classifier_activation: str | None = "softmax",
+    name: str = "googlenet_cifar",
+) -> Model:
+    """Table 1 down to 4e with its 832 features, for small images: fast, because the stem leaves 4x4 pixels of 32x32.
+
+    Args:
+        input_shape: (height, width, channels), at least 15 pixels; None where any size goes.
+        classes: Number of classes.
+        aux: Adds the two auxiliary heads, after 4a and 4d; they pool over the whole map, 2x2 pixels.
+        batch_norm: Batch norm for bias and local response normalization.
+        classifier_activation: `"softmax"`, or None for logits, from every head.
+        name: Name of the model.
+
+    Returns:
+        A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
+
+    Raises:
+        ValueError: If an input shape or a number of classes is not one that the net can take.
+
+    Example:
+        >>> build_googlenet_cifar().count_params()
+        3494346
+    """
+    unit = conv_bn if batch_norm else conv
+    image = image_input(input_shape, least=15)
+    x = unit(image, 64, 7, strides=2, name="conv_1")                    # (16, 16, 64)
+    x = max_pool(x, 3, strides=2, name="pool_1")                        # (8, 8, 64)
+    x = unit(x, 64, 1, name="conv_2-reduce")                            # (8, 8, 64)
+    x = unit(x, 192, 3, name="conv_2")                                  # (8, 8, 192)
+    x = max_pool(x, 3, strides=2, name="pool_2")                        # (4, 4, 192)
+    rows = list(TABLE_1)[: list(TABLE_1).index("inception_4e") + 1]
+    return _small(image, x, rows, unit, classes, aux, classifier_activation, name)
+
+
+def build_googlenet_small(
+    input_shape: Any = (32, 32, 3),
+    *,
+    classes: int = 10,
+    aux: bool = False,
+    batch_norm: bool = False,
+    classifier_activation: str | None = "softmax",
+    name: str = "googlenet_small",
+) -> Model:
+    """Table 1 whole, after a stem without strides and pools whose 7x7 is a 3x3: small images keep their size to 3b.
+
+    Args:
+        input_shape: (height, width, channels), at least 4 pixels; None where any size goes.
+        classes: Number of classes.
+        aux: Adds the two auxiliary heads, after 4a and 4d, where 32x32 images are maps of 16x16.
+        batch_norm: Batch norm for bias.
+        classifier_activation: `"softmax"`, or None for logits, from every head.
+        name: Name of the model.
+
+    Returns:
+        A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
+
+    Raises:
+        ValueError: If an input shape or a number of classes is not one that the net can take.
+
+    Example:
+        >>> build_googlenet_small().count_params()
+        5976122
+    """
+    unit = conv_bn if batch_norm else conv
+    image = image_input(input_shape, least=4)
+    x = unit(image, 64, 3, name="conv_1")                               # (32, 32, 64)
+    x = unit(x, 64, 1, name="conv_2-reduce")                            # (32, 32, 64)
+    x = unit(x, 192, 3, name="conv_2")                                  # (32, 32, 192)
+    return _small(image, x, list(TABLE_1), unit, classes, aux, classifier_activation, name)
+
+
+def _small(
+    image: Any, x: Any, rows: list[str], unit: Callable, classes: int, aux: bool, activation: str | None, name: str
+) -> Model:
+    """The rows of Table 1 and the heads, for small images."""
+    head = partial(aux_head, classes=classes, classifier_activation=activation, unit=unit)
+    heads = {}
+    for row in rows:
+        filters = TABLE_1[row]
+        x = inception(x, *filters, name=row, unit=unit) if filters else max_pool(x, 3, strides=2, name=row)
+        if aux and row in AUX_AFTER:
+            heads[AUX_AFTER[row]] = head(x, name=AUX_AFTER[row])
+
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    x = layers.Dropout(0.4, name="dropout")(x)
+    x = classifier(x, classes, activation)
+    return Model(image, {"predictions": x, **heads} if aux else x, name=name)

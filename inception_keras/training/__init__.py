@@ -1,0 +1,1 @@
+"""Compiling, running and evaluating; devices."""

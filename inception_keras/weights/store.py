@@ -1,0 +1,92 @@
+"""Weights by name: a safetensors file with an entry `layer/variable` for each variable of a model.
+
+Keras's own `.weights.h5` counts layers by class, and so loads half of a net with auxiliary heads into one without.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+
+def variables(model: keras.Model) -> dict[str, Any]:
+    """The model's variables by `layer/variable`, random seeds of dropout left out."""
+    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
+
+
+def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None) -> None:
+    """Writes every weight of a model, by name. An older file of that name stays whole until the new one is.
+
+    Args:
+        model: Any Keras model with named layers.
+        path: Where to; a `.safetensors` file.
+        dtype: `"float16"` halves the file; None keeps each weight's own.
+
+    Example:
+        >>> save_weights(create_model("squeezenet1_1"), tmp_path / "squeezenet.safetensors")
+    """
+    path = Path(path)
+    # copies: safetensors writes the memory behind a transposed view as it lies
+    arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
+    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
+        temporary = Path(part.name)
+    try:
+        save_file(arrays, temporary, metadata={"model": model.name})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_weights(model: keras.Model, path: str | Path) -> None:
+    """Reads every weight of a model from a file of `save_weights`; where one does not fit, none is changed.
+
+    Args:
+        model: A model with the names and shapes of the saved one.
+        path: A `.safetensors` file.
+
+    Raises:
+        ValueError: If entries are missing, unexpected or of another shape, all of them listed; or if the file cannot
+            be read.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        >>> model = create_model("squeezenet1_1")
+        >>> save_weights(model, tmp_path / "squeezenet.safetensors")
+        >>> load_weights(model, tmp_path / "squeezenet.safetensors")
+    """
+    assign(model, read(path), origin=str(path))
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """The entries of a safetensors file."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no weights file {path}.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}.") from None
+
+
+def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:
+    """Gives a model all of its weights at once, or raises one ValueError that lists all that does not fit."""
+    own = variables(model)
+    faults = {
+        "missing": [name for name in own if name not in arrays],
+        "unexpected": [name for name in arrays if name not in own],
+        "of another shape": [
+            f"{name} {array.shape}, not {tuple(own[name].shape)}"
+            for name, array in arrays.items()
+            if name in own and array.shape != tuple(own[name].shape)
+        ],
+    }
+    if any(faults.values()):
+        lists = "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+        raise ValueError(f"The weights of {origin} do not fit {model.name}, which keeps its own: {lists}.")
+    for name, variable in own.items():
+        variable.assign(arrays[name])
