@@ -21,7 +21,8 @@ _PUBLIC = {
     "analysis.diagrams": ("plot_model", "plot_blocks"),
     "training.compile": ("compile_model", "with_aux_labels", "strip_aux"),
     "training.devices": ("device",),
-    "training.run": ("train", "evaluate"),
+    "training.run": ("Recipe", "train"),
+    "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),
     "weights.store": ("save_weights", "load_weights"),
 }

@@ -37,8 +37,8 @@ ZOO = {
     "googlenet": Entry("googlenet:build_googlenet", {}, _GOOGLENET, 2014, 224, 31, 6_998_552, 1.583, 68.7, 88.9, "Caffe model zoo"),
     "googlenet_bn": Entry("googlenet:build_googlenet", {"batch_norm": True}, _GOOGLENET, 2014, 224, 31, 7_005_832, 1.583),
     "googlenet_slim": Entry(f"{_VARIANTS}_slim", {}, _GOOGLENET, 2014, 224, 15, 6_624_904, 1.498, 69.778, 89.53, "torchvision"),
-    "googlenet_cifar": Entry(f"{_VARIANTS}_cifar", {}, _GOOGLENET, 2014, 32, 15, 3_494_346, 0.029),
-    "googlenet_small": Entry(f"{_VARIANTS}_small", {}, _GOOGLENET, 2014, 32, 4, 5_976_122, 1.532),
+    "googlenet_cifar": Entry(f"{_VARIANTS}_cifar", {}, _GOOGLENET, 2014, 32, 15, 3_494_346, 0.030),
+    "googlenet_small": Entry(f"{_VARIANTS}_small", {}, _GOOGLENET, 2014, 32, 4, 5_976_122, 1.561),
     "squeezenet1_0": Entry("squeezenet:build_squeezenet", {"version": "1.0"}, _SQUEEZENET, 2016, 224, 21, 1_248_424, 0.819, 58.09, 80.42, "torchvision"),
     "squeezenet1_1": Entry("squeezenet:build_squeezenet", {"version": "1.1"}, _SQUEEZENET, 2016, 224, 17, 1_235_496, 0.349, 58.18, 80.62, "torchvision"),
 }
@@ -62,7 +62,7 @@ def list_models(pattern: str = "*", *, year: int | None = None) -> list[str]:
 def find(id: str) -> Entry:
     """The entry of an id, or a ValueError that names the nearest ones."""
     if id not in ZOO:
-        raise ValueError(f"Unknown model {id!r}; {_nearest(id, list(ZOO))}")
+        raise ValueError(f"Unknown model {id!r}; {nearest(id, list(ZOO))}")
     return ZOO[id]
 
 
@@ -91,7 +91,7 @@ def create_model(id: str, *, weights: Any = None, **options: Any) -> "keras.Mode
     known = [name for name in inspect.signature(builder).parameters if name not in entry.options]
     for option in options:
         if option not in known:
-            raise ValueError(f"{id} has no option {option!r}; {_nearest(option, known)}")
+            raise ValueError(f"{id} has no option {option!r}; {nearest(option, known)}")
     model = builder(**{"name": id} | entry.options | options)
     if weights is not None:
         from .weights.pretrained import load
@@ -100,6 +100,7 @@ def create_model(id: str, *, weights: Any = None, **options: Any) -> "keras.Mode
     return model
 
 
-def _nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: list[str]) -> str:
+    """The end of an error's sentence: the known words most like this one, or all of them."""
     near = get_close_matches(word, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}."

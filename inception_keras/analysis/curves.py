@@ -1,0 +1,63 @@
+"""Charts of a training run, drawn without a display."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+_COLOURS = {"train": "#4878a8", "validation": "#c8553d"}
+
+
+def plot_curves(rows: Sequence[Mapping[str, float]], path: str | Path, *, best: int | None = None, title: str = "") -> None:
+    """Draws loss and accuracy over the epochs.
+
+    Args:
+        rows: One mapping an epoch with "epoch", "loss", "accuracy", "val_loss", "val_accuracy", as metrics.csv has them.
+        path: Where to; the suffix gives the format.
+        best: The epoch to mark as the best on validation.
+        title: Stands above.
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(title)
+    epochs = [row["epoch"] for row in rows]
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for part, prefix in (("train", ""), ("validation", "val_")):
+            values = [row[prefix + quantity] for row in rows]
+            axes.plot(epochs, values, marker="o", markersize=3, color=_COLOURS[part], label=part)
+        if best is not None:
+            axes.axvline(best, color="grey", linestyle=":", label=f"best on validation: epoch {best}")
+        axes.set(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=110)
+
+
+def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *, title: str = "") -> None:
+    """Draws a confusion matrix: rows are true classes, columns are predicted ones, figures are images.
+
+    Args:
+        matrix: Counts, (classes, classes).
+        names: The names of the classes.
+        path: Where to; the suffix gives the format.
+        title: Stands above.
+    """
+    count = len(names)
+    side = min(4 + 0.35 * count, 20)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    step = -(-count // 60)  # more labels than that cannot be read
+    ticks: Any = np.arange(0, count, step)
+    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90)
+    axes.set_yticks(ticks, [names[i] for i in ticks])
+    if count <= 30:
+        for (row, column), images in np.ndenumerate(matrix):
+            if images:
+                colour = "white" if share[row, column] > 0.5 else "black"
+                axes.text(column, row, int(images), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path, dpi=110)

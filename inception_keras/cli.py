@@ -1,0 +1,216 @@
+"""The command line: what a user types becomes a call of the library, and its result a table or a line."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import keras
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on this machine are not ours
+app = typer.Typer(help="GoogLeNet and the classic convolutional nets in Keras 3.", no_args_is_help=True)
+console = Console()
+
+Model = Annotated[str, typer.Argument(help="A model id; `inception-keras list` shows them.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the model: -o aux=true -o classes=10"),
+]
+Input = Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="Input shape, such as 299x299x3.")]
+Aux = Annotated[bool, typer.Option("--aux", help="With auxiliary heads; short for -o aux=true.")]
+
+
+@app.command("list")
+def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*", year: int | None = None) -> None:
+    """The models: paper, figures, smallest input."""
+    from .zoo import ZOO, list_models
+
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for title in ("model", "year", "parameters", "GMACs", "top-1", "top-5", "input", "least", "paper"):
+        table.add_column(title, justify="left" if title in ("model", "paper") else "right", no_wrap=True)
+    for id in list_models(pattern, year=year):
+        entry = ZOO[id]
+        accuracy = [f"{value:.2f}" if value else "" for value in (entry.top1, entry.top5)]
+        figures = (str(entry.year), f"{entry.params:,}", f"{entry.gmacs:.3f}", *accuracy, str(entry.image), str(entry.least))
+        table.add_row(id, *figures, entry.paper.rpartition(", ")[2].removeprefix("arXiv:"))
+    console.print(table if table.row_count else f"No model matches {pattern!r}.")
+
+
+@app.command()
+def show(model: Model, option: Options = None, input: Input = None, aux: Aux = False) -> None:
+    """A model block by block: output shape, parameters, MACs, activations."""
+    with _one_sentence():
+        from .analysis.profile import summary
+
+        summary(_structure(model, option, input, aux), by="block")
+
+
+@app.command()
+def profile(
+    model: Model,
+    option: Options = None,
+    input: Input = None,
+    aux: Aux = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows to this file as well.")] = None,
+) -> None:
+    """A model layer by layer: output shape, parameters, MACs, activations."""
+    with _one_sentence():
+        from .analysis.profile import profile, summary
+
+        built = _structure(model, option, input, aux)
+        summary(built)
+        if csv:
+            profile(built).to_csv(csv)
+
+
+@app.command()
+def plot(
+    model: Model,
+    out: Annotated[Path | None, typer.Option("--out", help="A .png, .svg or .pdf file; MODEL.png if not given.")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Every layer, by Graphviz, instead of blocks.")] = False,
+    option: Options = None,
+    input: Input = None,
+    aux: Aux = False,
+) -> None:
+    """A picture of a model."""
+    with _one_sentence():
+        from .analysis.diagrams import plot_blocks, plot_model
+
+        path = out or Path(f"{model}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (plot_model if layers else plot_blocks)(_structure(model, option, input, aux), path)
+        console.print(f"{path}")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="A model id.")] = "googlenet_cifar",
+    out: Annotated[Path, typer.Option(help="The folder for the run; it must not hold one already.")] = Path("runs/run"),
+    data: Annotated[str | None, typer.Option(help="digits, mnist, fashion_mnist, cifar10 or cifar100.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="IDX files, CIFAR archives, or a folder of images by class.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Resize the images to this height and width, in pixels.")] = None,
+    epochs: int = 12,
+    batch_size: int = 64,
+    optimizer: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
+    learning_rate: float = 2e-3,
+    schedule: Annotated[str, typer.Option(help="constant, cosine, poly or step.")] = "cosine",
+    aux_weight: Annotated[float, typer.Option(help="Weight of each auxiliary loss.")] = 0.3,
+    seed: int = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, gpu or /GPU:0.")] = "auto",
+    keep: Annotated[str, typer.Option(help="Epochs whose weights are kept, such as 5,10,15.")] = "",
+    option: Options = None,
+    aux: Aux = False,
+) -> None:
+    """Trains a model; the folder gets the model, its figures and its pictures."""
+    with _one_sentence():
+        from .training.run import Recipe
+        from .training.run import train as run
+
+        recipe = Recipe(
+            model=model,
+            options=_options(option) | ({"aux": True} if aux else {}),
+            data=data or (None if data_dir else "digits"),
+            data_dir=str(data_dir) if data_dir else None,
+            image_size=image_size,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            aux_weight=aux_weight,
+            seed=seed,
+            device=device,
+            keep=tuple(_ints(keep, ",")),
+        )
+        result = run(recipe, out, verbose=1)
+        table = Table("epoch", "validation loss", "validation accuracy", "test loss", "test accuracy", "", box=None)
+        for row in result.rows:
+            figures = [f"{value:.4f}" for name, value in row.items() if name not in ("epoch", "best")]
+            table.add_row(str(row["epoch"]), *figures, "best on validation" if row["best"] else "")
+        console.print(table)
+        if result.skipped:
+            console.print(f"{result.skipped} images could not be read and were left out.")
+        console.print(f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
+    data: Annotated[str | None, typer.Option(help="Another data set with the same classes.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="A folder of data with the same classes.")] = None,
+) -> None:
+    """A run's model on the test set: accuracy, a row for each class, confusion.png."""
+    with _one_sentence():
+        from .training.evaluate import evaluate
+
+        report = evaluate(run, data=data, data_dir=str(data_dir) if data_dir else None)
+        table = Table("class", "precision", "recall", "f1", "images", box=None)
+        for row in report.classes:
+            figures = [f"{row[name]:.4f}" for name in ("precision", "recall", "f1")]
+            table.add_row(row["class"], *figures, str(row["images"]))
+        console.print(table)
+        console.print(f"accuracy {report.accuracy:.4f} on {report.images:,} images; {run / 'confusion.png'}")
+
+
+@app.command()
+def predict(
+    photo: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    run: Annotated[Path | None, typer.Option(help="A folder that `train` left; without one, ImageNet's classes.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many names for each photograph.")] = 5,
+) -> None:
+    """Names what is on photographs: the likeliest classes with their probabilities."""
+    with _one_sentence():
+        from .training.evaluate import predict
+
+        for path, names in zip(photo, predict(photo, run=run, top=top), strict=True):
+            console.print(f"[bold]{path}[/bold]")
+            for name, score in names:
+                console.print(f"  {score:.4f}  {name}", highlight=False)
+
+
+def _structure(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
+    """A model whose weights are never allocated: to be counted and drawn."""
+    import keras
+
+    from .zoo import create_model
+
+    options = _options(option) | ({"aux": True} if aux else {})
+    if input:
+        options["input_shape"] = tuple(_ints(input, "x"))
+    with keras.StatelessScope(initialize_variables=False):
+        return create_model(model, **options)
+
+
+def _options(texts: list[str] | None) -> dict[str, Any]:
+    """`aux=true` as `{"aux": True}`, numbers as numbers, none as None."""
+    options: dict[str, Any] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"An option is NAME=VALUE, got {text!r}.")
+        words = {"true": True, "false": False, "none": None}
+        options[name] = words[value.lower()] if value.lower() in words else int(value) if value.isdigit() else value
+    return options
+
+
+def _ints(text: str, separator: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(separator) if part]
+    except ValueError:
+        raise ValueError(f"Expected whole numbers with {separator!r} between them, got {text!r}.") from None
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Ends what a user can cause in its own sentence, without a traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None

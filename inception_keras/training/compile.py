@@ -1,0 +1,108 @@
+"""Losses, labels and metrics of models with auxiliary heads."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def compile_model(model: keras.Model, optimizer: Any = "adam", *, aux_weight: float = 0.3) -> keras.Model:
+    """Compiles a classifier for integer labels: cross-entropy and accuracy for each head.
+
+    The loss of the head "predictions" weighs 1, that of every other head `aux_weight`: 0.3 in section 5 of
+    arXiv:1409.4842. Whether a head gives probabilities or logits is seen from its activation.
+
+    Args:
+        model: A model with one output, or with a dict of outputs one of which is "predictions".
+        optimizer: What `keras.Model.compile` takes.
+        aux_weight: Weight of each auxiliary loss.
+
+    Returns:
+        The same model, compiled.
+
+    Raises:
+        ValueError: If the model has several outputs and none is named "predictions", or a weight is negative.
+
+    Example:
+        >>> model = compile_model(create_model("googlenet_cifar", aux=True), "sgd")
+        >>> sorted(model.output)
+        ['aux_1', 'aux_2', 'predictions']
+    """
+    if not aux_weight >= 0:
+        raise ValueError(f"aux_weight must be at least 0, got {aux_weight!r}.")
+    names = heads(model)
+    losses = {name: _loss(output) for name, output in zip(names, model.outputs, strict=True)}
+    # without XLA on a CPU: its convolutions take twice the time of oneDNN's, and long to compile
+    jit = bool(tf.config.list_physical_devices("GPU")) and "auto"
+    if len(names) == 1:
+        model.compile(optimizer, losses[names[0]], metrics=["accuracy"], jit_compile=jit)
+        return model
+    weights = {name: 1.0 if name == "predictions" else aux_weight for name in names}
+    metrics = {name: ["accuracy"] for name in names}
+    model.compile(optimizer, losses, loss_weights=weights, metrics=metrics, jit_compile=jit)
+    return model
+
+
+def with_aux_labels(dataset: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
+    """Gives each head of a model the labels of a dataset.
+
+    Args:
+        dataset: Elements `(images, labels)` or `(images, labels, sample_weights)`.
+        model: The model that will be fitted on it.
+
+    Returns:
+        For a model with several outputs `(images, {head: labels})`, sample weights likewise; for others the dataset
+        as it is.
+
+    Raises:
+        ValueError: If the elements of the dataset have no labels.
+
+    Example:
+        >>> pairs = tf.data.Dataset.from_tensors((tf.zeros((1, 32, 32, 3)), tf.zeros(1)))
+        >>> sorted(with_aux_labels(pairs, create_model("googlenet_cifar", aux=True)).element_spec[1])
+        ['aux_1', 'aux_2', 'predictions']
+    """
+    names = heads(model)
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(f"The dataset must give (images, labels) or (images, labels, weights), got {spec}.")
+    if len(names) == 1:
+        return dataset
+    return dataset.map(lambda images, *rest: (images, *(dict.fromkeys(names, part) for part in rest)))
+
+
+def strip_aux(model: keras.Model) -> keras.Model:
+    """The net for inference: the part of a model that leads to "predictions", with the same weights.
+
+    Args:
+        model: A model with one output (given back as it is) or with a dict of outputs one of which is "predictions".
+
+    Returns:
+        A model with one output. It shares its layers with the one given.
+
+    Raises:
+        ValueError: If the model has several outputs and none is named "predictions".
+
+    Example:
+        >>> strip_aux(create_model("googlenet", aux=True)).count_params()
+        6998552
+    """
+    if len(heads(model)) == 1:
+        return model
+    return keras.Model(model.input, model.output["predictions"], name=model.name)
+
+
+def heads(model: keras.Model) -> list[str]:
+    """The names of a model's outputs, in the order of `model.outputs`; a single one is called "predictions"."""
+    if len(model.outputs) == 1:
+        return ["predictions"]
+    if not isinstance(model.output, dict) or "predictions" not in model.output:
+        raise ValueError(f"{model.name} must have one output or a dict of them with 'predictions', got {model.output}.")
+    return [next(name for name, output in model.output.items() if output is one) for one in model.outputs]
+
+
+def _loss(output: Any) -> keras.losses.Loss:
+    layer = output._keras_history.operation
+    activation = getattr(layer, "activation", None)
+    is_softmax = activation is keras.activations.softmax or isinstance(layer, keras.layers.Softmax)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=not is_softmax)

@@ -1,0 +1,38 @@
+"""Which device the work is put on."""
+
+from typing import Any
+
+import tensorflow as tf
+
+
+def device(name: str = "auto") -> Any:
+    """TensorFlow's device placement as a context: what is built inside lives there.
+
+    Args:
+        name: `"auto"` for the first GPU, or the CPU where there is none; or a device such as `"cpu"`, `"gpu:1"`,
+            `"/GPU:0"`. GPUs take memory as they need it, not all of it at once.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        ValueError: If there is no such device; the sentence lists those there are.
+
+    Example:
+        >>> with device("cpu"):
+        ...     model = create_model("googlenet_cifar")
+    """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            break  # TensorFlow already holds its GPUs: their memory stays as the first use set it
+    there = [one.name.removeprefix("/device:") for one in tf.config.list_logical_devices()]
+    wanted = str(name).removeprefix("/").removeprefix("device:").upper()
+    if wanted == "AUTO":
+        wanted = "GPU:0" if "GPU:0" in there else "CPU:0"
+    if ":" not in wanted:
+        wanted += ":0"
+    if wanted not in there:
+        raise ValueError(f"There is no device {name!r}; there are {', '.join(there)}, and 'auto'.")
+    return tf.device(f"/{wanted}")

@@ -1,0 +1,16 @@
+"""What every test needs: a quiet TensorFlow, and a scope in which models cost nothing."""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+import keras
+import pytest
+
+
+@pytest.fixture
+def structure():
+    """Models built inside have shapes and names, and no weights."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield

@@ -1,0 +1,41 @@
+"""Placement on devices, with a CPU cut in two: logical devices must be made before TensorFlow starts."""
+
+import subprocess
+import sys
+
+import pytest
+
+import inception_keras as ik
+
+
+def test_cpu_and_auto():
+    import tensorflow as tf
+
+    for name in ("auto", "cpu", "CPU:0", "/CPU:0", "/device:CPU:0"):
+        with ik.device(name):
+            assert tf.constant(1.0).device.endswith("device:CPU:0")
+
+
+@pytest.mark.parametrize("name", ["/GPU:0", "gpu", "cpu:1", "tpu", "", "/", None, 7])
+def test_what_is_not_there_is_said_with_what_is(name):
+    with pytest.raises(ValueError, match=r"There is no device .*; there are CPU:0, and 'auto'\."):
+        ik.device(name)
+
+
+def test_two_logical_devices():
+    code = """
+import tensorflow as tf
+import inception_keras as ik
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+with ik.device("cpu:1"):
+    model = ik.create_model("googlenet_cifar")
+    assert model(tf.zeros((1, 32, 32, 3))).device.endswith("CPU:1")
+assert all(weight.value.device.endswith("CPU:1") for weight in model.weights)
+try:
+    ik.device("cpu:2")
+except ValueError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "There is no device 'cpu:2'; there are CPU:0, CPU:1, and 'auto'.\n"

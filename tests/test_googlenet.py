@@ -1,0 +1,202 @@
+"""GoogLeNet against the figures of its paper and of the other GoogLeNets."""
+
+from math import prod
+
+import keras
+import numpy as np
+import pytest
+
+import inception_keras as ik
+
+
+def trainable(model):
+    return sum(prod(weight.shape) for weight in model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("id", "options", "plain", "with_aux"),
+    [  # (trainable, all) parameters
+        ("googlenet", {}, (6_998_552, 6_998_552), (13_378_280, 13_378_280)),
+        ("googlenet_bn", {}, (7_005_832, 7_020_392), (13_385_816, 13_400_888)),
+        ("googlenet_slim", {}, (6_624_904, 6_639_464), (13_004_888, 13_019_960)),
+        ("googlenet", {"classes": 10}, (5_983_802, 5_983_802), (10_334_030, 10_334_030)),
+        ("googlenet_bn", {"classes": 10}, (5_991_082, 6_005_642), (10_341_566, 10_356_638)),
+    ],
+)
+def test_parameters(structure, id, options, plain, with_aux):
+    for aux, counts in ((False, plain), (True, with_aux)):
+        model = ik.create_model(id, aux=aux, **options)
+        assert (trainable(model), model.count_params()) == counts
+
+
+TRUE = {  # Table 1 as computed: parameters and millions of MACs
+    "conv_1": (9_472, 118.0),
+    "conv_2": (114_944, 359.7),
+    "inception_3a": (163_696, 128.0),
+    "inception_3b": (388_736, 304.3),
+    "inception_4a": (376_176, 73.6),
+    "inception_4b": (449_160, 87.9),
+    "inception_4c": (510_104, 99.9),
+    "inception_4d": (605_376, 118.5),
+    "inception_4e": (868_352, 170.0),
+    "inception_5a": (1_043_456, 51.1),
+    "inception_5b": (1_444_080, 70.7),
+    "predictions": (1_025_000, 1.0),
+}
+
+
+def test_table_1_row_by_row(structure):
+    table = ik.profile(ik.create_model("googlenet"), by="block")
+    rows = {row.name: (row.params, round(row.macs / 1e6, 1)) for row in table.rows if row.params}
+    assert rows == TRUE
+    assert (table.params, table.macs) == (6_998_552, 1_582_671_872)
+
+
+@pytest.mark.parametrize(("id", "macs"), [("googlenet_bn", 1_582_671_872), ("googlenet_slim", 1_498_376_192)])
+def test_macs_of_the_variants(structure, id, macs):
+    assert ik.profile(ik.create_model(id)).macs == macs
+
+
+def test_macs_of_the_aux_heads(structure):
+    table = ik.profile(ik.create_model("googlenet", aux=True), by="block")
+    assert sum(row.macs for row in table.rows if row.name.startswith("aux")) == 8_372_224
+
+
+@pytest.mark.parametrize(
+    ("shape", "naive", "reduced"),
+    [
+        ((256, 256, 3), (227, 6_272), (256, 124_384)),
+        ((100, 100, 192), (416, 387_296), (256, 163_696)),
+    ],
+)
+def test_modules(structure, shape, naive, reduced):
+    for model, (channels, params) in (
+        (ik.build_naive_inception(shape, 64, 128, 32), naive),
+        (ik.build_inception(shape, 64, 96, 128, 16, 32, 32), reduced),
+    ):
+        assert model.output_shape == (None, *shape[:2], channels)
+        assert model.count_params() == params
+
+
+def test_cost_of_the_naive_module(structure):
+    naive = ik.profile(ik.build_naive_inception((28, 28, 256), 128, 192, 96))
+    reduced = ik.profile(ik.build_inception((28, 28, 256), 128, 64, 192, 64, 96, 64))
+    assert (naive.rows[-1].output_shape, reduced.rows[-1].output_shape) == ((28, 28, 672), (28, 28, 480))
+    assert round(naive.macs / 1e6) == 854
+    assert reduced.macs == 271_351_808
+
+
+def test_cost_of_a_5x5_with_and_without_reduction(structure):
+    image = keras.Input((14, 14, 480))
+    direct = keras.layers.Conv2D(48, 5, padding="same")(image)
+    reduced = keras.layers.Conv2D(48, 5, padding="same")(keras.layers.Conv2D(16, 1)(image))
+    macs = [round(ik.profile(keras.Model(image, out)).macs / 1e6, 1) for out in (direct, reduced)]
+    assert macs == [112.9, 5.3]
+
+
+def test_nine_naive_modules_blow_up(structure):
+    x = image = keras.Input((28, 28, 192))
+    from inception_keras.models.googlenet import TABLE_1
+
+    for row, filters in TABLE_1.items():
+        if filters:
+            x = ik.naive_inception(x, filters[0], filters[2], filters[4], name=row)
+    model = keras.Model(image, x)
+    assert x.shape[-1] == 4_944
+    blocks = {row.name: row.params for row in ik.profile(model, by="block").rows}
+    assert round(blocks["inception_5b"] / 1e6, 1) == 28.5
+
+
+def test_unnamed_blocks_get_names_of_their_own(structure):
+    x = keras.Input((28, 28, 192))
+    x = ik.inception(ik.inception(x, 64, 96, 128, 16, 32, 32), 128, 128, 192, 32, 96, 64)
+    assert x.shape == (None, 28, 28, 480)
+
+
+@pytest.mark.parametrize("id", ["googlenet", "googlenet_bn", "googlenet_slim", "googlenet_cifar", "googlenet_small"])
+class TestEveryGoogLeNet:
+    def test_heads_are_named(self, structure, id):
+        model = ik.create_model(id, aux=True)
+        assert set(model.output) == {"predictions", "aux_1", "aux_2"}
+        assert {name: out._keras_history.operation.name for name, out in model.output.items()} == {
+            name: name for name in model.output
+        }
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_any_size_it_can_take_and_none_below(self, structure, id, channels):
+        least = ik.zoo.ZOO[id].least
+        for shape in ((least, least), (least + 7, least + 2), (97, 64), (None, None)):
+            assert ik.create_model(id, input_shape=(*shape, channels)).output_shape[0] is None
+        with pytest.raises(ValueError, match=f"at least {least} x {least} pixels, got"):
+            ik.create_model(id, input_shape=(least - 1, 64, channels))
+
+    def test_least_is_what_the_layers_can_take(self, structure, id, monkeypatch):
+        from inception_keras import blocks
+        from inception_keras.models import googlenet, googlenet_variants
+
+        for module in (googlenet, googlenet_variants):
+            monkeypatch.setattr(module, "image_input", lambda shape, least: blocks.image_input(shape))
+        least = ik.zoo.ZOO[id].least
+        with pytest.raises(ValueError, match="does not fit"):
+            ik.create_model(id, input_shape=(least - 1, least - 1, 3))
+
+    def test_logits_from_every_head(self, structure, id):
+        model = ik.create_model(id, aux=True, classifier_activation=None)
+        for head in model.output:
+            assert model.get_layer(head).activation is keras.activations.linear
+
+    @pytest.mark.parametrize("classes", [1, 0, -3, 10.0, "10", None, True])
+    def test_classes_must_be_a_count(self, structure, id, classes):
+        with pytest.raises(ValueError, match="classes must be an int of at least 2, got"):
+            ik.create_model(id, classes=classes)
+
+    @pytest.mark.parametrize("shape", [(224.0, 224, 3), (224, 224), (3, 224, 224), "224", None, (224, 224, 0), 224])
+    def test_shapes_that_are_none(self, structure, id, shape):
+        with pytest.raises(ValueError, match=r"input_shape must be \(height, width, channels\)"):
+            ik.create_model(id, input_shape=shape)
+
+
+def test_runs_and_gives_probabilities():
+    model = ik.create_model("googlenet_cifar", aux=True)
+    outputs = model(np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32"))
+    for scores in outputs.values():
+        np.testing.assert_allclose(np.sum(scores, axis=1), 1, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"expected axis -1 of input shape to have value 3"):
+        model(np.zeros((2, 32, 32, 1), "float32"))
+
+
+def test_aux_heads_need_a_fixed_size(structure):
+    with pytest.raises(ValueError, match="fixed size"):
+        ik.create_model("googlenet", aux=True, input_shape=(None, None, 3))
+
+
+@pytest.mark.parametrize("width", [-1, 0, 2.5, "64", None])
+def test_widths_must_be_counts(structure, width):
+    with pytest.raises(ValueError, match="inception-conv_3x3: filters must be an int of at least 1, got"):
+        ik.build_inception((28, 28, 192), 64, 96, width, 16, 32, 32)
+
+
+def test_unknown_ids_and_options_name_the_nearest(structure):
+    with pytest.raises(ValueError, match="Unknown model 'googlnet'; did you mean googlenet"):
+        ik.create_model("googlnet")
+    with pytest.raises(ValueError, match="there are .*squeezenet1_1"):
+        ik.create_model("???")
+    with pytest.raises(ValueError, match="googlenet has no option 'auks'; did you mean aux"):
+        ik.create_model("googlenet", auks=True)
+    with pytest.raises(ValueError, match="googlenet_bn has no option 'batch_norm'"):
+        ik.create_model("googlenet_bn", batch_norm=False)
+
+
+def test_channels_first_is_refused(structure):
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="channels_last"):
+            ik.create_model("googlenet")
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_list_models():
+    assert ik.list_models("squeezenet*") == ["squeezenet1_0", "squeezenet1_1"]
+    assert "googlenet" in ik.list_models(year=2014)
+    assert ik.list_models("nothing") == []

@@ -1,0 +1,126 @@
+"""The layers against plain NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inception_keras.layers import CeilMaxPooling2D, Conv2D, LocalResponseNormalization
+
+rng = np.random.default_rng(0)
+
+
+def images(*shape):
+    return rng.normal(size=shape).astype("float32")
+
+
+def lrn(x, size=5, alpha=1e-4, beta=0.75, k=1.0):
+    """Caffe's formula, channel by channel."""
+    out = np.empty_like(x)
+    for c in range(x.shape[-1]):
+        near = x[..., max(0, c - size // 2) : c + size // 2 + 1]
+        out[..., c] = x[..., c] / (k + alpha / size * (near**2).sum(-1)) ** beta
+    return out
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"size": 3, "alpha": 0.5, "beta": 0.75, "k": 2.0}, {"size": 1, "alpha": 1.0, "beta": 0.5}]
+)
+@pytest.mark.parametrize("channels", [1, 3, 16])
+def test_lrn_is_caffes(options, channels):
+    x = 20 * images(2, 3, 4, channels).astype("float64")
+    np.testing.assert_allclose(LocalResponseNormalization(**options)(x), lrn(x, **options), rtol=1e-5)
+
+
+def test_lrn_gradient_is_that_of_the_formula():
+    import tensorflow as tf
+
+    x, dy = tf.constant(30 * images(2, 3, 3, 8)), tf.constant(images(2, 3, 3, 8))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        ours = LocalResponseNormalization(size=5, alpha=0.1)(x)
+        theirs = tf.nn.local_response_normalization(x, depth_radius=2, bias=1.0, alpha=0.1 / 5, beta=0.75)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(ours, x, dy), tape.gradient(theirs, x, dy), rtol=1e-4, atol=1e-6)
+
+
+def test_lrn_in_half_precision_does_not_overflow():
+    x = np.full((1, 2, 2, 8), 1000, "float16")
+    y = LocalResponseNormalization(dtype="float16")(x)
+    np.testing.assert_allclose(y, lrn(x.astype("float64")), rtol=2e-3)
+
+
+@pytest.mark.parametrize("size", [0, 2, -1, 2.0, None])
+def test_lrn_size_must_be_odd(size):
+    with pytest.raises(ValueError, match="size must be a positive odd int, got"):
+        LocalResponseNormalization(size=size)
+
+
+def ceil_pool(x, k, s):
+    """Every window that starts inside, cut off at the edge."""
+    sides = [-(-(n - k) // s) + 1 for n in x.shape[1:3]]
+    out = np.empty((len(x), *sides, x.shape[-1]), x.dtype)
+    for i in range(sides[0]):
+        for j in range(sides[1]):
+            out[:, i, j] = x[:, i * s : i * s + k, j * s : j * s + k].max((1, 2))
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(h=st.integers(4, 17), w=st.integers(4, 17), k=st.integers(2, 4), s=st.integers(1, 4))
+def test_ceil_pool_at_every_size(h, w, k, s):
+    s = min(k, s)
+    x = images(1, h, w, 2) - 5  # negative: padding with zeros would show
+    layer = CeilMaxPooling2D(k, s)
+    expected = ceil_pool(x, k, s)
+    assert layer.compute_output_shape(x.shape) == expected.shape
+    np.testing.assert_array_equal(layer(x), expected)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (8, 7), (2, 2)])
+def test_ceil_pool_of_an_open_size(size):
+    image = keras.Input((None, None, 2))
+    model = keras.Model(image, CeilMaxPooling2D(3, 2)(image))
+    x = images(1, *size, 2)
+    np.testing.assert_array_equal(model(x), ceil_pool(x, 3, 2))
+
+
+def test_ceil_pool_errors():
+    with pytest.raises(ValueError, match="strides must be at most pool_size, got strides=3, pool_size=2"):
+        CeilMaxPooling2D(2, 3)
+    with pytest.raises(ValueError, match="does not fit on a map"):
+        CeilMaxPooling2D(3, 2)(keras.Input((1, 8, 2)))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7), (1, 2)])
+@pytest.mark.parametrize(("kernel", "strides"), [(7, 2), (3, 2), (1, 2), (5, 3)])
+def test_convolution_pads_all_sides_alike(size, kernel, strides):
+    x = images(2, *size, 3)
+    layer = Conv2D(4, kernel, strides=strides)
+    y = layer(x)
+    half = kernel // 2
+    plain = keras.layers.Conv2D(4, kernel, strides=strides)
+    plain.build((None, size[0] + 2 * half, size[1] + 2 * half, 3))
+    plain.set_weights(layer.get_weights())
+    expected = plain(np.pad(x, ((0, 0), (half, half), (half, half), (0, 0))))
+    assert y.shape == layer.compute_output_shape(x.shape)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_plain_keras_path_is_equal(monkeypatch):
+    x = images(2, 9, 8, 3)
+    layer = Conv2D(4, 5, strides=2)
+    fast = layer(x)
+    monkeypatch.setattr("inception_keras.layers._tensorflow", lambda: None)
+    np.testing.assert_allclose(layer(x), fast, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_survive_a_keras_file(tmp_path):
+    image = keras.Input((16, 15, 3))
+    x = Conv2D(4, 3, strides=2, name="conv")(image)
+    x = LocalResponseNormalization(size=3, alpha=0.1, k=2.0, name="norm")(x)
+    model = keras.Model(image, CeilMaxPooling2D(3, 2, name="pool")(x))
+    model.save(tmp_path / "model.keras")
+    x = images(2, 16, 15, 3)
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
