@@ -27,7 +27,7 @@ _PUBLIC = {
     "weights.store": ("save_weights", "load_weights"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - the table above, by name
+__all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

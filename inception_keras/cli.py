@@ -37,7 +37,14 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
     for id in list_models(pattern, year=year):
         entry = ZOO[id]
         accuracy = [f"{value:.2f}" if value else "" for value in (entry.top1, entry.top5)]
-        figures = (str(entry.year), f"{entry.params:,}", f"{entry.gmacs:.3f}", *accuracy, str(entry.image), str(entry.least))
+        figures = (
+            str(entry.year),
+            f"{entry.params:,}",
+            f"{entry.gmacs:.3f}",
+            *accuracy,
+            str(entry.image),
+            str(entry.least),
+        )
         table.add_row(id, *figures, entry.paper.rpartition(", ")[2].removeprefix("arXiv:"))
     console.print(table if table.row_count else f"No model matches {pattern!r}.")
 
@@ -72,7 +79,9 @@ def profile(
 @app.command()
 def plot(
     model: Model,
-    out: Annotated[Path | None, typer.Option("--out", help="A .png, .svg or .pdf file; MODEL.png if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A .png, .svg or .pdf file; MODEL.png if not given.")
+    ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Every layer, by Graphviz, instead of blocks.")] = False,
     option: Options = None,
     input: Input = None,
@@ -93,8 +102,12 @@ def train(
     model: Annotated[str, typer.Argument(help="A model id.")] = "googlenet_cifar",
     out: Annotated[Path, typer.Option(help="The folder for the run; it must not hold one already.")] = Path("runs/run"),
     data: Annotated[str | None, typer.Option(help="digits, mnist, fashion_mnist, cifar10 or cifar100.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="IDX files, CIFAR archives, or a folder of images by class.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Resize the images to this height and width, in pixels.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="IDX files, CIFAR archives, or a folder of images by class.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Resize the images to this height and width, in pixels.")
+    ] = None,
     epochs: int = 12,
     batch_size: int = 64,
     optimizer: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
@@ -136,7 +149,9 @@ def train(
         console.print(table)
         if result.skipped:
             console.print(f"{result.skipped} images could not be read and were left out.")
-        console.print(f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}")
+        console.print(
+            f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}"
+        )
 
 
 @app.command()
@@ -161,7 +176,9 @@ def evaluate(
 @app.command()
 def predict(
     photo: Annotated[list[Path], typer.Argument(help="Photographs.")],
-    run: Annotated[Path | None, typer.Option(help="A folder that `train` left; without one, ImageNet's classes.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A folder that `train` left; without one, ImageNet's classes.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many names for each photograph.")] = 5,
 ) -> None:
     """Names what is on photographs: the likeliest classes with their probabilities."""

@@ -76,13 +76,14 @@ def test_training_moves_every_head_and_strip_keeps_the_weights():
     data = tf.data.Dataset.from_tensors((x, np.arange(8) % 2))
     before = [v.numpy() for v in model.trainable_variables]
     model.fit(ik.with_aux_labels(data, model), epochs=1, verbose=0, shuffle=False)
-    still = [
-        v.path for v, old in zip(model.trainable_variables, before, strict=True) if np.array_equal(v.numpy(), old)
-    ]
+    still = [v.path for v, old in zip(model.trainable_variables, before, strict=True) if np.array_equal(v.numpy(), old)]
     assert not still
     net = ik.strip_aux(model)
     np.testing.assert_allclose(net(x), model(x)["predictions"], rtol=1e-6)
-    assert net.count_params() == ik.create_model("googlenet_cifar", batch_norm=True, input_shape=(32, 32, 1)).count_params()
+    assert (
+        net.count_params()
+        == ik.create_model("googlenet_cifar", batch_norm=True, input_shape=(32, 32, 1)).count_params()
+    )
     assert ik.strip_aux(net) is net
 
 

@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 _COLOURS = {"train": "#4878a8", "validation": "#c8553d"}
 
 
-def plot_curves(rows: Sequence[Mapping[str, float]], path: str | Path, *, best: int | None = None, title: str = "") -> None:
+def plot_curves(
+    rows: Sequence[Mapping[str, float]], path: str | Path, *, best: int | None = None, title: str = ""
+) -> None:
     """Draws loss and accuracy over the epochs.
 
     Args:
-        rows: One mapping an epoch with "epoch", "loss", "accuracy", "val_loss", "val_accuracy", as metrics.csv has them.
+        rows: One mapping an epoch with "epoch", "loss", "accuracy", "val_loss", "val_accuracy": metrics.csv's.
         path: Where to; the suffix gives the format.
         best: The epoch to mark as the best on validation.
         title: Stands above.
@@ -59,5 +61,5 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *
         for (row, column), images in np.ndenumerate(matrix):
             if images:
                 colour = "white" if share[row, column] > 0.5 else "black"
-                axes.text(column, row, int(images), ha="center", va="center", color=colour, fontsize=8)
+                axes.text(column, row, str(images), ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(path, dpi=110)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-Shape = tuple[int | None, ...]
+Shape = tuple[Any, ...]  # ints, None where a size is open
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,13 @@ class Profile:
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            "<tr>" + "".join(f'<td style="text-align:{align}">{text}</td>' for text, align in zip(line, _ALIGN, strict=True))
+            "<tr>"
+            + "".join(f'<td style="text-align:{align}">{text}</td>' for text, align in zip(line, _ALIGN, strict=True))
             for line in [*map(_line, self.rows), _total(self)]
         )
-        head = "".join(f'<th style="text-align:{align}">{title}</th>' for title, align in zip(_HEAD, _ALIGN, strict=True))
+        head = "".join(
+            f'<th style="text-align:{align}">{title}</th>' for title, align in zip(_HEAD, _ALIGN, strict=True)
+        )
         return f"<table><caption>{self.model}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
 
@@ -105,7 +108,9 @@ def profile(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
     graph = nodes(model)
     rows = [_row(node, first=" (" not in node.name) for node in graph]
     if by == "block":
-        rows = [_sum(block, [r for r, n in zip(rows, graph, strict=True) if n.block == block]) for block in _blocks(graph)]
+        rows = [
+            _sum(block, [r for r, n in zip(rows, graph, strict=True) if n.block == block]) for block in _blocks(graph)
+        ]
     return Profile(model.name, tuple(rows))
 
 
@@ -128,7 +133,7 @@ def summary(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
     if in_notebook():
         from IPython.display import display
 
-        display(figures)  # type: ignore[no-untyped-call]
+        display(figures)
     else:
         console = Console()
         console.width = max(console.width, _width(figures))
@@ -156,7 +161,7 @@ def in_notebook() -> bool:
         from IPython import get_ipython
     except ImportError:
         return False
-    return type(get_ipython()).__name__ == "ZMQInteractiveShell"  # type: ignore[no-untyped-call]
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 def _conv(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
@@ -213,7 +218,7 @@ def _row(node: Node, first: bool) -> Row:
         raise TypeError(f"profile has no counter for {node.kind} ({node.name}); register_counter adds one.")
     macs = counter(node.layer, node.input_shapes, node.output_shapes)
     params = node.layer.count_params() if first else 0
-    activations = 0 if isinstance(node.layer, layers.InputLayer) else sum(prod(s) for s in node.output_shapes)  # type: ignore[arg-type]
+    activations = 0 if isinstance(node.layer, layers.InputLayer) else sum(prod(s) for s in node.output_shapes)
     return Row(node.name, node.kind, shape, params, macs, activations)
 
 
@@ -230,7 +235,9 @@ def _blocks(graph: list[Node]) -> list[str]:
 
 def _sum(block: str, rows: list[Row]) -> Row:
     kind = rows[0].kind if len(rows) == 1 else f"{len(rows)} layers"
-    params, macs, activations = (sum(values) for values in zip(*((r.params, r.macs, r.activations) for r in rows), strict=True))
+    params, macs, activations = (
+        sum(values) for values in zip(*((r.params, r.macs, r.activations) for r in rows), strict=True)
+    )
     return Row(block, kind, rows[-1].output_shape, params, macs, activations)
 
 

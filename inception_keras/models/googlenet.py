@@ -8,7 +8,6 @@ from keras import Model, layers
 from ..blocks import as_model, classifier, conv, conv_bn, image_input, max_pool, unique_name
 from ..layers import LocalResponseNormalization
 
-# fmt: off
 TABLE_1 = {  # None is the paper's row "max pool 3x3/2"
     #                1x1  3x3 reduce, 3x3  5x5 reduce, 5x5  pool proj     output at 224 x 224
     "inception_3a": (64,    96, 128,        16, 32,          32),       # (28, 28, 256)
@@ -23,7 +22,6 @@ TABLE_1 = {  # None is the paper's row "max pool 3x3/2"
     "inception_5a": (256,  160, 320,        32, 128,        128),       # (7, 7, 832)
     "inception_5b": (384,  192, 384,        48, 128,        128),       # (7, 7, 1024)
 }
-# fmt: on
 AUX_AFTER = {"inception_4a": "aux_1", "inception_4d": "aux_2"}
 
 

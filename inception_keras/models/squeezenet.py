@@ -6,8 +6,7 @@ from keras import Model, layers
 
 from ..blocks import check_count, conv, image_input, max_pool, unique_name
 
-# fmt: off
-TABLE_1 = {  # None is a row "maxpool 3x3/2"
+TABLE_1: dict[str, Any] = {  # None is a row "maxpool 3x3/2"
     #        squeeze 1x1  expand 1x1, 3x3   output at 224 x 224
     "pool_1": None,                       # (54, 54, 96)
     "fire_2": (16,        64, 64),        # (54, 54, 128)
@@ -21,7 +20,6 @@ TABLE_1 = {  # None is a row "maxpool 3x3/2"
     "pool_8": None,                       # (13, 13, 512)
     "fire_9": (64,       256, 256),       # (13, 13, 512)
 }
-# fmt: on
 # The authors' second release: a smaller first convolution, and the pools two modules earlier.
 ROWS_1_1 = (
     *("pool_1", "fire_2", "fire_3", "pool_3", "fire_4", "fire_5", "pool_5"),
@@ -84,12 +82,13 @@ def build_squeezenet(
     stems = {"1.0": (96, 7, 21, tuple(TABLE_1)), "1.1": (64, 3, 17, ROWS_1_1)}
     if version not in stems:
         raise ValueError(f"version must be '1.0' or '1.1', got {version!r}.")
-    filters, kernel, least, rows = stems[version]
+    width, kernel, least, rows = stems[version]
 
     image = image_input(input_shape, least=least)
-    x = layers.Conv2D(filters, kernel, strides=2, activation="relu", name="conv_1")(image)  # no padding
+    x = layers.Conv2D(width, kernel, strides=2, activation="relu", name="conv_1")(image)  # no padding
     for row in rows:
-        x = fire(x, *TABLE_1[row], name=row) if "fire" in row else max_pool(x, 3, strides=2, name=row)
+        filters = TABLE_1.get(row)
+        x = fire(x, *filters, name=row) if filters else max_pool(x, 3, strides=2, name=row)
     x = layers.Dropout(0.5, name="dropout")(x)
     x = conv(x, classes, 1, name="conv_10")                                     # (13, 13, 1000)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)                       # (1000,)

@@ -239,7 +239,7 @@ class _Record(keras.callbacks.Callback):
             self._best, self.best_epoch = reached, number
 
     def _figures(self, logs: Mapping[str, float]) -> dict[str, float]:
-        """Keras's logs, where "loss" and "accuracy" are those of the classifier, and "total_loss" is what is minimised."""
+        """Keras's logs; "loss" and "accuracy" are those of the classifier, "total_loss" is what is minimised."""
         if len(self._names) == 1:
             return {name: logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
         figures = {}

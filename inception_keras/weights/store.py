@@ -68,7 +68,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"There is no weights file {path}.")
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}.") from None
 

@@ -1,0 +1,68 @@
+"""Every example of the documentation runs: docstrings, README and guide; every public name is explained."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+import inception_keras as ik
+
+ROOT = Path(__file__).parents[1]
+MODULES = [m.name for m in pkgutil.walk_packages(ik.__path__, "inception_keras.") if not m.name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name, tmp_path):
+    module = importlib.import_module(name)
+    names = {"keras": keras, "tmp_path": tmp_path} | {name: getattr(ik, name) for name in ik.__all__} | vars(module)
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    for example in finder.find(module, globs=dict(names)):
+        runner.run(example)
+    assert runner.failures == 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+def test_python_of_the_pages(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    scope: dict = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), scope)
+
+
+@pytest.mark.parametrize("name", ik.__all__)
+def test_public_names_are_explained(name):
+    thing = getattr(ik, name)
+    text = inspect.getdoc(thing)
+    assert text
+    assert "Example" in text
+    parameters = [p for p in inspect.signature(thing).parameters if name in text]
+    if len(parameters) > 2 and not name.startswith("build_"):
+        assert "Args:" in text
+        for parameter in parameters:
+            assert f"{parameter}:" in text, f"{name} does not explain {parameter}"
+    module = thing.__module__
+    assert f"::: {module}" in (ROOT / "docs/api.md").read_text(), f"docs/api.md has no {module}"
+
+
+def test_names_that_are_not_there():
+    with pytest.raises(AttributeError, match="has no attribute 'build_googlnet'"):
+        ik.build_googlnet  # noqa: B018
+    assert set(ik.__all__) <= set(dir(ik))
+
+
+def test_importing_does_not_load_tensorflow():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, inception_keras, inception_keras.cli; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
