@@ -1,13 +1,16 @@
 """Losses, labels and metrics of models with auxiliary heads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 
-def compile_model(model: keras.Model, optimizer: Any = "adam", *, aux_weight: float = 0.3) -> keras.Model:
-    """Compiles a classifier for integer labels: cross-entropy and accuracy for each head.
+def compile_model(
+    model: keras.Model, optimizer: Any = "adam", *, aux_weight: float = 0.3, metrics: Sequence[Any] = ("accuracy",)
+) -> keras.Model:
+    """Compiles a classifier for integer labels: cross-entropy as the loss of each head, and its metrics.
 
     The loss of the head "predictions" weighs 1, that of every other head `aux_weight`: 0.3 in section 5 of
     arXiv:1409.4842. Whether a head gives probabilities or logits is seen from its activation.
@@ -16,6 +19,8 @@ def compile_model(model: keras.Model, optimizer: Any = "adam", *, aux_weight: fl
         model: A model with one output, or with a dict of outputs one of which is "predictions".
         optimizer: What `keras.Model.compile` takes.
         aux_weight: Weight of each auxiliary loss.
+        metrics: Of each head: what `keras.Model.compile` takes, and `"cross_entropy"`, the mean over images of a
+            head's loss. (Keras's own `..._loss` of a head is a mean over batches, wrong where the last one is small.)
 
     Returns:
         The same model, compiled.
@@ -35,11 +40,11 @@ def compile_model(model: keras.Model, optimizer: Any = "adam", *, aux_weight: fl
     # without XLA on a CPU: its convolutions take twice the time of oneDNN's, and long to compile
     jit = bool(tf.config.list_physical_devices("GPU")) and "auto"
     if len(names) == 1:
-        model.compile(optimizer, losses[names[0]], metrics=["accuracy"], jit_compile=jit)
+        model.compile(optimizer, losses[names[0]], metrics=_metrics(metrics, losses[names[0]]), jit_compile=jit)
         return model
     weights = {name: 1.0 if name == "predictions" else aux_weight for name in names}
-    metrics = {name: ["accuracy"] for name in names}
-    model.compile(optimizer, losses, loss_weights=weights, metrics=metrics, jit_compile=jit)
+    measured = {name: _metrics(metrics, losses[name]) for name in names}
+    model.compile(optimizer, losses, loss_weights=weights, metrics=measured, jit_compile=jit)
     return model
 
 
@@ -99,6 +104,10 @@ def heads(model: keras.Model) -> list[str]:
     if not isinstance(model.output, dict) or "predictions" not in model.output:
         raise ValueError(f"{model.name} must have one output or a dict of them with 'predictions', got {model.output}.")
     return [next(name for name, output in model.output.items() if output is one) for one in model.outputs]
+
+
+def _metrics(metrics: Sequence[Any], loss: keras.losses.Loss) -> list[Any]:
+    return [keras.metrics.MeanMetricWrapper(loss.call, name=m) if m == "cross_entropy" else m for m in metrics]
 
 
 def _loss(output: Any) -> keras.losses.Loss:

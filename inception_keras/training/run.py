@@ -143,7 +143,8 @@ def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Re
         model = create_model(recipe.model, **shape, **recipe.options)
         steps = recipe.epochs * len(data.train)
         rate = _SCHEDULES[recipe.schedule](recipe.learning_rate, steps)
-        compile_model(model, _OPTIMIZERS[recipe.optimizer](rate), aux_weight=recipe.aux_weight)
+        optimizer = _OPTIMIZERS[recipe.optimizer](rate)
+        compile_model(model, optimizer, aux_weight=recipe.aux_weight, metrics=("accuracy", "cross_entropy"))
 
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
         config = {
@@ -180,7 +181,7 @@ def _finish(out: Path, recipe: Recipe, data: Data, model: keras.Model, record: "
         rows.append(row)
     write_csv(out / "test.csv", rows)
     load_weights(model, checkpoint(out, record.best_epoch))
-    net.save(out / "model.keras")
+    keras.Model(net.input, net.output, name=net.name).save(out / "model.keras")  # without the optimizer
     plot_curves(record.rows, out / "curves.png", best=record.best_epoch, title=f"{recipe.model} on {data.name}")
     best = next(row for row in rows if row["best"])
     return Result(
@@ -246,6 +247,6 @@ class _Record(keras.callbacks.Callback):
         for head in ["predictions", *(name for name in self._names if name != "predictions")]:
             prefix = "" if head == "predictions" else f"{head}_"
             for part in ("", "val_"):
-                for quantity in ("loss", "accuracy"):
-                    figures[f"{part}{prefix}{quantity}"] = logs[f"{part}{head}_{quantity}"]
+                figures[f"{part}{prefix}loss"] = logs[f"{part}{head}_cross_entropy"]
+                figures[f"{part}{prefix}accuracy"] = logs[f"{part}{head}_accuracy"]
         return figures | {"total_loss": logs["loss"], "val_total_loss": logs["val_loss"]}

@@ -1,0 +1,93 @@
+"""The command line as a user types it."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import inception_keras as ik
+from inception_keras.cli import app
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def said(result):
+    """All that was printed, lines joined: a terminal breaks them anywhere."""
+    return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("list",), ("show",), ("plot",), ("profile",), ("train",), ("evaluate",), ("predict",)]
+)
+def test_help_of_everything(command):
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_list():
+    result = run("list")
+    assert result.exit_code == 0
+    for id in ik.list_models():
+        assert id in result.output
+    assert "6,998,552" in result.output
+    assert run("list", "squeeze*").output.count("squeezenet") == 2
+    assert "No model matches 'resnot*'" in run("list", "resnot*").output
+    assert "googlenet" not in run("list", "--year", "2016").output
+
+
+def test_show_and_profile(tmp_path):
+    shown = run("show", "googlenet", "--aux")
+    assert shown.exit_code == 0
+    assert "13,378,280" in shown.output
+    table = run("profile", "squeezenet1_1", "--csv", tmp_path / "rows.csv", "--input", "227x227x3")
+    assert table.exit_code == 0
+    assert "1,235,496" in table.output
+    assert "fire_9-expand_3x3" in (tmp_path / "rows.csv").read_text()
+
+
+def test_options_of_a_model():
+    assert "5,983,802" in run("show", "googlenet", "-o", "classes=10").output
+    assert "5,991,082" not in run("show", "googlenet", "-o", "classes=10", "-o", "batch_norm=false").output
+
+
+def test_plot(tmp_path):
+    for name in ("blocks.png", "blocks.svg", "blocks.pdf"):
+        result = run("plot", "squeezenet1_1", "--out", tmp_path / "new" / name)
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "new" / name).stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("show", "googlnet"), "error: Unknown model 'googlnet'; did you mean googlenet"),
+        (("show", "googlenet", "-o", "aux"), "error: An option is NAME=VALUE, got 'aux'."),
+        (("show", "googlenet", "-o", "auks=1"), "error: googlenet has no option 'auks'; did you mean aux?"),
+        (("show", "googlenet", "--input", "16x16x3"), "of at least 31 x 31 pixels, got (16, 16, 3)."),
+        (("show", "googlenet", "--input", "big"), "error: Expected whole numbers with 'x' between them, got 'big'."),
+        (("train", "googlenet", "--out", "{tmp}"), "of at least 31 x 31 pixels, got (8, 8, 1)."),
+        (("train", "--device", "/GPU:7", "--out", "{tmp}"), "There is no device '/GPU:7'; there are CPU:0"),
+        (("train", "--optimizer", "adan", "--out", "{tmp}"), "Unknown optimizer 'adan'; did you mean adam"),
+        (("train", "--data", "digit", "--out", "{tmp}"), "digits"),
+        (("evaluate", "{tmp}"), "holds no finished run"),
+        (("predict", "{tmp}/none.jpg"), "none.jpg"),
+        (("plot", "googlenet", "--out", "{tmp}/net.bmp"), ".png"),
+    ],
+)
+def test_errors_are_one_sentence(words, sentence, tmp_path):
+    if words[:2] == ("train", "googlenet"):
+        words = (*words, "--image-size", "8")
+    result = run(*(word.replace("{tmp}", str(tmp_path)) for word in words))
+    assert result.exit_code == 1
+    assert sentence in said(result)
+    assert "Traceback" not in result.output
+    assert result.output.count("error:") == 1
+
+
+def test_the_installed_command():
+    text = subprocess.check_output([sys.executable, "-m", "inception_keras", "list"], text=True)
+    assert "googlenet_slim" in text
