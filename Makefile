@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+PHOTOS = $$($(BIN)/python -c 'import skimage.data; print(skimage.data.data_dir)')
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all lint format docs notebooks golden clean
 
@@ -21,8 +22,15 @@ install: .venv/installed  ## make .venv and install the package with what its te
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,$*]'
 	@touch $@
 
-demo: install  ## build, draw and train GoogLeNet on real digits; pictures and figures into demo/
-	$(BIN)/inception-keras demo
+demo: install  ## draw GoogLeNet, train one on real digits, name what is on photographs; all into demo/
+	rm -rf demo
+	$(BIN)/inception-keras show googlenet --aux
+	$(BIN)/inception-keras plot googlenet --aux --out demo/googlenet.png
+	-$(BIN)/inception-keras plot googlenet --aux --layers --out demo/googlenet_layers.svg
+	$(BIN)/inception-keras train googlenet_cifar --aux -o batch_norm=true --data digits --keep 4,8 --out demo/digits
+	$(BIN)/inception-keras evaluate demo/digits
+	$(BIN)/inception-keras predict $(PHOTOS)/coffee.png $(PHOTOS)/chelsea.png
+	@echo; find demo -type f | sort
 
 test: install  ## the fast tests, under 5 minutes
 	$(BIN)/pytest

@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import keras
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on this machine are not ours
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on this machine are not ours
 app = typer.Typer(help="GoogLeNet and the classic convolutional nets in Keras 3.", no_args_is_help=True)
 console = Console()
 
@@ -223,9 +223,22 @@ def _ints(text: str, separator: str) -> list[int]:
         raise ValueError(f"Expected whole numbers with {separator!r} between them, got {text!r}.") from None
 
 
+def _import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it writes to stderr before it reads its log level."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a place
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 @contextmanager
 def _one_sentence() -> Iterator[None]:
     """Ends what a user can cause in its own sentence, without a traceback."""
+    _import_tensorflow()
     try:
         yield
     except (ValueError, TypeError, OSError, RuntimeError) as error:

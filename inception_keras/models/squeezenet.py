@@ -6,7 +6,7 @@ from keras import Model, layers
 
 from ..blocks import check_count, conv, image_input, max_pool, unique_name
 
-TABLE_1: dict[str, Any] = {  # None is a row "maxpool 3x3/2"
+TABLE_1: dict[str, tuple[int, int, int] | None] = {  # None is a row "maxpool 3x3/2"
     #        squeeze 1x1  expand 1x1, 3x3   output at 224 x 224
     "pool_1": None,                       # (54, 54, 96)
     "fire_2": (16,        64, 64),        # (54, 54, 128)

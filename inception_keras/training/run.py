@@ -163,7 +163,7 @@ def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Re
             epochs=recipe.epochs,
             shuffle=False,  # the pipeline does
             verbose=verbose,
-            callbacks=[record],
+            callbacks=[record, *([_Bar()] if verbose else [])],
         )
         return _finish(out, recipe, data, model, record)
 
@@ -202,6 +202,24 @@ def write_csv(path: Path, rows: list[dict]) -> None:
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     part.replace(path)
+
+
+class _Bar(keras.callbacks.ProgbarLogger):
+    """Keras's progress bar with the classifier's figures alone: those of every head do not fit on a line."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch, _classifiers(logs))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, _classifiers(logs))
+
+
+def _classifiers(logs: Any) -> dict[str, float]:
+    """Loss and accuracy of "predictions", in training and validation."""
+    if "predictions_accuracy" not in logs:
+        return {name: logs[name] for name in logs if not name.endswith("cross_entropy")}
+    names = {"loss": "predictions_cross_entropy", "accuracy": "predictions_accuracy"}
+    return {p + short: logs[p + long] for p in ("", "val_") for short, long in names.items() if p + long in logs}
 
 
 class _Record(keras.callbacks.Callback):

@@ -1,0 +1,272 @@
+"""A model as a reader sees it: boxes for the layers that matter, blocks of boxes, a trunk with heads beside it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import groupby, takewhile
+
+import keras
+
+from .graph import Node, Shape, nodes
+from .labels import activation, role, width, window, words
+
+_NAMES = {
+    "InputLayer": "input",
+    "Concatenate": "concat",
+    "Dense": "fc",
+    "Conv2D": "conv",
+    "DepthwiseConv2D": "depthwise",
+    "SeparableConv2D": "separable conv",
+    "Conv2DTranspose": "transposed conv",
+    "GlobalAveragePooling2D": "global avg pool",
+    "GlobalMaxPooling2D": "global max pool",
+    "MaxPooling2D": "max pool",
+    "CeilMaxPooling2D": "max pool",
+    "AveragePooling2D": "avg pool",
+    "AdaptiveAveragePooling2D": "adaptive avg pool",
+    "AdaptiveMaxPooling2D": "adaptive max pool",
+    "LocalResponseNormalization": "local resp. norm",
+    "BatchNormalization": "BN",
+    "ReLU": "ReLU",
+    "ZeroPadding2D": "zero pad",
+}
+_ACTIVATIONS = {"relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "gelu": "GELU"}
+_NONLINEARITIES = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU")
+_COMPANIONS = (*_NONLINEARITIES, "BatchNormalization", "Dropout", "SpatialDropout2D", "Flatten", "Reshape")
+
+
+@dataclass
+class Box:
+    """A layer with those that only accompany it; `inputs` are names of boxes."""
+
+    layers: list[Node]
+    inputs: list[str]
+
+    @property
+    def name(self) -> str:
+        """The name of its first layer."""
+        return self.layers[0].name
+
+    @property
+    def role(self) -> str:
+        """What its first layer does."""
+        return role(self.layers[0].layer)
+
+    @property
+    def shape(self) -> Shape:
+        """What its last layer gives."""
+        return self.layers[-1].output_shapes[0]
+
+    @property
+    def title(self) -> str:
+        """What it is: "conv 3x3/2", "max pool"."""
+        node = self.layers[0]
+        if self.role == "dense" and node.kind != "Dense":
+            return "softmax"
+        return _word(node) if self.role == "pool" else f"{_word(node)} {window(node.layer)}".strip()
+
+    @property
+    def detail(self) -> str:
+        """Its width, or a pool's window, and what accompanies it: "64, BN, ReLU"."""
+        first, *others = self.layers
+        groups = getattr(first.layer, "groups", 1) if self.role == "convolution" else 1
+        is_activation = first.kind in _NONLINEARITIES or first.kind == "Softmax"
+        built_in = "" if is_activation else activation(first.layer)
+        parts = [
+            window(first.layer) if self.role == "pool" else str(width(first) or ""),
+            f"{groups} groups" if groups > 1 else "",
+            _ACTIVATIONS.get(built_in, built_in),
+            *map(_word, others),
+        ]
+        return ", ".join(filter(None, parts))
+
+
+@dataclass
+class Block:
+    """Boxes between two places where a single tensor passes; only the last box is read by the next block."""
+
+    boxes: list[Box]
+    heads: list["Block"] = field(default_factory=list)  # side branches that read the last box
+    times: int = 1  # how many such blocks follow each other
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the names of its boxes share; one box's own name."""
+        return self.label or shared_name([box.name for box in self.boxes]) or self.boxes[-1].name
+
+    @property
+    def shape(self) -> Shape:
+        """What it gives."""
+        return self.boxes[-1].shape
+
+    @property
+    def structure(self) -> tuple:
+        """What is drawn of it, but for the names."""
+        place = {box.name: i for i, box in enumerate(self.boxes)}
+        return tuple((box.title, box.detail, *(place.get(name, -1) for name in box.inputs)) for box in self.boxes)
+
+
+def blocks(model: keras.Model) -> list[Block]:
+    """The trunk of a model, from its input to its deepest output, with the other outputs as heads of their blocks.
+
+    Raises:
+        ValueError: If the model has no graph.
+    """
+    boxes = _fold(nodes(model))
+    trunk = _ancestors(boxes)
+    sides = _components([box for box in boxes if box.name not in trunk])
+    while True:
+        found = _cut([box for box in boxes if box.name in trunk])
+        end_of = {block[-1].name: i for i, block in enumerate(found)}
+        # a side that reads several boxes, or the middle of a block, is drawn with the boxes it reads
+        woven = [side for side in sides if len(_sources(side)) != 1 or not _sources(side) <= end_of.keys()]
+        if not woven:
+            break
+        trunk |= {box.name for side in woven for box in side}
+        sides = [side for side in sides if side not in woven]
+    heads = {name: [Block(side) for side in sides if name in _sources(side)] for name in end_of}
+    return _merge([Block(block, heads[block[-1].name]) for block in found])
+
+
+def collapse(trunk: list[Block]) -> list[Block]:
+    """Each run of equal blocks as one."""
+    result = []
+    for _, group in groupby(trunk, key=lambda block: (block.structure, id(block) if block.heads else None)):
+        run = list(group)
+        first, last = run[0], run[-1]
+        if len(run) > 1 and len(first.boxes) > 1:
+            rest = last.name.removeprefix(shared_name([first.name, last.name])).lstrip("-_")
+            result.append(replace(last, times=len(run), label=f"{first.name} to {rest}"))
+        else:
+            result += run
+    return result
+
+
+def shared_name(names: list[str]) -> str:
+    """The words that all names begin with: of `a_1-conv` and `a_1-pool`, `a_1`; "" if there are none."""
+    parts = [re.split(r"([-_])", name) for name in names]
+    equal = takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))
+    return "".join(column[0] for column in equal).rstrip("-_")
+
+
+def _word(node: Node) -> str:
+    """A layer in a word or two."""
+    if node.kind == "Activation":
+        name = activation(node.layer)
+        return _ACTIVATIONS.get(name, name)
+    if node.kind == "ReLU" and node.layer.max_value:
+        return f"ReLU{node.layer.max_value:g}"
+    if "Dropout" in node.kind:
+        return f"dropout {node.layer.rate:g}"
+    return _NAMES.get(node.kind) or words(node.kind)
+
+
+def _fold(graph: list[Node]) -> list[Box]:
+    """A box for each layer, but for those that follow a layer which nothing else reads, and for padding."""
+    readers = Counter(name for node in graph for name in node.inputs)
+    box_of: dict[str, Box] = {}
+    padded: dict[str, str] = {}
+    found: list[Box] = []
+    for node in graph:
+        inputs = [padded.get(name, name) for name in node.inputs]
+        if node.kind == "ZeroPadding2D" and readers[node.name] == 1:
+            padded[node.name] = inputs[0]  # the next layer's own affair
+            continue
+        before = box_of.get(inputs[0]) if len(inputs) == 1 and readers[node.inputs[0]] == 1 else None
+        if before and _accompanies(node, before):
+            before.layers.append(node)
+            box_of[node.name] = before
+        else:
+            box_of[node.name] = Box([node], list(dict.fromkeys(box_of[name].name for name in inputs)))
+            found.append(box_of[node.name])
+    return _late_inputs(found)
+
+
+def _accompanies(node: Node, before: Box) -> bool:
+    if role(node.layer) == "dense" or before.layers[0].kind == "InputLayer":
+        return False
+    # what normalises or drops a sum belongs to the block after it
+    return node.kind in (_NONLINEARITIES if before.role == "merge" else _COMPANIONS)
+
+
+def _late_inputs(boxes: list[Box]) -> list[Box]:
+    """Each input of a model just before its first reader."""
+    waiting = {box.name: box for box in boxes if not box.inputs}
+    result = []
+    for box in boxes:
+        if box.inputs:
+            result += [waiting.pop(name) for name in box.inputs if name in waiting]
+            result.append(box)
+    return [*result, *waiting.values()]
+
+
+def _ancestors(boxes: list[Box]) -> set[str]:
+    """The boxes that the deepest output needs."""
+    depth: dict[str, int] = {}
+    for box in boxes:
+        depth[box.name] = 1 + max((depth[name] for name in box.inputs), default=0)
+    needed = {max(boxes, key=lambda box: depth[box.name]).name}
+    for box in reversed(boxes):
+        if box.name in needed:
+            needed.update(box.inputs)
+    return needed
+
+
+def _components(boxes: list[Box]) -> list[list[Box]]:
+    """The boxes that hang together, each list in the order of `boxes`."""
+    group = {box.name: {box.name} for box in boxes}
+    for box in boxes:
+        for name in box.inputs:
+            if name in group:
+                joined = group[box.name] | group[name]
+                group.update(dict.fromkeys(joined, joined))
+    sets = {id(members): members for members in group.values()}.values()
+    return [[box for box in boxes if box.name in members] for members in sets]
+
+
+def _sources(side: list[Box]) -> set[str]:
+    inside = {box.name for box in side}
+    return {name for box in side for name in box.inputs} - inside
+
+
+def _cut(boxes: list[Box]) -> list[list[Box]]:
+    """Cuts wherever the last tensor is the only one still to be read."""
+    place = {box.name: i for i, box in enumerate(boxes)}
+    last_read = list(range(len(boxes)))
+    for i, box in enumerate(boxes):
+        for name in box.inputs:
+            last_read[place[name]] = i
+    found: list[list[Box]] = [[]]
+    needed = 0
+    for i, box in enumerate(boxes):
+        found[-1].append(box)
+        if needed <= i and i + 1 < len(boxes):
+            found.append([])
+        needed = max(needed, last_read[i])
+    return found
+
+
+def _merge(trunk: list[Block]) -> list[Block]:
+    """Joins the blocks that bear one name, such as the boxes of a chain `conv_2-reduce`, `conv_2`."""
+    result: list[Block] = []
+    stem = ""
+    for block in trunk:
+        names = [box.name for box in block.boxes]
+        if result and not result[-1].heads and _all_within(stem, names):
+            result[-1] = Block(result[-1].boxes + block.boxes, block.heads)
+        else:
+            result.append(block)
+            stem = shared_name(names) if len(names) > 1 else _stem(names[0])
+    return result
+
+
+def _all_within(stem: str, names: Iterable[str]) -> bool:
+    return bool(stem) and all(name == stem or name.startswith((f"{stem}-", f"{stem}_")) for name in names)
+
+
+def _stem(name: str) -> str:
+    """The block of a box: `a_1` of `a_1-conv` and, in the names of keras.applications, of `a_1_conv`; "" for none."""
+    numbered = re.match(r"(.*\d)_", name)
+    return name.rpartition("-")[0] or (numbered[1] if numbered else "")

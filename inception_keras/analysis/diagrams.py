@@ -1,0 +1,165 @@
+"""Diagrams of a model: every layer with Graphviz, or blocks for a slide with matplotlib alone."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import matplotlib
+
+from .block_diagram import draw
+from .graph import Node, nodes
+from .labels import COLOURS, role, sizes, width, window
+from .profile import in_notebook
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal: bool = False) -> Any:
+    """Draws each layer of a model with Graphviz; the layers of a block (the names before the first "-") in a frame.
+
+    A layer's box has its name, its class with window, strides and width, and its output shape.
+
+    Args:
+        model: A functional or built Sequential model.
+        path: A `.png`, `.svg` or `.pdf` file. By default the model's name and `.png` in the current folder; in a
+            notebook, no file.
+        horizontal: Whether the data flows from left to right, not from top to bottom.
+
+    Returns:
+        The Path of the file; in a notebook a picture that shows itself.
+
+    Raises:
+        ValueError: If the model has no graph, or the suffix is another.
+        RuntimeError: If Graphviz's program `dot` is not installed.
+
+    Example:
+        >>> plot_model(build_inception((28, 28, 192), 64, 96, 128, 16, 32, 32), tmp_path / "3a.svg").name
+        '3a.svg'
+    """
+    dot = to_dot(model, horizontal=horizontal)
+
+    def render(file_format: str) -> bytes:
+        if shutil.which("dot") is None:
+            install = "apt install graphviz, or brew install graphviz"
+            raise RuntimeError(f"Graphviz's program dot is not installed: {install}; plot_blocks draws without it.")
+        return dot.create(format=file_format)
+
+    return _deliver(render, model, path)
+
+
+def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
+    """Draws a model for a slide, about 16:10: its blocks from input to classifier, wrapped into columns.
+
+    The branches of a block stand side by side in its frame, which bears its name and output shape; heads stand
+    beside the block that they read. Batch norm, activations, dropout and the like stand in the box that they follow;
+    padding layers are left out. Of a very long net, equal blocks that follow each other are one frame with "x 6".
+
+    Args:
+        model: A functional or built Sequential model.
+        path: A `.png`, `.svg` or `.pdf` file. By default the model's name and `.png` in the current folder; in a
+            notebook, no file.
+
+    Returns:
+        The Path of the file; in a notebook a picture that shows itself.
+
+    Raises:
+        ValueError: If the model has no graph, or the suffix is another.
+
+    Example:
+        >>> plot_blocks(create_model("googlenet", aux=True), tmp_path / "googlenet.svg").name
+        'googlenet.svg'
+    """
+
+    def render(file_format: str) -> bytes:
+        buffer = io.BytesIO()
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal nets give equal files
+        with matplotlib.rc_context({"svg.hashsalt": "inception_keras", "text.usetex": False}):
+            figure = draw(model)
+            dpi = min(150, 8000 / max(figure.get_size_inches()))
+            figure.savefig(buffer, format=file_format, dpi=dpi, metadata=dates.get(file_format))
+        return buffer.getvalue()
+
+    return _deliver(render, model, path)
+
+
+def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
+    """The pydot graph that `plot_model` draws; the names of its nodes are the layers' names."""
+    import pydot
+
+    graph = _by_branch(nodes(model))
+    font = {"fontname": "Helvetica"}
+    dot = pydot.Dot(
+        _quote(model.name),
+        graph_type="digraph",
+        rankdir="LR" if horizontal else "TB",
+        dpi=110,
+        nodesep=0.15,
+        ranksep=0.3,
+    )
+    dot.set_graph_defaults(**font, fontsize=13, style="rounded", color="#999999", labeljust="l")
+    dot.set_node_defaults(**font, fontsize=11, shape="box", style='"rounded,filled"', height=0.3, margin='"0.1,0.05"')
+    dot.set_edge_defaults(color="#555555", arrowsize=0.6)
+    for number, block in enumerate(dict.fromkeys(node.block for node in graph)):
+        inside = [node for node in graph if node.block == block]
+        frame: pydot.Graph = dot
+        if len(inside) > 1:
+            names = {node.name for node in inside}
+            goes_on = any(node.block != block and names.intersection(node.inputs) for node in graph)
+            # the arrow into a head comes from the side, across the upper corners
+            frame = cluster = pydot.Cluster(str(number), label=_quote(block), labelloc="t" if goes_on else "b")
+            dot.add_subgraph(cluster)  # type: ignore[arg-type]
+        for node in inside:
+            fill, line = COLOURS[role(node.layer)]
+            frame.add_node(
+                pydot.Node(_quote(node.name), label=_quote(_label(node)), fillcolor=_quote(fill), color=_quote(line))
+            )
+    for node in graph:
+        for source in node.inputs:
+            dot.add_edge(pydot.Edge(_quote(source), _quote(node.name)))
+    return dot
+
+
+def _deliver(render: Callable[[str], bytes], model: keras.Model, path: str | Path | None) -> Any:
+    """Writes what `render(format)` makes and returns the Path; in a notebook returns it as a picture."""
+    target = Path(f"{model.name}.png" if path is None else path)
+    file_format = target.suffix.lower().removeprefix(".")
+    if file_format not in FORMATS:
+        raise ValueError(f"A diagram's file must end in .png, .svg or .pdf, got {str(target)!r}.")
+    notebook = in_notebook()
+    if path is not None or not notebook:
+        target.write_bytes(render(file_format))
+    if not notebook:
+        return target
+    from IPython.display import SVG
+
+    return SVG(data=render("svg").decode())
+
+
+def _quote(text: str) -> str:
+    """A string of the dot language."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _by_branch(graph: list[Node]) -> list[Node]:
+    """Each node before its inputs, and these as they are joined: Graphviz then has heads at the right of the trunk."""
+    node_of = {node.name: node for node in graph}
+    read = {name for node in graph for name in node.inputs}
+    waiting = [node.name for node in graph if node.name not in read]
+    found: dict[str, Node] = {}
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = node_of[name]
+            waiting += node_of[name].inputs
+    return list(found.values())
+
+
+def _label(node: Node) -> str:
+    name = node.name.removeprefix(f"{node.block}-")
+    what = " ".join(filter(None, (node.kind, window(node.layer))))
+    channels = width(node)
+    return "\n".join((name, what if channels is None else f"{what}, {channels}", sizes(node.output_shapes[0])))

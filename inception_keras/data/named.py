@@ -1,0 +1,213 @@
+"""Data sets by name or from a folder, ready to train on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..blocks import check_count
+from .files import CIFAR, find_cifar, find_idx, read_cifar, read_mnist
+from .folders import EXTENSIONS, Skipped, has_classes, read_folder
+from .names import NAMES
+from .parts import Part, complete
+from .pipeline import batches
+from .preprocessing import Preprocessing
+
+_SIZES = {"digits": (32, 32)}  # others keep their own
+_PHOTO = (224, 224)
+_FORMAT = {"mnist": "idx", "fashion_mnist": "idx", "cifar10": "cifar10", "cifar100": "cifar100"}
+_TITLES = {"idx": "IDX files", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+UNDERSTOOD = (
+    "IDX files as MNIST names them (train-images-idx3-ubyte[.gz] ...), "
+    "CIFAR binaries (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz, or the .bin files in them), "
+    f"or images in a folder for each class (DIR/class/* or DIR/train/class/*, with {', '.join(EXTENSIONS)})"
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set as three pipelines of batches: float32 images (n, h, w, c) from -1 to 1, int32 labels (n,)."""
+
+    name: str
+    train: tf.data.Dataset  # shuffled anew in each epoch
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    counts: dict[str, int]  # images in train, validation and test
+    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images
+    skipped: list[tuple[Path, str]]  # files that could not be read, and why
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """What a source gave, before it is split and normalised."""
+
+    name: str
+    parts: dict[str, Part]
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    flip: bool  # whether a mirrored image is still of its class
+    skipped: Skipped
+
+
+def load_data(
+    name: str | None = "digits",
+    *,
+    data_dir: str | Path | None = None,
+    image_size: Any = None,
+    batch_size: int = 64,
+    validation: float = 0.1,
+    seed: int = 0,
+    augment: bool = True,
+) -> Data:
+    """Loads a data set, splits it, and makes batches of it.
+
+    The format of `data_dir` is recognised: IDX files as MNIST names them, gzipped or not; the binary archives of
+    CIFAR-10 and CIFAR-100 or the files in them; or a folder of images by class, `DIR/class/*`, or `DIR/train/class/*`
+    with `DIR/val` or `DIR/validation` and `DIR/test` beside it. Images are JPEG, PNG, GIF, BMP or WebP; those of a
+    folder become RGB, are turned upright, and are resized to cover `image_size` and cropped at the centre. One that
+    cannot be read is left out and listed in `skipped`.
+
+    A test set that is given is kept; else a fifth of each class is cut off. A validation set is then cut off the rest.
+    Equal seeds give equal splits, and equal batches epoch by epoch, as long as TensorFlow's global seed, where one
+    is set, is equal too.
+
+    Args:
+        name: `"digits"` (scikit-learn's 1,797 scans, read offline), `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
+            `"cifar100"`, which are downloaded. With `data_dir` it may be None, and chooses where a folder holds
+            several sets; `"fashion_mnist"` gives IDX files their class names.
+        data_dir: A folder to read in place of a download.
+        image_size: Pixels of a side, or (height, width); None keeps the images' own, but 32 x 32 for digits and
+            224 x 224 for a folder of images.
+        batch_size: Images in a batch.
+        validation: Share of the training images that is cut off for validation, between 0 and 1.
+        seed: Of splits, order and augmentation.
+        augment: Shifts training images by up to an eighth, and mirrors half of them where they are not digits.
+
+    Returns:
+        Pipelines of a known length, class names, shapes, counts and the preprocessing.
+
+    Raises:
+        ValueError: If an option, a format or a file is not one that is understood; the sentence names it.
+        OSError: If a folder cannot be read: FileNotFoundError if there is none.
+        ConnectionError: If a download fails; the sentence names what `data_dir` may hold instead.
+
+    Example:
+        >>> data = load_data("digits", batch_size=32)
+        >>> data.counts
+        {'train': 1293, 'validation': 144, 'test': 360}
+        >>> images, labels = next(iter(data.train))
+        >>> images.shape
+        TensorShape([32, 32, 32, 1])
+    """
+    if name is not None and name not in NAMES:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
+    if name is None and data_dir is None:
+        raise ValueError(f"load_data needs a name, one of {', '.join(NAMES)}, or a data_dir.")
+    if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
+        raise ValueError(f"validation must be a share between 0 and 1, got {validation!r}.")
+    check_count("batch_size", batch_size)
+    check_count("seed", seed, least=0)
+    size = _size(image_size)
+
+    raw = _from_folder(Path(data_dir), name, size) if data_dir is not None else _by_name(str(name), size)
+    if len(raw.class_names) < 2:
+        raise ValueError(f"{raw.name} has one class, {raw.class_names[0]}: there must be two or more.")
+    parts = complete(raw.parts, validation, seed, origin=raw.name)
+    order: dict[str, dict] = {"train": {"seed": seed, "augment": augment, "flip": raw.flip}}
+    pipelines = {
+        part: batches(content, raw.preprocessing, batch_size, **order.get(part, {})) for part, content in parts.items()
+    }
+    return Data(
+        name=raw.name,
+        **pipelines,
+        class_names=raw.class_names,
+        image_shape=(*raw.preprocessing.size, raw.preprocessing.channels),
+        counts={part: len(content) for part, content in parts.items()},
+        preprocessing=raw.preprocessing,
+        skipped=raw.skipped,
+    )
+
+
+def _size(image_size: Any) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    if len(sides) != 2:
+        raise ValueError(f"image_size must be an int or (height, width), got {image_size!r}.")
+    return check_count("image_size", sides[0]), check_count("image_size", sides[1])
+
+
+def _by_name(name: str, size: tuple[int, int] | None) -> _Raw:
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+        return _in_memory(name, name, {"train": Part(pixels, digits.target)}, None, size)
+    try:
+        train, test = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # Keras raises bare Exceptions, and ValueError where a download is not whole
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ConnectionError(
+            f"{name} could not be downloaded ({reason}); give a folder by --data-dir (data_dir=), "
+            f"which may hold {UNDERSTOOD}."
+        ) from None
+    parts = {
+        part: Part(images.reshape(*images.shape[:3], -1), labels)
+        for part, (images, labels) in (("train", train), ("test", test))
+    }
+    return _in_memory(name, name, parts, None, size)
+
+
+def _from_folder(root: Path, name: str | None, size: tuple[int, int] | None) -> _Raw:
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root}; data_dir may hold {UNDERSTOOD}.")
+    title = root.resolve().name
+    kinds = {kind: place for kind in CIFAR if (place := find_cifar(root, kind))}
+    if any(find_idx(root, split, content) for split in ("train", "t10k") for content in ("images", "labels")):
+        kinds["idx"] = root
+    if kinds:
+        kind = _choose(root, name, list(kinds))
+        if kind != "idx":
+            parts, names = read_cifar(kinds[kind], kind)
+            return _in_memory(title, kind, parts, names, size)
+        parts = read_mnist(root)
+        if _FORMAT.get(name or "") == "idx":
+            return _in_memory(title, str(name), parts, None, size)
+        labels = 1 + max(part.labels.max() for part in parts.values())
+        return _in_memory(title, "mnist", parts, tuple(map(str, range(labels))), size)
+    if not has_classes(root):
+        raise ValueError(f"{root} holds nothing that is understood: it may hold {UNDERSTOOD}.")
+    preprocessing = Preprocessing(size or _PHOTO, resize=max(size or _PHOTO))
+    folder, classes, skipped = read_folder(root, preprocessing)
+    return _Raw(title, folder, classes, preprocessing, name != "mnist", skipped)
+
+
+def _choose(root: Path, name: str | None, kinds: list[str]) -> str:
+    wanted = _FORMAT.get(name or "")
+    if wanted in kinds:
+        return wanted
+    found = " and ".join(_TITLES[kind] for kind in kinds)
+    if wanted:
+        raise ValueError(f"{root} holds {found}, not {name}.")
+    if len(kinds) > 1:
+        raise ValueError(f"{root} holds {found}: give a name, one of {', '.join(_FORMAT)}, to say which.")
+    return kinds[0]
+
+
+def _in_memory(
+    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, size: tuple[int, int] | None
+) -> _Raw:
+    """Images that came with the labels of a named set."""
+    names = class_names or NAMES[kind]
+    highest = max(part.labels.max() for part in parts.values())
+    if highest >= len(names):
+        raise ValueError(f"{title} has the label {highest}, more than the {len(names)} classes of {kind}.")
+    _, height, width, channels = parts["train"].images.shape  # type: ignore[union-attr]
+    preprocessing = Preprocessing(size or _SIZES.get(kind, (height, width)), channels=channels)
+    return _Raw(title, parts, names, preprocessing, kind not in ("digits", "mnist"), [])

@@ -1,0 +1,63 @@
+"""Images with their labels, and how a test and a validation set are cut from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+TEST_SHARE = 0.2  # where a data set brings no test set
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images, uint8 (n, h, w, c) or n files, with int32 labels (n,)."""
+
+    images: np.ndarray | Sequence[Path]
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", np.asarray(self.labels).reshape(-1).astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, which: np.ndarray) -> "Part":
+        """The images of these indices."""
+        images = self.images[which] if isinstance(self.images, np.ndarray) else [self.images[i] for i in which]
+        return Part(images, self.labels[which])
+
+
+def complete(parts: dict[str, Part], validation: float, seed: int, origin: str) -> dict[str, Part]:
+    """`train`, `validation` and `test`: those that are missing are cut from `train`, first the test set.
+
+    Raises:
+        ValueError: If there are too few images to cut from.
+    """
+    parts = dict(parts)
+    for name, share in (("test", TEST_SHARE), ("validation", validation)):
+        if name not in parts:
+            parts["train"], parts[name] = _cut(parts["train"], share, seed)
+    for name in ("train", "validation", "test"):
+        if not len(parts[name]):
+            whole = sum(map(len, parts.values()))
+            raise ValueError(f"{origin} has {whole} images, too few for a training, a validation and a test set.")
+    return {name: parts[name] for name in ("train", "validation", "test")}
+
+
+def _cut(part: Part, share: float, seed: int) -> tuple[Part, Part]:
+    """Cuts off a share of the images, the same of every class; the last image of a class always stays."""
+    counts = np.bincount(part.labels)
+    quota = share * counts
+    taken = np.floor(quota).astype(int)
+    missing = ceil(share * len(part) - 1e-9) - taken.sum()
+    by_remainder = np.argsort(taken - quota, kind="stable")
+    for label in [label for label in by_remainder if taken[label] < counts[label] - 1][:missing]:
+        taken[label] += 1
+
+    random = np.random.default_rng(seed)
+    order = [random.permutation(np.flatnonzero(part.labels == label)) for label in range(len(counts))]
+    cut = np.concatenate([indices[:n] for indices, n in zip(order, taken, strict=True)])
+    rest = np.concatenate([indices[n:] for indices, n in zip(order, taken, strict=True)])
+    return part.take(np.sort(rest)), part.take(np.sort(cut))

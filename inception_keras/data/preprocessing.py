@@ -1,0 +1,198 @@
+"""What a net was trained to see: how a photograph becomes its input."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib import resources
+from math import isfinite
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..blocks import check_count
+from .images import UnreadableImage, line, plain, read_image
+
+_INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Turns photographs into inputs of a net: resize, crop at the centre, `(x / scale - mean) / std`.
+
+    The defaults map 0 ... 255 to -1 ... 1. Caffe's nets have `order="bgr"`, `mean=(104.006, 116.669, 122.679)` and
+    `std=(1.0,)`; torchvision's have `scale=255.0`, `mean=(0.485, 0.456, 0.406)` and `std=(0.229, 0.224, 0.225)`.
+
+    Args:
+        size: (height, width) of the input, in pixels.
+        channels: 3 for colour, 1 for grey.
+        resize: Length that the shorter side gets before the centre is cropped, as torchvision does it; None squashes
+            the whole image into `size`.
+        interpolation: `"bilinear"` or `"bicubic"`, both antialiased.
+        order: `"rgb"` or `"bgr"`.
+        scale: What pixels of 0 ... 255 are divided by.
+        mean: What is then subtracted: one number, or one for each channel in `order`.
+        std: What the rest is divided by: one number, or one for each channel in `order`.
+
+    Raises:
+        ValueError: If a value is none of those above.
+
+    Example:
+        >>> from skimage import data
+        >>> from inception_keras.data.preprocessing import Preprocessing
+        >>> prepare = Preprocessing((224, 224), resize=256)
+        >>> prepare(data.coffee()).shape
+        (224, 224, 3)
+        >>> Preprocessing.from_dict(prepare.to_dict()) == prepare
+        True
+    """
+
+    size: tuple[int, int]
+    channels: int = 3
+    resize: int | None = None
+    interpolation: str = "bilinear"
+    order: str = "rgb"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (127.5,)
+    std: tuple[float, ...] = (127.5,)
+
+    def __post_init__(self) -> None:
+        for name in ("size", "mean", "std"):  # JSON has lists
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise ValueError(f"{name} must be a tuple of numbers, got {getattr(self, name)!r}.")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len(self.size) != 2:
+            raise ValueError(f"size must be (height, width), got {self.size}.")
+        for side in self.size:
+            check_count("a side of size", side)
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels must be 1 or 3, got {self.channels!r}.")
+        if self.resize is not None:
+            check_count("resize", self.resize, least=max(self.size))  # less would not fill the crop
+        for name, known in (("interpolation", tuple(_INTERPOLATION)), ("order", ("rgb", "bgr"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, got {getattr(self, name)!r}.")
+        for name, values in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
+            if not all(isinstance(v, Real) and isfinite(v) and (v or name == "mean") for v in values):
+                raise ValueError(f"{name} must be finite and, but for mean, not 0, got {getattr(self, name)!r}.")
+            if len(values) not in (1, self.channels):
+                raise ValueError(f"{name} must have one number, or one for each channel, got {len(values)}.")
+
+    def __call__(self, image: Any) -> np.ndarray:
+        """The input of the net for one image.
+
+        Args:
+            image: A path, a PIL image, or a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4). A photograph whose
+                EXIF says that it lies on its side is turned upright; transparency is dropped.
+
+        Returns:
+            float32 (height, width, channels).
+
+        Raises:
+            ValueError: If it is no whole image.
+            FileNotFoundError: If there is no such file.
+        """
+        return self.normalise(self.fit(image).astype(np.float32))
+
+    def fit(self, image: Any) -> np.ndarray:
+        """The pixels before they are normalised: uint8 (height, width, channels), resized and cropped."""
+        picture = self._open(image)
+        height, width = self.size
+        resampling = _INTERPOLATION[self.interpolation]
+        if self.resize is None:
+            picture = picture.resize((width, height), resampling)
+        else:
+            picture = _without_ends(picture)
+            short = min(picture.size)
+            picture = picture.resize([self.resize * side // short for side in picture.size], resampling)
+            left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+            picture = picture.crop((left, top, left + width, top + height))
+        return np.asarray(picture).reshape(height, width, self.channels)
+
+    def normalise(self, pixels: Any) -> Any:
+        """`(x / scale - mean) / std` in `order`, for float32 arrays and tensors (..., channels) of RGB 0 ... 255."""
+        if self.order == "bgr":
+            pixels = pixels[..., ::-1]
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return (pixels / np.float32(self.scale) - mean) / std
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, as JSON can hold them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """What `to_dict` gave, or JSON kept of it.
+
+        Raises:
+            ValueError: If there is no `size`, or a name that is no field.
+        """
+        known = [field.name for field in fields(cls)]
+        strange = [name for name in values if name not in known]
+        if strange or "size" not in values:
+            raise ValueError(f"Preprocessing needs size and may have {', '.join(known[1:])}; got {', '.join(values)}.")
+        return cls(**values)
+
+    def _open(self, image: Any) -> Image.Image:
+        try:
+            if isinstance(image, (str, Path)):
+                name = str(image)
+                return read_image(image, self.channels)
+            if isinstance(image, Image.Image):
+                name = str(getattr(image, "filename", "")) or "The image"
+                return _try_plain(image, self.channels)
+            name = "The array"
+            return plain(_from_array(image), self.channels)
+        except UnreadableImage as error:
+            raise ValueError(f"{name} {error}.") from None
+
+
+SQUEEZENET1_1 = Preprocessing(
+    (227, 227), resize=256, order="bgr", mean=(104.006, 116.669, 122.679), std=(1.0,)
+)  # of the ImageNet weights that the package carries
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """ImageNet's 1,000 classes, in the order of every published net's outputs.
+
+    Example:
+        >>> from inception_keras.data.preprocessing import class_names
+        >>> class_names()[0]
+        'tench'
+    """
+    lines = resources.files("inception_keras").joinpath("assets/imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(lines.splitlines())
+
+
+def _without_ends(image: Image.Image) -> Image.Image:
+    """A long strip without its ends: enlarged they could fill the memory, and no crop shows them."""
+    reach = 32 * min(image.size)
+    if max(image.size) <= 2 * reach:
+        return image
+    x, y = image.width // 2, image.height // 2
+    box = (max(0, x - reach), max(0, y - reach), min(image.width, x + reach), min(image.height, y + reach))
+    return image.crop(box)
+
+
+def _try_plain(image: Image.Image, channels: int) -> Image.Image:
+    """An opened file is decoded only here, and may turn out to be broken."""
+    try:
+        return plain(image, channels)
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, UnreadableImage):
+            raise
+        raise UnreadableImage(f"cannot be read: {line(error)}") from None
+
+
+def _from_array(image: Any) -> Image.Image:
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"An image must be a path, a PIL image or a uint8 array, got {type(image).__name__}.")
+    array = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if image.dtype != np.uint8 or not shaped or not image.size:
+        wanted = "uint8 (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)"
+        raise ValueError(f"An image must be {wanted}, got {image.dtype} {image.shape}.")
+    return Image.fromarray(array)
