@@ -142,10 +142,10 @@ def train(
             keep=tuple(_ints(keep, ",")),
         )
         result = run(recipe, out, verbose=1)
-        table = Table("epoch", "validation loss", "validation accuracy", "test loss", "test accuracy", "", box=None)
+        table = Table("epoch", "val loss", "val accuracy", "test loss", "test accuracy", "", box=None)
         for row in result.rows:
             figures = [f"{value:.4f}" for name, value in row.items() if name not in ("epoch", "best")]
-            table.add_row(str(row["epoch"]), *figures, "best on validation" if row["best"] else "")
+            table.add_row(str(row["epoch"]), *figures, "best on val" if row["best"] else "")
         console.print(table)
         if result.skipped:
             console.print(f"{result.skipped} images could not be read and were left out.")

@@ -42,7 +42,7 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Non
         ValueError: If the data have other classes.
 
     Example:
-        >>> folder = train(Recipe(epochs=1, options={"batch_norm": True}), tmp_path / "run", verbose=0).folder
+        >>> folder = train(Recipe(model="squeezenet1_1", epochs=1), tmp_path / "run", verbose=0).folder
         >>> evaluate(folder).images
         360
     """
