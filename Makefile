@@ -34,10 +34,10 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 	@echo; find demo -type f | sort
 
 test: install  ## the fast tests, under 5 minutes
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-all: install  ## every test
-	$(BIN)/pytest -m ''
+	$(BIN)/pytest -n auto --dist loadfile -m "slow or not slow"
 
 lint: install  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
