@@ -13,7 +13,7 @@ from keras import layers
 from rich.console import Console
 from rich.table import Table
 
-from ..layers import LocalResponseNormalization
+from ..layers import ChannelShuffle, LocalResponseNormalization, RadialBasis, Subsampling2D, TableConv2D
 from .graph import Node, Shape, nodes
 
 Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
@@ -181,6 +181,10 @@ def _dense(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) ->
     return inputs[0][-1] * prod(outputs[0])
 
 
+def _connections(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+    return prod(layer.kernel.shape) * prod(outputs[0][:-1])
+
+
 def _free(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return 0
 
@@ -191,6 +195,8 @@ _COUNTERS: dict[type, Counter] = {
     layers.DepthwiseConv2D: _depthwise,
     layers.SeparableConv2D: _separable,
     layers.Dense: _dense,
+    TableConv2D: _connections,
+    RadialBasis: _dense,
 }
 _FREE = (
     *("InputLayer", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Dropout", "SpatialDropout2D"),
@@ -201,7 +207,8 @@ _FREE = (
     *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
     *("RandomFlip", "RandomCrop", "RandomTranslation", "RandomRotation", "RandomZoom"),
 )
-_COUNTERS |= {getattr(layers, name): _free for name in _FREE} | {LocalResponseNormalization: _free}
+_OWN_FREE = (LocalResponseNormalization, ChannelShuffle, Subsampling2D)
+_COUNTERS |= {getattr(layers, name): _free for name in _FREE} | dict.fromkeys(_OWN_FREE, _free)
 
 
 def _row(node: Node, first: bool) -> Row:
