@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layers import CeilMaxPooling2D, Conv2D
+from .layers import CeilMaxPooling2D, Conv2D, MaxPooling2D
 
 
 def check_count(label: str, value: Any, least: int = 1) -> int:
@@ -101,10 +101,12 @@ def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str =
     return layers.Multiply(name=name)([x, gates])
 
 
-def max_pool(x: Any, pool_size: int, strides: int, *, name: str) -> Any:
-    """Max pooling: strides 1 keep the size, others round it up as Caffe does."""
+def max_pool(x: Any, pool_size: int, strides: int, *, ceil: bool = True, name: str) -> Any:
+    """Max pooling: strides 1 keep the size, others round it up as Caffe does; without `ceil`, padded on all sides."""
     if strides == 1:
         return layers.MaxPooling2D(pool_size, 1, padding="same", name=name)(x)
+    if not ceil:
+        return MaxPooling2D(pool_size, strides, name=name)(x)
     return CeilMaxPooling2D(pool_size, strides, name=name)(x)
 
 

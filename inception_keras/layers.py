@@ -109,6 +109,39 @@ class CeilMaxPooling2D(layers.MaxPooling2D):
 
 
 @_register
+class MaxPooling2D(layers.MaxPooling2D):
+    """Max pooling with `pool_size // 2` pixels of padding on every side that never win, as torch's nets have it.
+
+    (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), c) for an odd window.
+
+    Args:
+        pool_size: Height and width of the window in pixels.
+        strides: Step of the window in pixels.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Example:
+        >>> MaxPooling2D(3, strides=2)(keras.Input((112, 111, 64))).shape
+        (None, 56, 56, 64)
+    """
+
+    def __init__(self, pool_size: int, strides: int, **kwargs: Any):
+        super().__init__(pool_size, strides, **(kwargs | {"padding": "valid"}))
+        self._pads = [(0, 0), *((k // 2, k // 2) for k in self.pool_size), (0, 0)]
+
+    def call(self, inputs: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c)."""
+        if tf := _tensorflow():
+            return tf.nn.max_pool2d(inputs, self.pool_size, self.strides, self._pads)
+        padded = ops.pad(inputs, self._pads, constant_values=float("-inf"))
+        return ops.max_pool(padded, self.pool_size, self.strides, "valid")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c); None where a size is not known."""
+        padded = [n if n is None else n + sum(p) for n, p in zip(input_shape, self._pads, strict=True)]
+        return super().compute_output_shape(padded)
+
+
+@_register
 class LocalResponseNormalization(layers.Layer):
     """x / (k + alpha / size * sum of x**2 over `size` neighbouring channels) ** beta, as in Caffe and torch.
 
@@ -178,6 +211,37 @@ class LocalResponseNormalization(layers.Layer):
         """What `from_config` needs."""
         own = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
         return super().get_config() | own
+
+
+@_register
+class ChannelSlice(layers.Layer):
+    """The channels from `start` up to, not including, `stop`: (n, h, w, c) -> (n, h, w, stop - start).
+
+    Args:
+        start: First channel.
+        stop: Channel after the last one; None goes to the end.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Example:
+        >>> ChannelSlice(64)(keras.Input((28, 28, 80))).shape
+        (None, 28, 28, 16)
+    """
+
+    def __init__(self, start: int = 0, stop: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.start, self.stop = start, stop
+
+    def call(self, inputs: Any) -> Any:
+        """(n, h, w, c) -> (n, h, w, stop - start)."""
+        return inputs[..., self.start : self.stop]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(n, h, w, c) -> (n, h, w, stop - start)."""
+        return (*input_shape[:-1], len(range(input_shape[-1])[self.start : self.stop]))
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return super().get_config() | {"start": self.start, "stop": self.stop}
 
 
 @_register

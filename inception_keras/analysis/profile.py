@@ -13,7 +13,14 @@ from keras import layers
 from rich.console import Console
 from rich.table import Table
 
-from ..layers import ChannelShuffle, LocalResponseNormalization, RadialBasis, Subsampling2D, TableConv2D
+from ..layers import (
+    ChannelShuffle,
+    ChannelSlice,
+    LocalResponseNormalization,
+    RadialBasis,
+    Subsampling2D,
+    TableConv2D,
+)
 from .graph import Node, Shape, nodes
 
 Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
@@ -207,7 +214,7 @@ _FREE = (
     *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
     *("RandomFlip", "RandomCrop", "RandomTranslation", "RandomRotation", "RandomZoom"),
 )
-_OWN_FREE = (LocalResponseNormalization, ChannelShuffle, Subsampling2D)
+_OWN_FREE = (LocalResponseNormalization, ChannelShuffle, ChannelSlice, Subsampling2D)
 _COUNTERS |= {getattr(layers, name): _free for name in _FREE} | dict.fromkeys(_OWN_FREE, _free)
 
 
