@@ -30,6 +30,14 @@ class Entry:
 
 _GOOGLENET = "Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842"
 _SQUEEZENET = "Iandola et al., SqueezeNet, arXiv:1602.07360"
+_LENET = "LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 1998"
+_DPN = "Chen et al., Dual Path Networks, arXiv:1707.01629"
+_SENET = "Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507"
+_MOBILENET_V1 = "Howard et al., MobileNets, arXiv:1704.04861"
+_SHUFFLENET_V1 = "Zhang et al., ShuffleNet, arXiv:1707.01083"
+_INCEPTION_V2 = "Ioffe, Szegedy, Batch Normalization, arXiv:1502.03167"
+_INCEPTION_V4 = "Szegedy et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections, arXiv:1602.07261"
+_XCEPTION = "Chollet, Xception, arXiv:1610.02357"
 _VARIANTS = "googlenet_variants:build_googlenet"
 
 # fmt: off
@@ -41,6 +49,35 @@ ZOO = {
     "googlenet_small": Entry(f"{_VARIANTS}_small", {}, _GOOGLENET, 2014, 32, 4, 5_976_122, 1.532),
     "squeezenet1_0": Entry("squeezenet:build_squeezenet", {"version": "1.0"}, _SQUEEZENET, 2016, 224, 21, 1_248_424, 0.819, 58.09, 80.42, "torchvision"),
     "squeezenet1_1": Entry("squeezenet:build_squeezenet", {"version": "1.1"}, _SQUEEZENET, 2016, 224, 17, 1_235_496, 0.349, 58.18, 80.62, "torchvision"),
+    "lenet5": Entry("lenet:build_lenet5", {}, _LENET, 1998, 32, 32, 60_000, 0.0003),
+    "lenet5_modern": Entry("lenet:build_lenet5_modern", {}, _LENET, 1998, 32, 32, 61_706, 0.0004),
+    "dpn68": Entry("dpn:build_dpn", {"depth": 68}, _DPN, 2017, 224, 1, 12_611_602, 2.326, 76.3, None, "timm"),
+    "dpn92": Entry("dpn:build_dpn", {"depth": 92}, _DPN, 2017, 224, 1, 37_668_392, 6.502, 80.03, None, "timm"),
+    "dpn98": Entry("dpn:build_dpn", {"depth": 98}, _DPN, 2017, 224, 1, 61_570_728, 11.671, 79.66, None, "timm"),
+    "dpn107": Entry("dpn:build_dpn", {"depth": 107}, _DPN, 2017, 224, 1, 86_917_800, 18.299, 80.17, None, "timm"),
+    "dpn131": Entry("dpn:build_dpn", {"depth": 131}, _DPN, 2017, 224, 1, 79_254_504, 16.014, 79.84, None, "timm"),
+    "seresnet18": Entry("senet:build_senet", {"variant": "seresnet18"}, _SENET, 2017, 224, 3, 11_778_592, 1.814),
+    "seresnet34": Entry("senet:build_senet", {"variant": "seresnet34"}, _SENET, 2017, 224, 3, 21_958_868, 3.664),
+    "seresnet50": Entry("senet:build_senet", {"variant": "seresnet50"}, _SENET, 2017, 224, 3, 28_088_024, 3.86, 77.65, 93.73, "timm"),
+    "seresnet101": Entry("senet:build_senet", {"variant": "seresnet101"}, _SENET, 2017, 224, 3, 49_326_872, 7.575),
+    "seresnet152": Entry("senet:build_senet", {"variant": "seresnet152"}, _SENET, 2017, 224, 3, 66_821_848, 11.289),
+    "seresnext50_32x4d": Entry("senet:build_senet", {"variant": "seresnext50_32x4d"}, _SENET, 2017, 224, 3, 27_559_896, 4.233, 79.08, 94.43, "timm"),
+    "seresnext101_32x4d": Entry("senet:build_senet", {"variant": "seresnext101_32x4d"}, _SENET, 2017, 224, 3, 48_955_416, 7.975),
+    "senet154": Entry("senet:build_senet", {"variant": "senet154"}, _SENET, 2017, 224, 3, 115_088_984, 20.688, 81.32, 95.5, "timm"),
+    "seinception": Entry("senet:build_seinception", {}, _SENET, 2017, 224, 31, 7_485_935, 1.583),
+    "mobilenet_v1": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 1.0}, _MOBILENET_V1, 2017, 224, 1, 4_231_976, 0.569, 70.9, 89.9, "TF-Slim"),
+    "mobilenet_v1_075": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 0.75}, _MOBILENET_V1, 2017, 224, 1, 2_585_560, 0.325, 68.4, None, "TF-Slim"),
+    "mobilenet_v1_050": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 0.5}, _MOBILENET_V1, 2017, 224, 1, 1_331_592, 0.149, 63.3, None, "TF-Slim"),
+    "mobilenet_v1_025": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 0.25}, _MOBILENET_V1, 2017, 224, 1, 470_072, 0.041, 49.8, None, "TF-Slim"),
+    "shufflenet_v1_g1": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 1}, _SHUFFLENET_V1, 2017, 224, 1, 1_531_936, 0.143),
+    "shufflenet_v1_g2": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 2}, _SHUFFLENET_V1, 2017, 224, 1, 1_733_848, 0.141),
+    "shufflenet_v1_g3": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 3}, _SHUFFLENET_V1, 2017, 224, 1, 1_865_728, 0.137, 67.8, None, "Megvii"),
+    "shufflenet_v1_g4": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 4}, _SHUFFLENET_V1, 2017, 224, 1, 1_968_344, 0.134),
+    "shufflenet_v1_g8": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 8}, _SHUFFLENET_V1, 2017, 224, 1, 2_434_768, 0.138, 68.0, None, "Megvii"),
+    "inception_v2": Entry("inception_v2:build_inception_v2", {}, _INCEPTION_V2, 2015, 224, 1, 11_188_288, 1.935),
+    "inception_v4": Entry("inception_v4:build_inception_v4", {}, _INCEPTION_V4, 2016, 299, 75, 42_679_816, 12.254),
+    "inception_resnet_v2": Entry("inception_v4:build_inception_resnet_v2", {}, _INCEPTION_V4, 2016, 299, 75, 55_843_464, 13.156),
+    "xception": Entry("xception:build_xception", {}, _XCEPTION, 2016, 299, 7, 22_855_952, 8.357),
 }
 # fmt: on
 
