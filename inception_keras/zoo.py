@@ -74,10 +74,10 @@ ZOO = {
     "shufflenet_v1_g3": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 3}, _SHUFFLENET_V1, 2017, 224, 1, 1_865_728, 0.137, 67.8, None, "Megvii"),
     "shufflenet_v1_g4": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 4}, _SHUFFLENET_V1, 2017, 224, 1, 1_968_344, 0.134),
     "shufflenet_v1_g8": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 8}, _SHUFFLENET_V1, 2017, 224, 1, 2_434_768, 0.138, 68.0, None, "Megvii"),
-    "inception_v2": Entry("inception_v2:build_inception_v2", {}, _INCEPTION_V2, 2015, 224, 1, 11_188_288, 1.935),
+    "inception_v2": Entry("inception_v2:build_inception_v2", {}, _INCEPTION_V2, 2015, 224, 1, 11_188_288, 1.935, 73.9, 91.8, "TF-Slim"),
     "inception_v4": Entry("inception_v4:build_inception_v4", {}, _INCEPTION_V4, 2016, 299, 75, 42_679_816, 12.254),
-    "inception_resnet_v2": Entry("inception_v4:build_inception_resnet_v2", {}, _INCEPTION_V4, 2016, 299, 75, 55_843_464, 13.156),
-    "xception": Entry("xception:build_xception", {}, _XCEPTION, 2016, 299, 7, 22_855_952, 8.357),
+    "inception_resnet_v2": Entry("inception_v4:build_inception_resnet_v2", {}, _INCEPTION_V4, 2016, 299, 75, 55_843_464, 13.156, 80.3, 95.3, "keras.applications"),
+    "xception": Entry("xception:build_xception", {}, _XCEPTION, 2016, 299, 7, 22_855_952, 8.357, 79.0, 94.5, "keras.applications"),
 }
 # fmt: on
 
