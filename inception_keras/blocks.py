@@ -49,7 +49,7 @@ def conv(x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str,
     kwargs = {"activation": "relu", "name": name} | kwargs
     if "padding" in kwargs:
         return layers.Conv2D(filters, kernel_size, strides, **kwargs)(x)
-    if strides == 1:
+    if strides == 1 and kwargs.get("groups", 1) == 1:
         return layers.Conv2D(filters, kernel_size, padding="same", **kwargs)(x)
     return Conv2D(filters, kernel_size, strides=strides, **kwargs)(x)
 
@@ -67,6 +67,29 @@ def conv_bn(
 ) -> Any:
     """Convolution without bias, batch norm, ReLU: (h, w, c) -> (h / strides, w / strides, filters)."""
     x = conv(x, filters, kernel_size, strides, name=name, activation=None, use_bias=False, **kwargs)
+    return bn(x, name, epsilon, activation)
+
+
+def depthwise_bn(
+    x: Any,
+    kernel_size: int,
+    strides: int = 1,
+    *,
+    name: str,
+    epsilon: float = 1e-3,
+    activation: str | None = "relu",
+) -> Any:
+    """`conv_bn` of each channel by itself: (h, w, c) -> (h / strides, w / strides, c)."""
+    options = {"use_bias": False, "name": name}
+    if strides == 1:
+        x = layers.DepthwiseConv2D(kernel_size, padding="same", **options)(x)
+    else:
+        x = DepthwiseConv2D(kernel_size, strides=strides, **options)(x)
+    return bn(x, name, epsilon, activation)
+
+
+def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu") -> Any:
+    """Batch norm and, if wanted, an activation, named after the convolution before them; the shape stays."""
     # momentum 0.9: Keras's 0.99 needs thousands of steps before the moving statistics can be used
     x = layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}-bn")(x)
     return layers.Activation(activation, name=f"{name}-{activation}")(x) if activation else x
