@@ -64,7 +64,7 @@ def build_dpn(
     classifier_activation: str | None = "softmax",
     name: str = "dpn92",
 ) -> Model:
-    """Table 1, top to bottom; the authors' released form, whose last activation is an ELU.
+    """Table 1, top to bottom, as the authors released it for MXNet.
 
     Args:
         input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
@@ -99,7 +99,7 @@ def build_dpn(
             label = f"stage_{i + 2}-block_{j + 1}"
             x = dual_path(x, inner << i, residual << i, increment, groups, strides, name=label)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name="norm_5")(x)  # (7, 7, 2688)
-    x = layers.Activation("elu", name="norm_5-elu")(x)
+    x = layers.Activation("relu", name="norm_5-relu")(x)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)                       # (2688,)
     x = classifier(x, classes, classifier_activation)                           # (1000,)
     return Model(image, x, name=name)
