@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layers import CeilMaxPooling2D, Conv2D, MaxPooling2D
+from .layers import CeilMaxPooling2D, Conv2D, DepthwiseConv2D, MaxPooling2D
 
 
 def check_count(label: str, value: Any, least: int = 1) -> int:

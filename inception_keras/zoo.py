@@ -103,24 +103,43 @@ def find(id: str) -> Entry:
     return ZOO[id]
 
 
-def create_model(id: str, *, weights: Any = None, **options: Any) -> "keras.Model":
+def create_model(
+    id: str,
+    *,
+    weights: Any = None,
+    input_shape: Any = None,
+    classes: int | None = None,
+    classifier_activation: str | None = "softmax",
+    include_top: bool = True,
+    pooling: str | None = None,
+    **options: Any,
+) -> "keras.Model":
     """Builds the network that an id stands for.
 
     Args:
         id: One of `list_models()`.
-        weights: None for fresh ones, `"imagenet"` for published ones, or a path to a `.safetensors` file.
-        **options: The builder's: `input_shape`, `classes`, `classifier_activation` (`"softmax"`, or None for logits),
-            and what this net's paper has, such as GoogLeNet's `aux=True`.
+        weights: None for fresh ones, `"imagenet"` for published ones, or a path to a file of ours, torchvision's or
+            timm's, `.safetensors` or `.pth`. Auxiliary heads in it are ignored where the model has none, and a
+            classifier for another number of classes stays fresh, with a warning.
+        input_shape: (height, width, channels); None for the published one. Sizes may be None where any goes.
+        classes: Number of classes; None for the published one.
+        classifier_activation: `"softmax"`, or None for logits, from every head.
+        include_top: False ends the model at its last feature maps, without the classifier and what leads to it.
+        pooling: Without the top: None for the maps, `"avg"` or `"max"` over their pixels.
+        **options: What this net's paper has, such as GoogLeNet's `aux=True`.
 
     Returns:
         A Model; one with several outputs has them as a dict by name.
 
     Raises:
         ValueError: If an id, an option, a shape or a weight does not fit; the sentence says what does.
+        FileNotFoundError: If there is no such file of weights.
 
     Example:
         >>> create_model("googlenet", aux=True).count_params()
         13378280
+        >>> create_model("vgg16", include_top=False, input_shape=(None, None, 3)).count_params()
+        14714688
     """
     entry = find(id)
     module, function = entry.builder.split(":")
@@ -129,12 +148,65 @@ def create_model(id: str, *, weights: Any = None, **options: Any) -> "keras.Mode
     for option in options:
         if option not in known:
             raise ValueError(f"{id} has no option {option!r}; {_nearest(option, known)}")
-    model = builder(**{"name": id} | entry.options | options)
+    if include_top and pooling is not None:
+        raise ValueError(f"pooling is for include_top=False, got {pooling!r} with the top.")
+    if not include_top and options.get("aux"):
+        raise ValueError(f"Without its top {id} has no auxiliary heads, got aux=True.")
+    common = {"input_shape": input_shape, "classes": classes}
+    options = {"name": id} | entry.options | {k: v for k, v in common.items() if v is not None} | options
+    if include_top:
+        model = builder(**options, classifier_activation=classifier_activation)
+    else:
+        model = _without_top(builder, options, entry.image, pooling)
     if weights is not None:
         from .weights.pretrained import load
 
-        load(model, id, weights)
+        load(model, id, weights, _whole(builder, id, entry))
     return model
+
+
+def _without_top(builder: Any, options: dict, side: int, pooling: str | None) -> "keras.Model":
+    """The net up to its last feature maps; of the rest only the graph is made, without weights."""
+    import keras
+    from keras import layers
+
+    pools = {None: None, "avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    if pooling not in pools:
+        raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}.")
+    shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
+    with keras.StatelessScope(initialize_variables=False):
+        # a head with a dense layer over pixels needs their number; what is before it does not
+        given = tuple(side if size is None else size for size in shape) if isinstance(shape, tuple | list) else shape
+        net = builder(**options | {"input_shape": given})
+        x = _feature_map(net.output)
+        if pools[pooling]:
+            x = pools[pooling](name=f"{pooling}_pool")(x)
+        trunk = keras.Model(net.input, x, name=options["name"])
+    return keras.models.clone_model(trunk, input_tensors=keras.Input(tuple(shape), name="image"))
+
+
+def _feature_map(x: Any) -> Any:
+    """The last map of pixels before the classifier that made `x`."""
+    from keras import layers
+
+    def maker(x: Any) -> Any:
+        return x._keras_history.operation
+
+    while not maker(x).weights:
+        x = maker(x).input
+    x = maker(x).input
+    while len(x.shape) != 4 or isinstance(maker(x), (layers.Dropout, layers.GlobalAveragePooling2D)):
+        x = maker(x).input
+    return x
+
+
+def _whole(builder: Any, id: str, entry: Entry) -> "keras.Model":
+    """The published net with all of its heads, without weights: the names that a file may have."""
+    import keras
+
+    aux = {"aux": True} if "aux" in inspect.signature(builder).parameters else {}
+    with keras.StatelessScope(initialize_variables=False):
+        return builder(**{"name": id} | entry.options | aux)
 
 
 def _nearest(word: str, known: list[str]) -> str:
