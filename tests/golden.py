@@ -35,6 +35,14 @@ def timm_net(id: str, name: str = "", sizes: tuple = SIZES, gain: float = 1.0) -
 torchvision_net("squeezenet1_0")
 torchvision_net("squeezenet1_1")
 torchvision_net("googlenet_slim", "googlenet", init_weights=False)
+for name in ("dpn68", "dpn92", "dpn98", "dpn107", "dpn131", "inception_resnet_v2"):
+    timm_net(name)
+timm_net("inception_v4", gain=1.3)  # its many means make small what passes through it
+for name in ("t18", "t34", "t50", "t101", "t152", "xt50_32x4d", "xt101_32x4d"):
+    timm_net(f"seresne{name}", f"legacy_seresne{name}")
+timm_net("senet154", "legacy_senet154")
+# sizes at which each pool sees an odd map: at others torch's padding is not TensorFlow's
+timm_net("xception", "legacy_xception", ((71, 71), (71, 103)), gain=0.6)
 
 # class of net -> {our head: (the module that feeds it, the head)}: they run in training only
 AUXILIARY = {
@@ -61,6 +69,9 @@ def write(id: str) -> None:
     """Writes the golden file of one net."""
     build, sizes, gain = REFERENCES[id]
     net = build().eval()
+    for module in net.modules() if id == "xception" else ():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 1e-3  # Keras's, with which its weights were trained; the port has torch's 1e-5
     shapes = {key: value.shape for key, value in net.state_dict().items() if value.ndim}
     net.load_state_dict({key: torch.from_numpy(a) for key, a in synthetic.state_dict(shapes, gain).items()}, strict=False)
     arrays = {"gain": np.float32(gain), "versions": np.array(_versions())}

@@ -84,10 +84,125 @@ _SQUEEZENET_1_1: Rules = [
     (r"conv_10", "classifier.1"),
 ]
 
+def _units(pairs: Iterable[tuple[str, str]]) -> Rules:
+    """Rules for modules that keep a convolution as `conv` and its batch norm as `bn`."""
+    return _with_bn((name, f"{module}.conv", f"{module}.bn") for name, module in pairs)
+
+
+_SE_BLOCK, _SE_MODULE = r"stage_(\d)-block_(\d+)", "layer{1:-1}.{2:-1}"
+_SENET: Rules = [
+    *_with_bn(
+        [
+            (r"conv_1", "layer0.conv1", "layer0.bn1"),
+            (r"conv_1-conv_(\d)", "layer0.conv{1}", "layer0.bn{1}"),
+            (rf"{_SE_BLOCK}-conv_(\d)", f"{_SE_MODULE}.conv{{3}}", f"{_SE_MODULE}.bn{{3}}"),
+            (rf"{_SE_BLOCK}-shortcut", f"{_SE_MODULE}.downsample.0", f"{_SE_MODULE}.downsample.1"),
+        ]
+    ),
+    (rf"{_SE_BLOCK}-se-reduce", f"{_SE_MODULE}.se_module.fc1"),
+    (rf"{_SE_BLOCK}-se-expand", f"{_SE_MODULE}.se_module.fc2"),
+    (r"predictions", "last_linear"),
+]
+
+_DPN: Rules = [
+    *_units(
+        [
+            (r"conv_1", "features.conv1_1"),
+            (r"stage_2-block_1-project", "features.conv2_1.c1x1_w_s1"),
+            (r"stage_(\d)-block_1-project", "features.conv{1}_1.c1x1_w_s2"),
+            (r"stage_(\d)-block_(\d+)-conv_1", "features.conv{1}_{2}.c1x1_a"),
+            (r"stage_(\d)-block_(\d+)-conv_2", "features.conv{1}_{2}.c3x3_b"),
+            (r"stage_(\d)-block_(\d+)-conv_3", "features.conv{1}_{2}.c1x1_c"),
+        ]
+    ),
+    (r"norm_5", "features.conv5_bn_ac.bn"),
+    (r"predictions", "classifier"),
+]
+
+_XCEPTION: Rules = [
+    *_with_bn(
+        [
+            (r"conv_([12])", "conv{1}", "bn{1}"),
+            (r"conv_([34])", "conv{1}.pointwise", "bn{1}"),
+            (r"block_(\d+)-shortcut", "block{1}.skip", "block{1}.skipbn"),
+            (r"block_1-conv_1", "block1.rep.0.pointwise", "block1.rep.1"),
+            (r"block_1-conv_2", "block1.rep.3.pointwise", "block1.rep.4"),
+            (r"block_(\d+)-conv_1", "block{1}.rep.1.pointwise", "block{1}.rep.2"),
+            (r"block_(\d+)-conv_2", "block{1}.rep.4.pointwise", "block{1}.rep.5"),
+            (r"block_(\d+)-conv_3", "block{1}.rep.7.pointwise", "block{1}.rep.8"),
+        ]
+    ),
+    (r"conv_([34])-depthwise", "conv{1}.conv1"),
+    (r"block_1-conv_1-depthwise", "block1.rep.0.conv1"),
+    (r"block_1-conv_2-depthwise", "block1.rep.3.conv1"),
+    (r"block_(\d+)-conv_1-depthwise", "block{1}.rep.1.conv1"),
+    (r"block_(\d+)-conv_2-depthwise", "block{1}.rep.4.conv1"),
+    (r"block_(\d+)-conv_3-depthwise", "block{1}.rep.7.conv1"),
+    (r"predictions", "fc"),
+]
+
+_INCEPTION_V4: Rules = [
+    *_units(
+        [
+            (r"conv_(\d)", "features.{1:-1}"),
+            (r"stem_1-branch_2-conv_1", "features.3.conv"),
+            (r"stem_2-branch_(\d)-conv_(\d)", "features.4.branch{1:-1}.{2:-1}"),
+            (r"stem_3-branch_1-conv_1", "features.5.conv"),
+            (r"inception_a_(\d)-branch_1-conv_1", "features.{1:+5}.branch0"),
+            (r"inception_a_(\d)-branch_4-conv_1", "features.{1:+5}.branch3.1"),
+            (r"inception_a_(\d)-branch_(\d)-conv_(\d)", "features.{1:+5}.branch{2:-1}.{3:-1}"),
+            (r"reduction_a-branch_1-conv_1", "features.10.branch0"),
+            (r"reduction_a-branch_2-conv_(\d)", "features.10.branch1.{1:-1}"),
+            (r"inception_b_(\d)-branch_1-conv_1", "features.{1:+10}.branch0"),
+            (r"inception_b_(\d)-branch_4-conv_1", "features.{1:+10}.branch3.1"),
+            (r"inception_b_(\d)-branch_(\d)-conv_(\d)", "features.{1:+10}.branch{2:-1}.{3:-1}"),
+            (r"reduction_b-branch_(\d)-conv_(\d)", "features.18.branch{1:-1}.{2:-1}"),
+            (r"inception_c_(\d)-branch_1-conv_1", "features.{1:+18}.branch0"),
+            (r"inception_c_(\d)-branch_4-conv_1", "features.{1:+18}.branch3.1"),
+            (r"inception_c_(\d)-branch_(\d)-conv_(\d)([ab]?)", "features.{1:+18}.branch{2:-1}_{3:-1}{4}"),
+        ]
+    ),
+    (r"predictions", "last_linear"),
+]
+
+_INCEPTION_RESNET_V2: Rules = [
+    *_units(
+        [
+            *((f"stem_{i}", f"conv2d_{part}") for i, part in enumerate(("1a", "2a", "2b", "3b", "4a"), 1)),
+            (r"stem_6-branch_1-conv_1", "mixed_5b.branch0"),
+            (r"stem_6-branch_4-conv_1", "mixed_5b.branch3.1"),
+            (r"stem_6-branch_(\d)-conv_(\d)", "mixed_5b.branch{1:-1}.{2:-1}"),
+            (r"inception_a_(\d+)-branch_1-conv_1", "repeat.{1:-1}.branch0"),
+            (r"inception_a_(\d+)-branch_(\d)-conv_(\d)", "repeat.{1:-1}.branch{2:-1}.{3:-1}"),
+            (r"reduction_a-branch_1-conv_1", "mixed_6a.branch0"),
+            (r"reduction_a-branch_2-conv_(\d)", "mixed_6a.branch1.{1:-1}"),
+            (r"inception_b_(\d+)-branch_1-conv_1", "repeat_1.{1:-1}.branch0"),
+            (r"inception_b_(\d+)-branch_2-conv_(\d)", "repeat_1.{1:-1}.branch1.{2:-1}"),
+            (r"reduction_b-branch_(\d)-conv_(\d)", "mixed_7a.branch{1:-1}.{2:-1}"),
+            (r"inception_c_10-branch_1-conv_1", "block8.branch0"),
+            (r"inception_c_10-branch_2-conv_(\d)", "block8.branch1.{1:-1}"),
+            (r"inception_c_(\d)-branch_1-conv_1", "repeat_2.{1:-1}.branch0"),
+            (r"inception_c_(\d)-branch_2-conv_(\d)", "repeat_2.{1:-1}.branch1.{2:-1}"),
+            (r"conv_7", "conv2d_7b"),
+        ]
+    ),
+    (r"inception_a_(\d+)-up", "repeat.{1:-1}.conv2d"),
+    (r"inception_b_(\d+)-up", "repeat_1.{1:-1}.conv2d"),
+    (r"inception_c_10-up", "block8.conv2d"),
+    (r"inception_c_(\d)-up", "repeat_2.{1:-1}.conv2d"),
+    (r"predictions", "classif"),
+]
+
 # fmt: off
 LAYOUTS: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("googlenet_slim", _GOOGLENET_SLIM),
     ("squeezenet1_0", _SQUEEZENET_1_0),
     ("squeezenet1_1", _SQUEEZENET_1_1),
+    ("dpn*", _DPN),
+    ("seres*", _SENET),
+    ("senet154", _SENET),
+    ("xception", _XCEPTION),
+    ("inception_v4", _INCEPTION_V4),
+    ("inception_resnet_v2", _INCEPTION_RESNET_V2),
 ]
 # fmt: on
