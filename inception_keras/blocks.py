@@ -66,7 +66,8 @@ def conv_bn(
     **kwargs: Any,
 ) -> Any:
     """Convolution without bias, batch norm, ReLU: (h, w, c) -> (h / strides, w / strides, filters)."""
-    x = conv(x, filters, kernel_size, strides, name=name, activation=None, use_bias=False, **kwargs)
+    kwargs = {"use_bias": False} | kwargs
+    x = conv(x, filters, kernel_size, strides, name=name, activation=None, **kwargs)
     return bn(x, name, epsilon, activation)
 
 

@@ -38,6 +38,18 @@ _SHUFFLENET_V1 = "Zhang et al., ShuffleNet, arXiv:1707.01083"
 _INCEPTION_V2 = "Ioffe, Szegedy, Batch Normalization, arXiv:1502.03167"
 _INCEPTION_V4 = "Szegedy et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections, arXiv:1602.07261"
 _XCEPTION = "Chollet, Xception, arXiv:1610.02357"
+_ALEXNET = "Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012"
+_ALEXNET_OWT = "Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997"
+_VGG = "Simonyan, Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556"
+_INCEPTION_V3 = "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567"
+_RESNET = "He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385"
+_RESNEXT = "Xie et al., Aggregated Residual Transformations for Deep Neural Networks, arXiv:1611.05431"
+_WIDE_RESNET = "Zagoruyko, Komodakis, Wide Residual Networks, arXiv:1605.07146"
+_DENSENET = "Huang et al., Densely Connected Convolutional Networks, arXiv:1608.06993"
+_MOBILENET_V2 = "Sandler et al., MobileNetV2, arXiv:1801.04381"
+_MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, arXiv:1905.02244"
+_MNASNET = "Tan et al., MnasNet, arXiv:1807.11626"
+_SHUFFLENET_V2 = "Ma et al., ShuffleNet V2, arXiv:1807.11164"
 _VARIANTS = "googlenet_variants:build_googlenet"
 
 # fmt: off
@@ -78,6 +90,55 @@ ZOO = {
     "inception_v4": Entry("inception_v4:build_inception_v4", {}, _INCEPTION_V4, 2016, 299, 75, 42_679_816, 12.254),
     "inception_resnet_v2": Entry("inception_v4:build_inception_resnet_v2", {}, _INCEPTION_V4, 2016, 299, 75, 55_843_464, 13.156, 80.3, 95.3, "keras.applications"),
     "xception": Entry("xception:build_xception", {}, _XCEPTION, 2016, 299, 7, 22_855_952, 8.357, 79.0, 94.5, "keras.applications"),
+    "alexnet_2012": Entry("alexnet:build_alexnet_2012", {}, _ALEXNET, 2012, 227, 67, 60_965_224, 0.724, 57.1, 80.2, "Caffe model zoo"),
+    "alexnet": Entry("alexnet:build_alexnet", {}, _ALEXNET_OWT, 2014, 224, 63, 61_100_840, 0.714, 56.522, 79.066, "torchvision"),
+    "vgg11": Entry("vgg:build_vgg", {"depth": 11}, _VGG, 2014, 224, 32, 132_863_336, 7.609, 69.02, 88.628, "torchvision"),
+    "vgg11_bn": Entry("vgg:build_vgg", {"depth": 11, "batch_norm": True}, _VGG, 2014, 224, 32, 132_868_840, 7.609, 70.37, 89.81, "torchvision"),
+    "vgg13": Entry("vgg:build_vgg", {"depth": 13}, _VGG, 2014, 224, 32, 133_047_848, 11.308, 69.928, 89.246, "torchvision"),
+    "vgg13_bn": Entry("vgg:build_vgg", {"depth": 13, "batch_norm": True}, _VGG, 2014, 224, 32, 133_053_736, 11.308, 71.586, 90.374, "torchvision"),
+    "vgg16": Entry("vgg:build_vgg", {"depth": 16}, _VGG, 2014, 224, 32, 138_357_544, 15.47, 71.592, 90.382, "torchvision"),
+    "vgg16_bn": Entry("vgg:build_vgg", {"depth": 16, "batch_norm": True}, _VGG, 2014, 224, 32, 138_365_992, 15.47, 73.36, 91.516, "torchvision"),
+    "vgg19": Entry("vgg:build_vgg", {"depth": 19}, _VGG, 2014, 224, 32, 143_667_240, 19.632, 72.376, 90.876, "torchvision"),
+    "vgg19_bn": Entry("vgg:build_vgg", {"depth": 19, "batch_norm": True}, _VGG, 2014, 224, 32, 143_678_248, 19.632, 74.218, 91.842, "torchvision"),
+    "inception_v3": Entry("inception_v3:build_inception_v3", {}, _INCEPTION_V3, 2015, 299, 75, 23_834_568, 5.713, 77.294, 93.45, "torchvision"),
+    "resnet18": Entry("resnet:build_resnet", {"depth": 18}, _RESNET, 2015, 224, 1, 11_689_512, 1.814, 69.758, 89.078, "torchvision"),
+    "resnet34": Entry("resnet:build_resnet", {"depth": 34}, _RESNET, 2015, 224, 1, 21_797_672, 3.664, 73.314, 91.42, "torchvision"),
+    "resnet50": Entry("resnet:build_resnet", {"depth": 50}, _RESNET, 2015, 224, 1, 25_557_032, 4.089, 76.13, 92.862, "torchvision"),
+    "resnet101": Entry("resnet:build_resnet", {"depth": 101}, _RESNET, 2015, 224, 1, 44_549_160, 7.801, 77.374, 93.546, "torchvision"),
+    "resnet152": Entry("resnet:build_resnet", {"depth": 152}, _RESNET, 2015, 224, 1, 60_192_808, 11.514, 78.312, 94.046, "torchvision"),
+    "resnet50_v1": Entry("resnet:build_resnet_v1", {"depth": 50}, _RESNET, 2015, 224, 1, 1, 1),
+    "resnet101_v1": Entry("resnet:build_resnet_v1", {"depth": 101}, _RESNET, 2015, 224, 1, 1, 1),
+    "resnet152_v1": Entry("resnet:build_resnet_v1", {"depth": 152}, _RESNET, 2015, 224, 1, 1, 1),
+    "resnet20_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 20}, _RESNET, 2015, 32, 1, 269_722, 0.041),
+    "resnet32_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 32}, _RESNET, 2015, 32, 1, 464_154, 0.069),
+    "resnet44_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 44}, _RESNET, 2015, 32, 1, 658_586, 0.097),
+    "resnet56_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 56}, _RESNET, 2015, 32, 1, 853_018, 0.125),
+    "resnet110_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 110}, _RESNET, 2015, 32, 1, 1_727_962, 0.253),
+    "plain20_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 20, "residual": False}, _RESNET, 2015, 32, 1, 269_722, 0.041),
+    "plain32_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 32, "residual": False}, _RESNET, 2015, 32, 1, 464_154, 0.069),
+    "plain44_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 44, "residual": False}, _RESNET, 2015, 32, 1, 658_586, 0.097),
+    "plain56_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 56, "residual": False}, _RESNET, 2015, 32, 1, 853_018, 0.125),
+    "plain110_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 110, "residual": False}, _RESNET, 2015, 32, 1, 1_727_962, 0.253),
+    "resnext50_32x4d": Entry("resnet:build_resnet", {"depth": 50, "groups": 32, "group_width": 4}, _RESNEXT, 2016, 224, 1, 25_028_904, 4.23, 77.618, 93.698, "torchvision"),
+    "resnext101_32x8d": Entry("resnet:build_resnet", {"depth": 101, "groups": 32, "group_width": 8}, _RESNEXT, 2016, 224, 1, 88_791_336, 16.414, 79.312, 94.526, "torchvision"),
+    "resnext101_64x4d": Entry("resnet:build_resnet", {"depth": 101, "groups": 64, "group_width": 4}, _RESNEXT, 2016, 224, 1, 83_455_272, 15.46, 83.246, 96.454, "torchvision"),
+    "wide_resnet50_2": Entry("resnet:build_resnet", {"depth": 50, "group_width": 128}, _WIDE_RESNET, 2016, 224, 1, 68_883_240, 11.398, 78.468, 94.086, "torchvision"),
+    "wide_resnet101_2": Entry("resnet:build_resnet", {"depth": 101, "group_width": 128}, _WIDE_RESNET, 2016, 224, 1, 126_886_696, 22.753, 78.848, 94.284, "torchvision"),
+    "densenet121": Entry("densenet:build_densenet", {"depth": 121}, _DENSENET, 2016, 224, 29, 7_978_856, 2.834, 74.434, 91.972, "torchvision"),
+    "densenet161": Entry("densenet:build_densenet", {"depth": 161}, _DENSENET, 2016, 224, 29, 28_681_000, 7.728, 77.138, 93.56, "torchvision"),
+    "densenet169": Entry("densenet:build_densenet", {"depth": 169}, _DENSENET, 2016, 224, 29, 14_149_480, 3.36, 75.6, 92.806, "torchvision"),
+    "densenet201": Entry("densenet:build_densenet", {"depth": 201}, _DENSENET, 2016, 224, 29, 20_013_928, 4.291, 76.896, 93.37, "torchvision"),
+    "mobilenet_v2": Entry("mobilenet_v2:build_mobilenet_v2", {}, _MOBILENET_V2, 2018, 224, 1, 3_504_872, 0.301, 71.878, 90.286, "torchvision"),
+    "mobilenet_v3_small": Entry("mobilenet_v3:build_mobilenet_v3", {"size": "small"}, _MOBILENET_V3, 2019, 224, 1, 2_542_856, 0.057, 67.668, 87.402, "torchvision"),
+    "mobilenet_v3_large": Entry("mobilenet_v3:build_mobilenet_v3", {"size": "large"}, _MOBILENET_V3, 2019, 224, 1, 5_483_032, 0.217, 74.042, 91.34, "torchvision"),
+    "mnasnet0_5": Entry("mnasnet:build_mnasnet", {"width": 0.5}, _MNASNET, 2018, 224, 1, 2_218_512, 0.104, 67.734, 87.49, "torchvision"),
+    "mnasnet0_75": Entry("mnasnet:build_mnasnet", {"width": 0.75}, _MNASNET, 2018, 224, 1, 3_170_208, 0.215, 71.18, 90.496, "torchvision"),
+    "mnasnet1_0": Entry("mnasnet:build_mnasnet", {"width": 1.0}, _MNASNET, 2018, 224, 1, 4_383_312, 0.314, 73.456, 91.51, "torchvision"),
+    "mnasnet1_3": Entry("mnasnet:build_mnasnet", {"width": 1.3}, _MNASNET, 2018, 224, 1, 6_282_256, 0.526, 76.506, 93.522, "torchvision"),
+    "shufflenet_v2_x0_5": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 0.5}, _SHUFFLENET_V2, 2018, 224, 1, 1_366_792, 0.04, 60.552, 81.746, "torchvision"),
+    "shufflenet_v2_x1_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.0}, _SHUFFLENET_V2, 2018, 224, 1, 2_278_604, 0.145, 69.362, 88.316, "torchvision"),
+    "shufflenet_v2_x1_5": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.5}, _SHUFFLENET_V2, 2018, 224, 1, 3_503_624, 0.296, 72.996, 91.086, "torchvision"),
+    "shufflenet_v2_x2_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 2.0}, _SHUFFLENET_V2, 2018, 224, 1, 7_393_996, 0.583, 76.23, 93.006, "torchvision"),
 }
 # fmt: on
 

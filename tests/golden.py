@@ -35,6 +35,21 @@ def timm_net(id: str, name: str = "", sizes: tuple = SIZES, gain: float = 1.0) -
 torchvision_net("squeezenet1_0")
 torchvision_net("squeezenet1_1")
 torchvision_net("googlenet_slim", "googlenet", init_weights=False)
+for _id in ("alexnet", *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn"))):
+    torchvision_net(_id)
+for _id in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"):
+    torchvision_net(_id, gain=0.5)
+for _id in ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
+    torchvision_net(_id, gain=0.5)
+for _id in ("densenet121", "densenet161", "densenet169", "densenet201"):
+    torchvision_net(_id)
+for _id in ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"):
+    torchvision_net(_id, gain=0.7)
+for _id in ("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"):
+    torchvision_net(_id, gain=0.7)
+for _id in ("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"):
+    torchvision_net(_id)
+torchvision_net("inception_v3", sizes=((299, 299), (303, 331)), init_weights=False)
 for name in ("dpn68", "dpn92", "dpn98", "dpn107", "dpn131", "inception_resnet_v2"):
     timm_net(name)
 timm_net("inception_v4", gain=1.3)  # its many means make small what passes through it

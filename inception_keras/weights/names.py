@@ -193,11 +193,174 @@ _INCEPTION_RESNET_V2: Rules = [
     (r"predictions", "classif"),
 ]
 
+_BLOCK, _LAYER = r"stage_(\d)-block_(\d+)", "layer{1:-1}.{2:-1}"
+_RESNET: Rules = [
+    *_with_bn(
+        [
+            (r"conv_1", "conv1", "bn1"),
+            (rf"{_BLOCK}-conv_(\d)", f"{_LAYER}.conv{{3}}", f"{_LAYER}.bn{{3}}"),
+            (rf"{_BLOCK}-shortcut", f"{_LAYER}.downsample.0", f"{_LAYER}.downsample.1"),
+        ]
+    ),
+    (r"predictions", "fc"),
+]
+
+
+def _vgg(counts: tuple[int, ...], step: int) -> Rules:
+    """Rules for a VGG with so many convolutions a block, each `step` modules after the one before it."""
+    rules, place = [], 0
+    for block, count in enumerate(counts, 1):
+        for i in range(1, count + 1):
+            rules += _with_bn([(f"conv_{block}_{i}", f"features.{place}", f"features.{place + 1}")])
+            place += step
+        place += 1  # the pool
+    return [*rules, ("fc_6", "classifier.0"), ("fc_7", "classifier.3"), ("predictions", "classifier.6")]
+
+
+_VGG = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
+_ALEXNET: Rules = [
+    *((f"conv_{i}", f"features.{place}") for i, place in enumerate((0, 3, 6, 8, 10), 1)),
+    *(("fc_6", "classifier.1"), ("fc_7", "classifier.4"), ("predictions", "classifier.6")),
+]
+_ALEXNET_2012: Rules = [(r"conv_(\d)", "conv{1}"), (r"fc_(\d)", "fc{1}"), (r"predictions", "fc8")]
+
+
+def _densenet(dot: str) -> Rules:
+    """Rules for a DenseNet; published files have a dot before the number of a layer's module."""
+    layer, module = r"dense_(\d)-layer_(\d+)-conv_(\d)", "features.denseblock{1}.denselayer{2}"
+    return [
+        *_with_bn(
+            [
+                (r"conv_1", "features.conv0", "features.norm0"),
+                (layer, f"{module}.conv{dot}{{3}}", f"{module}.norm{dot}{{3}}"),
+                (r"transition_(\d)-conv", "features.transition{1}.conv", "features.transition{1}.norm"),
+            ]
+        ),
+        (r"norm_5-bn", "features.norm5"),
+        (r"predictions", "classifier"),
+    ]
+
+
+_MOBILENET_V2: Rules = [
+    *_with_bn(
+        [
+            (r"conv_1", "features.0.0", "features.0.1"),
+            (r"block_1-depthwise", "features.1.conv.0.0", "features.1.conv.0.1"),
+            (r"block_1-project", "features.1.conv.1", "features.1.conv.2"),
+            (r"block_(\d+)-expand", "features.{1}.conv.0.0", "features.{1}.conv.0.1"),
+            (r"block_(\d+)-depthwise", "features.{1}.conv.1.0", "features.{1}.conv.1.1"),
+            (r"block_(\d+)-project", "features.{1}.conv.2", "features.{1}.conv.3"),
+            (r"conv_2", "features.18.0", "features.18.1"),
+        ]
+    ),
+    (r"predictions", "classifier.1"),
+]
+
+
+def _mobilenet_v3(excited: str, last: int) -> Rules:
+    """Rules for a MobileNetV3: which blocks have squeeze-and-excitation, and the number of the last convolution.
+
+    The first block does not expand: its modules count from one less.
+    """
+    return [
+        *_with_bn(
+            (name, f"features.{module}.0", f"features.{module}.1")
+            for name, module in (
+                (r"conv_1", "0"),
+                (r"block_1-depthwise", "1.block.0"),
+                (r"block_1-project", "1.block.2" if excited.startswith("1|") else "1.block.1"),
+                (r"block_(\d+)-expand", "{1}.block.0"),
+                (r"block_(\d+)-depthwise", "{1}.block.1"),
+                (rf"block_({excited})-project", "{1}.block.3"),
+                (r"block_(\d+)-project", "{1}.block.2"),
+                (r"conv_2", str(last)),
+            )
+        ),
+        *((f"block_1-se-{part}", f"features.1.block.1.fc{i}") for i, part in enumerate(("reduce", "expand"), 1)),
+        *((rf"block_(\d+)-se-{part}", f"features.{{1}}.block.2.fc{i}") for i, part in enumerate(("reduce", "expand"), 1)),
+        (r"fc", "classifier.0"),
+        (r"predictions", "classifier.3"),
+    ]
+
+
+_MNASNET: Rules = [
+    *_with_bn(
+        [
+            (r"conv_1", "layers.0", "layers.1"),
+            (r"separable-depthwise", "layers.3", "layers.4"),
+            (r"separable-project", "layers.6", "layers.7"),
+            *(
+                (rf"{_BLOCK}-{part}", f"layers.{{1:+7}}.{{2:-1}}.layers.{i}", f"layers.{{1:+7}}.{{2:-1}}.layers.{i + 1}")
+                for part, i in (("expand", 0), ("depthwise", 3), ("project", 6))
+            ),
+            (r"conv_2", "layers.14", "layers.15"),
+        ]
+    ),
+    (r"predictions", "classifier.1"),
+]
+
+_UNIT, _STAGE = r"stage_(\d)-unit_(\d)", "stage{1}.{2:-1}"
+_SHUFFLENET_V2: Rules = [
+    *_with_bn(
+        [
+            (r"conv_([15])", "conv{1}.0", "conv{1}.1"),
+            (rf"{_UNIT}-left_depthwise", f"{_STAGE}.branch1.0", f"{_STAGE}.branch1.1"),
+            (rf"{_UNIT}-left_conv", f"{_STAGE}.branch1.2", f"{_STAGE}.branch1.3"),
+            (rf"{_UNIT}-conv_1", f"{_STAGE}.branch2.0", f"{_STAGE}.branch2.1"),
+            (rf"{_UNIT}-depthwise", f"{_STAGE}.branch2.3", f"{_STAGE}.branch2.4"),
+            (rf"{_UNIT}-conv_2", f"{_STAGE}.branch2.5", f"{_STAGE}.branch2.6"),
+        ]
+    ),
+    (r"predictions", "fc"),
+]
+
+_INCEPTION_V3: Rules = [
+    *_with_bn(
+        (name, f"{module}.conv", f"{module}.bn")
+        for name, module in (
+            (r"conv_(1a|2a|2b|4a)", "Conv2d_{1}_3x3"),
+            (r"conv_3b", "Conv2d_3b_1x1"),
+            (r"inception_(\w+)-branch_1-conv_1", "Mixed_{1}.branch1x1"),
+            (r"inception_(\w+)-branch_4-conv_1", "Mixed_{1}.branch_pool"),
+            (r"inception_(5\w)-branch_2-conv_(\d)", "Mixed_{1}.branch5x5_{2}"),
+            (r"inception_(5\w)-branch_3-conv_(\d)", "Mixed_{1}.branch3x3dbl_{2}"),
+            (r"reduction_6a-branch_1-conv_1", "Mixed_6a.branch3x3"),
+            (r"reduction_6a-branch_2-conv_(\d)", "Mixed_6a.branch3x3dbl_{1}"),
+            (r"inception_(6\w)-branch_2-conv_(\d)", "Mixed_{1}.branch7x7_{2}"),
+            (r"inception_(6\w)-branch_3-conv_(\d)", "Mixed_{1}.branch7x7dbl_{2}"),
+            (r"reduction_7a-branch_1-conv_(\d)", "Mixed_7a.branch3x3_{1}"),
+            (r"reduction_7a-branch_2-conv_(\d)", "Mixed_7a.branch7x7x3_{1}"),
+            (r"inception_(7\w)-branch_2-conv_(\w+)", "Mixed_{1}.branch3x3_{2}"),
+            (r"inception_(7\w)-branch_3-conv_(\w+)", "Mixed_{1}.branch3x3dbl_{2}"),
+            (r"aux_1-conv_(\d)", "AuxLogits.conv{1:-1}"),
+        )
+    ),
+    (r"aux_1", "AuxLogits.fc"),
+    (r"predictions", "fc"),
+]
+
 # fmt: off
 LAYOUTS: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("googlenet_slim", _GOOGLENET_SLIM),
     ("squeezenet1_0", _SQUEEZENET_1_0),
     ("squeezenet1_1", _SQUEEZENET_1_1),
+    ("alexnet", _ALEXNET),
+    ("alexnet_2012", _ALEXNET_2012),
+    *((f"vgg{depth}", _vgg(counts, 2)) for depth, counts in _VGG.items()),
+    *((f"vgg{depth}_bn", _vgg(counts, 3)) for depth, counts in _VGG.items()),
+    ("resnet*", _RESNET),
+    ("plain*_cifar", _RESNET),
+    ("resnext*", _RESNET),
+    ("wide_resnet*", _RESNET),
+    ("densenet*", _densenet("")),
+    ("densenet*", _densenet(".")),
+    ("mobilenet_v2", _MOBILENET_V2),
+    ("mobilenet_v3_large", _mobilenet_v3("4|5|6|11|12|13|14|15", 16)),
+    ("mobilenet_v3_small", _mobilenet_v3("1|4|5|6|7|8|9|10|11", 12)),
+    ("mnasnet*", _MNASNET),
+    ("shufflenet_v2*", _SHUFFLENET_V2),
+    ("inception_v3", _INCEPTION_V3),
     ("dpn*", _DPN),
     ("seres*", _SENET),
     ("senet154", _SENET),
