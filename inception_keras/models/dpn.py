@@ -91,8 +91,8 @@ def build_dpn(
     stem, inner, groups, residual, blocks, increments = TABLE_1[depth]
 
     image = image_input(input_shape)
-    x = conv_bn(image, *stem, strides=2, name="conv_1")                         # (112, 112, 64)
-    x = max_pool(x, 3, strides=2, ceil=False, name="pool_1")                    # (56, 56, 64)
+    x = conv_bn(image, *stem, strides=2, name="conv_1")  # (112, 112, 64)
+    x = max_pool(x, 3, strides=2, ceil=False, name="pool_1")  # (56, 56, 64)
     for i, (count, increment) in enumerate(zip(blocks, increments, strict=True)):
         for j in range(count):
             strides = (2 if i else 1) if j == 0 else None
@@ -100,8 +100,8 @@ def build_dpn(
             x = dual_path(x, inner << i, residual << i, increment, groups, strides, name=label)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name="norm_5")(x)  # (7, 7, 2688)
     x = layers.Activation("relu", name="norm_5-relu")(x)
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)                       # (2688,)
-    x = classifier(x, classes, classifier_activation)                           # (1000,)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (2688,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)
 
 

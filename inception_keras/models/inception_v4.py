@@ -127,14 +127,14 @@ def build_inception_v4(
         (None, 8, 8, 1536)
     """
     image = image_input(input_shape, least=75)
-    x = conv_bn(image, 32, 3, 2, padding="valid", name="conv_1")        # (149, 149, 32)
-    x = conv_bn(x, 32, 3, padding="valid", name="conv_2")               # (147, 147, 32)
-    x = conv_bn(x, 64, 3, name="conv_3")                                # (147, 147, 64)
+    x = conv_bn(image, 32, 3, 2, padding="valid", name="conv_1")  # (149, 149, 32)
+    x = conv_bn(x, 32, 3, padding="valid", name="conv_2")  # (147, 147, 32)
+    x = conv_bn(x, 64, 3, name="conv_3")  # (147, 147, 64)
     for row, module in FIGURE_9.items():
         x = branches(x, module, name=row)
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1536,)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (1536,)
     x = layers.Dropout(0.2, name="dropout")(x)
-    x = classifier(x, classes, classifier_activation)                   # (1000,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)
 
 
@@ -167,22 +167,22 @@ def build_inception_resnet_v2(
         (None, 8, 8, 2080)
     """
     image = image_input(input_shape, least=75)
-    x = conv_bn(image, 32, 3, 2, padding="valid", name="stem_1")        # (149, 149, 32)
-    x = conv_bn(x, 32, 3, padding="valid", name="stem_2")               # (147, 147, 32)
-    x = conv_bn(x, 64, 3, name="stem_3")                                # (147, 147, 64)
-    x = layers.MaxPooling2D(3, 2, name="pool_3")(x)                     # (73, 73, 64)
-    x = conv_bn(x, 80, 1, name="stem_4")                                # (73, 73, 80)
-    x = conv_bn(x, 192, 3, padding="valid", name="stem_5")              # (71, 71, 192)
-    x = layers.MaxPooling2D(3, 2, name="pool_5")(x)                     # (35, 35, 192)
+    x = conv_bn(image, 32, 3, 2, padding="valid", name="stem_1")  # (149, 149, 32)
+    x = conv_bn(x, 32, 3, padding="valid", name="stem_2")  # (147, 147, 32)
+    x = conv_bn(x, 64, 3, name="stem_3")  # (147, 147, 64)
+    x = layers.MaxPooling2D(3, 2, name="pool_3")(x)  # (73, 73, 64)
+    x = conv_bn(x, 80, 1, name="stem_4")  # (73, 73, 80)
+    x = conv_bn(x, 192, 3, padding="valid", name="stem_5")  # (71, 71, 192)
+    x = layers.MaxPooling2D(3, 2, name="pool_5")(x)  # (35, 35, 192)
     for row, (module, scale) in FIGURE_15.items():
         if scale is None:
             x = branches(x, module, name=row)
         else:
             x = inception_resnet(x, module, scale, activation=row != "inception_c_10", name=row)
-    x = conv_bn(x, 1536, 1, name="conv_7")                              # (8, 8, 1536)
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1536,)
+    x = conv_bn(x, 1536, 1, name="conv_7")  # (8, 8, 1536)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (1536,)
     x = layers.Dropout(0.2, name="dropout")(x)
-    x = classifier(x, classes, classifier_activation)                   # (1000,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)
 
 

@@ -1,4 +1,4 @@
-"""LeNet-5: "Gradient-Based Learning Applied to Document Recognition", LeCun, Bottou, Bengio, Haffner, Proc. IEEE 1998."""
+"""LeNet-5: "Gradient-Based Learning Applied to Document Recognition", LeCun et al., Proc. IEEE 1998."""
 
 from typing import Any
 
@@ -77,16 +77,16 @@ def build_lenet5(
     check_count("classes", classes, least=2)
     image = _image(input_shape)
     x = layers.Conv2D(6, 5, activation=scaled_tanh, **_start(25 * input_shape[2]), name="c1")(image)  # (28, 28, 6)
-    x = Subsampling2D(scaled_tanh, _start(4)["kernel_initializer"], name="s2")(x)         # (14, 14, 6)
-    x = TableConv2D(TABLE_1, 5, scaled_tanh, **_start(25 * 60 / 16), name="c3")(x)        # (10, 10, 16)
-    x = Subsampling2D(scaled_tanh, _start(4)["kernel_initializer"], name="s4")(x)         # (5, 5, 16)
-    x = layers.Conv2D(120, 5, activation=scaled_tanh, **_start(25 * 16), name="c5")(x)    # (1, 1, 120)
-    x = layers.Flatten(name="flatten")(x)                                                 # (120,)
-    x = layers.Dense(84, activation=scaled_tanh, **_start(x.shape[-1]), name="f6")(x)     # (84,)
+    x = Subsampling2D(scaled_tanh, _start(4)["kernel_initializer"], name="s2")(x)  # (14, 14, 6)
+    x = TableConv2D(TABLE_1, 5, scaled_tanh, **_start(25 * 60 / 16), name="c3")(x)  # (10, 10, 16)
+    x = Subsampling2D(scaled_tanh, _start(4)["kernel_initializer"], name="s4")(x)  # (5, 5, 16)
+    x = layers.Conv2D(120, 5, activation=scaled_tanh, **_start(25 * 16), name="c5")(x)  # (1, 1, 120)
+    x = layers.Flatten(name="flatten")(x)  # (120,)
+    x = layers.Dense(84, activation=scaled_tanh, **_start(x.shape[-1]), name="f6")(x)  # (84,)
     if not rbf:
         return Model(image, classifier(x, classes, classifier_activation), name=name)
     codes = digit_codes() if classes == 10 else np.random.default_rng(0).choice([-1.0, 1.0], (classes, 84))
-    x = RadialBasis(codes, dtype="float32", name="rbf")(x)                                # (10,)
+    x = RadialBasis(codes, dtype="float32", name="rbf")(x)  # (10,)
     x = layers.Rescaling(-1.0, dtype="float32", name="rbf-negative")(x)
     x = layers.Activation(classifier_activation or "linear", dtype="float32", name="predictions")(x)
     return Model(image, x, name=name)
@@ -118,13 +118,13 @@ def build_lenet5_modern(
         61706
     """
     image = _image(input_shape)
-    x = layers.Conv2D(6, 5, activation="relu", name="c1")(image)        # (28, 28, 6)
-    x = layers.MaxPooling2D(2, name="s2")(x)                            # (14, 14, 6)
-    x = layers.Conv2D(16, 5, activation="relu", name="c3")(x)           # (10, 10, 16)
-    x = layers.MaxPooling2D(2, name="s4")(x)                            # (5, 5, 16)
-    x = layers.Conv2D(120, 5, activation="relu", name="c5")(x)          # (1, 1, 120)
-    x = layers.Flatten(name="flatten")(x)                               # (120,)
-    x = layers.Dense(84, activation="relu", name="f6")(x)               # (84,)
+    x = layers.Conv2D(6, 5, activation="relu", name="c1")(image)  # (28, 28, 6)
+    x = layers.MaxPooling2D(2, name="s2")(x)  # (14, 14, 6)
+    x = layers.Conv2D(16, 5, activation="relu", name="c3")(x)  # (10, 10, 16)
+    x = layers.MaxPooling2D(2, name="s4")(x)  # (5, 5, 16)
+    x = layers.Conv2D(120, 5, activation="relu", name="c5")(x)  # (1, 1, 120)
+    x = layers.Flatten(name="flatten")(x)  # (120,)
+    x = layers.Dense(84, activation="relu", name="f6")(x)  # (84,)
     return Model(image, classifier(x, classes, classifier_activation), name=name)
 
 

@@ -1,4 +1,4 @@
-"""MobileNet: "Efficient Convolutional Neural Networks for Mobile Vision Applications", Howard et al. 2017, arXiv:1704.04861."""
+"""MobileNet: "Efficient Convolutional Neural Networks for Mobile Vision", Howard et al. 2017, arXiv:1704.04861."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ def build_mobilenet_v1(
     x = conv_bn(image, int(32 * width), 3, 2, padding="same", activation="relu6", name="conv_1")  # (112, 112, 32)
     for i, (filters, strides) in enumerate(TABLE_1, 1):
         x = depthwise_separable(x, int(filters * width), strides, name=f"block_{i}")
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)                                       # (1024,)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (1024,)
     x = layers.Dropout(1e-3, name="dropout")(x)
-    x = classifier(x, classes, classifier_activation)                                           # (1000,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)

@@ -25,7 +25,9 @@ REDUCTION = 16
 _BN = {"epsilon": 1e-5}
 
 
-def se_residual(x: Any, filters: int, units: Any, groups: int = 1, strides: int = 1, shortcut: int = 1, *, name: str) -> Any:
+def se_residual(
+    x: Any, filters: int, units: Any, groups: int = 1, strides: int = 1, shortcut: int = 1, *, name: str
+) -> Any:
     """Figure 3: a residual block whose output is squeezed and excited before the sum.
 
     (h, w, c) -> (h / strides, w / strides, filters of the last unit).
@@ -102,17 +104,17 @@ def build_senet(
         for i, filters in enumerate((64, 64, 128), 1):
             x = conv_bn(x, filters, 3, 2 if i == 1 else 1, name=f"conv_1-conv_{i}", **_BN)
     else:
-        x = conv_bn(x, 64, 7, 2, name="conv_1", **_BN)                  # (112, 112, 64)
-    x = max_pool(x, 3, strides=2, name="pool_1")                        # (56, 56, 64)
+        x = conv_bn(x, 64, 7, 2, name="conv_1", **_BN)  # (112, 112, 64)
+    x = max_pool(x, 3, strides=2, name="pool_1")  # (56, 56, 64)
     for i, count in enumerate(blocks):
         for j in range(count):
             strides = 2 if i and not j else 1
             shortcut = 3 if wide and i else 1
             x = se_residual(x, 64 << i, units, groups, strides, shortcut, name=f"stage_{i + 2}-block_{j + 1}")
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (2048,)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (2048,)
     if wide:
         x = layers.Dropout(0.2, name="dropout")(x)
-    x = classifier(x, classes, classifier_activation)                   # (1000,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)
 
 
@@ -142,18 +144,18 @@ def build_seinception(
         (None, 1000)
     """
     image = image_input(input_shape, least=31)
-    x = conv_bn(image, 64, 7, strides=2, name="conv_1")                 # (112, 112, 64)
-    x = max_pool(x, 3, strides=2, name="pool_1")                        # (56, 56, 64)
-    x = conv_bn(x, 64, 1, name="conv_2-reduce")                         # (56, 56, 64)
-    x = conv_bn(x, 192, 3, name="conv_2")                               # (56, 56, 192)
-    x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
+    x = conv_bn(image, 64, 7, strides=2, name="conv_1")  # (112, 112, 64)
+    x = max_pool(x, 3, strides=2, name="pool_1")  # (56, 56, 64)
+    x = conv_bn(x, 64, 1, name="conv_2-reduce")  # (56, 56, 64)
+    x = conv_bn(x, 192, 3, name="conv_2")  # (56, 56, 192)
+    x = max_pool(x, 3, strides=2, name="pool_2")  # (28, 28, 192)
     for row, filters in GOOGLENET.items():
         if filters:
             x = inception(x, *filters, name=row, unit=conv_bn)
             x = squeeze_excite(x, x.shape[-1] // REDUCTION, name=f"{row}-se")
         else:
             x = max_pool(x, 3, strides=2, name=row)
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (1024,)
     x = layers.Dropout(0.4, name="dropout")(x)
-    x = classifier(x, classes, classifier_activation)                   # (1000,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)

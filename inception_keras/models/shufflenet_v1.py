@@ -1,4 +1,4 @@
-"""ShuffleNet: "An Extremely Efficient Convolutional Neural Network for Mobile Devices", Zhang et al. 2017, arXiv:1707.01083."""
+"""ShuffleNet: "An Extremely Efficient Convolutional Neural Network", Zhang et al. 2017, arXiv:1707.01083."""
 
 from typing import Any
 
@@ -83,12 +83,12 @@ def build_shufflenet_v1(
     if groups not in TABLE_1:
         raise ValueError(f"groups must be one of {', '.join(map(str, TABLE_1))}, got {groups!r}.")
     image = image_input(input_shape)
-    x = conv_bn(image, 24, 3, strides=2, name="conv_1", epsilon=1e-5)   # (112, 112, 24)
-    x = max_pool(x, 3, strides=2, ceil=False, name="pool_1")            # (56, 56, 24)
+    x = conv_bn(image, 24, 3, strides=2, name="conv_1", epsilon=1e-5)  # (112, 112, 24)
+    x = max_pool(x, 3, strides=2, ceil=False, name="pool_1")  # (56, 56, 24)
     for i, (filters, count) in enumerate(zip(TABLE_1[groups], REPEATS, strict=True), 2):
         for j in range(1, count + 1):
             first = 1 if i == 2 and j == 1 else groups  # 24 channels are too few to be grouped
             x = shuffle_unit(x, filters, groups, first, 2 if j == 1 else 1, name=f"stage_{i}-unit_{j}")
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (960,)
-    x = classifier(x, classes, classifier_activation)                   # (1000,)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (960,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)

@@ -61,8 +61,8 @@ def build_xception(
         22910480
     """
     image = image_input(input_shape, least=7)
-    x = conv_bn(image, 32, 3, 2, padding="valid", name="conv_1")        # (149, 149, 32)
-    x = conv_bn(x, 64, 3, padding="valid", name="conv_2")               # (147, 147, 64)
+    x = conv_bn(image, 32, 3, 2, padding="valid", name="conv_1")  # (149, 149, 32)
+    x = conv_bn(x, 64, 3, padding="valid", name="conv_2")  # (147, 147, 64)
     for row, (filters, strides) in FIGURE_5.items():
         shortcut = x
         if strides > 1:
@@ -76,7 +76,7 @@ def build_xception(
         x = layers.Add(name=row)([x, shortcut])
     for i, count in ((3, 1536), (4, 2048)):
         x = separable_bn(x, count, name=f"conv_{i}")
-        x = layers.Activation("relu", name=f"conv_{i}-relu")(x)         # (10, 10, 2048)
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (2048,)
-    x = classifier(x, classes, classifier_activation)                   # (1000,)
+        x = layers.Activation("relu", name=f"conv_{i}-relu")(x)  # (10, 10, 2048)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (2048,)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from .keras_names import keras_rules
 from .names import Rules, layouts, module_of
 from .store import variables
 
@@ -65,18 +66,34 @@ def translate(
     Returns:
         Entries by name, some of which may not fit.
     """
-    own = {name: _as_is(name, variable) for name, variable in variables(model).items()}
-    known = [own, *(slots(model, rules) for rules in layouts(id))]
+    known = _known(model, id)
     best = max(known, key=lambda layout: len(layout.keys() & arrays.keys()))
     spare: set[str] = set()
     if whole is not None:
-        rest = [variables(whole), *(slots(whole, rules) for rules in layouts(id))]
-        spare = set(rest[known.index(best)]) - set(best)
+        spare = set(_known(whole, id)[known.index(best)]) - set(best)
     return {
         best[key].variable if key in best else key: best[key].turn(array) if key in best else array
         for key, array in arrays.items()
         if key not in spare and not key.endswith(".num_batches_tracked")
     }
+
+
+def _known(model: keras.Model, id: str) -> list[dict[str, Slot]]:
+    """The layouts that a file may have: ours, torch's, Keras's."""
+    own = {name: _as_is(name, variable) for name, variable in variables(model).items()}
+    torch = [slots(model, rules) for rules in layouts(id)]
+    return [own, *torch, *(_keras_slots(model, rules) for rules in keras_rules(id))]
+
+
+def _keras_slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
+    """Where each entry of a file of keras.applications goes, by its name there; shapes are ours."""
+    found = {}
+    for layer in model.layers:
+        module = module_of(layer.name, rules) if layer.weights else None
+        for variable in layer.weights if module else ():
+            key = module if "/" in module else f"{module}/{variable.name}"
+            found[key] = _as_is(f"{layer.name}/{variable.name}", variable)
+    return found
 
 
 def _as_is(name: str, variable: Any) -> Slot:
