@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from . import keras_file, store, torch_file
+from . import keras_file, onnx, store, torch_file
 from .torch import translate
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -18,6 +18,7 @@ READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
     ".pth": torch_file.read,
     ".pt": torch_file.read,
     ".h5": keras_file.read,
+    ".onnx": onnx.read,
 }
 
 
