@@ -208,4 +208,5 @@ def _step(x: Any, step: Any, name: str) -> Any:
     if step == "avg":
         return layers.AveragePooling2D(3, 1, "same", name=name)(x)
     filters, kernel, *strides = step
-    return conv_bn(x, filters, kernel, *strides, name=name, **({"padding": "valid"} if strides else {}))
+    options: dict = {"padding": "valid"} if strides else {}
+    return conv_bn(x, filters, kernel, *strides, name=name, **options)

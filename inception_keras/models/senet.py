@@ -22,7 +22,7 @@ TABLE_1 = {
 }
 # fmt: on
 REDUCTION = 16
-_BN = {"epsilon": 1e-5}
+_BN: dict = {"epsilon": 1e-5}
 
 
 def se_residual(

@@ -26,7 +26,7 @@ _BLOCK_A, _BLOCK_B, _BLOCK_C = (1, 2, 3), (1, 3), (1, 3)
 
 
 def _inception_resnet_v2() -> Iterator[tuple[str, str, str]]:
-    modules = [("stem_6", _STEM_6)]
+    modules: list[tuple[str, tuple[int, ...]]] = [("stem_6", _STEM_6)]
     modules += [(f"inception_a_{i}", _BLOCK_A) for i in range(1, 11)] + [("reduction_a", _REDUCTION_A)]
     modules += [(f"inception_b_{i}", _BLOCK_B) for i in range(1, 21)] + [("reduction_b", _REDUCTION_B)]
     modules += [(f"inception_c_{i}", _BLOCK_C) for i in range(1, 11)]

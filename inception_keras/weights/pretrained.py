@@ -9,6 +9,8 @@ import keras
 import numpy as np
 
 from . import keras_file, onnx, store, torch_file
+from .fetch import fetch
+from .published import SETS, find
 from .torch import translate
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -28,34 +30,40 @@ def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = 
     Args:
         model: The model.
         id: Its id in the zoo.
-        weights: `"imagenet"`, or the path of a file with a suffix among `READERS`.
+        weights: `"imagenet"`, another set of `published.PUBLISHED`, an address as of `fetch.fetch`, or the path of a
+            file; what is not here is fetched, and kept. The suffix of a file is one of `READERS`.
         whole: The net with all of its heads; what a file has of a head that `model` lacks is ignored.
 
     Raises:
         ValueError: If entries are missing, unexpected or of another shape, all of them listed; or if the file cannot
             be read.
         FileNotFoundError: If there is no such file.
+        OSError: If it cannot be fetched.
     """
-    if weights == "imagenet":
-        if id not in EMBEDDED:
-            raise ValueError(
-                f"There are no embedded ImageNet weights of {id}, only of {', '.join(EMBEDDED)}."
-            )
-        weights = EMBEDDED[id]
-    if not isinstance(weights, (str, Path)):
-        raise ValueError(f"weights must be None, 'imagenet' or a path, got {weights!r}.")
-    path = Path(weights)
+    path = _path(id, weights)
     if path.suffix not in READERS:
         raise ValueError(f"A file of weights must end in {', '.join(READERS)}, got {path.name}.")
     arrays = translate(model, id, READERS[path.suffix](path), whole)
     store.assign(model, _with_fresh_classifiers(model, arrays, str(path)), origin=str(path))
 
 
-def _with_fresh_classifiers(
-    model: keras.Model, arrays: dict[str, np.ndarray], origin: str
-) -> dict[str, np.ndarray]:
+def _path(id: str, weights: Any) -> Path:
+    """Where the file of weights lies, which may have to be fetched."""
+    if not isinstance(weights, (str, Path)):
+        raise ValueError(f"weights must be None, a name of published weights, an address or a path, got {weights!r}.")
+    if weights == "imagenet" and id in EMBEDDED:
+        return EMBEDDED[id]
+    if weights in SETS:
+        found = find(id, str(weights))
+        return fetch(found.url, found.md5)
+    if isinstance(weights, str) and "://" in weights:
+        return fetch(weights)
+    return Path(weights)
+
+
+def _with_fresh_classifiers(model: keras.Model, arrays: dict[str, np.ndarray], origin: str) -> dict[str, np.ndarray]:
     """The arrays, but those of a classifier for another number of classes replaced by the model's own."""
-    own, kept = store.variables(model), {}
+    own, kept = store.variables(model), dict[str, np.ndarray]()
     for layer in _classifiers(model):
         names = [f"{layer.name}/{variable.name}" for variable in layer.weights]
         shapes = [(tuple(own[name].shape), arrays[name].shape) for name in names if name in arrays]

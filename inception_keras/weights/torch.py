@@ -89,10 +89,10 @@ def _keras_slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
     """Where each entry of a file of keras.applications goes, by its name there; shapes are ours."""
     found = {}
     for layer in model.layers:
-        module = module_of(layer.name, rules) if layer.weights else None
-        for variable in layer.weights if module else ():
-            key = module if "/" in module else f"{module}/{variable.name}"
-            found[key] = _as_is(f"{layer.name}/{variable.name}", variable)
+        if module := module_of(layer.name, rules):
+            for variable in layer.weights:
+                key = module if "/" in module else f"{module}/{variable.name}"
+                found[key] = _as_is(f"{layer.name}/{variable.name}", variable)
     return found
 
 
