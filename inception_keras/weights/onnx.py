@@ -6,6 +6,7 @@ Of the protobuf format only what weights need is read: the graph's initializers 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _array(tensor: memoryview) -> Iterator[tuple[str, np.ndarray]]:
         yield re.sub(r"_([wb])_0$", lambda end: {"w": ".weight", "b": ".bias"}[end[1]], name), array.astype("float32")
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
     """The number and the value of each field of a message."""
     at = 0
     while at < len(message):
