@@ -108,7 +108,7 @@ def profile(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
     if by not in ("layer", "block"):
         raise ValueError(f"by must be 'layer' or 'block', got {by!r}.")
     if input_shape is not None:
-        model = _resized(model, input_shape)
+        model = resized(model, input_shape)
     graph = nodes(model)
     rows = [_row(node, first=" (" not in node.name) for node in graph]
     if by == "block":
@@ -231,7 +231,7 @@ def _row(node: Node, first: bool) -> Row:
     return Row(node.name, node.kind, shape, params, macs, activations)
 
 
-def _resized(model: keras.Model, input_shape: Any) -> keras.Model:
+def resized(model: keras.Model, input_shape: Any) -> keras.Model:
     """The same graph for another size of input, without weights."""
     with keras.StatelessScope(initialize_variables=False):
         image = keras.Input(tuple(input_shape), name=model.inputs[0].name)
