@@ -66,7 +66,7 @@ def build_mobilenet_v1(
     """Table 1, top to bottom, padded as the authors' release and `keras.applications.MobileNet`.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 31 pixels; None where any size goes.
         width: Factor of every number of filters; the published ones are 1, 0.75, 0.5 and 0.25.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
@@ -87,7 +87,7 @@ def build_mobilenet_v1(
     """
     if int(32 * width) < 1:
         raise ValueError(f"width must leave at least one filter of 32, got {width!r}.")
-    image = image_input(input_shape)
+    image = image_input(input_shape, least=31)
     x = conv_bn(image, int(32 * width), 3, 2, padding="same", activation="relu6", name="conv_1")  # (112, 112, 32)
     for i, (filters, strides) in enumerate(TABLE_1, 1):
         x = depthwise_separable(x, int(filters * width), strides, name=f"block_{i}")
