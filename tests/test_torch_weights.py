@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from inception_keras import create_model, save_weights
 from inception_keras.weights import torch_file
 from inception_keras.weights.names import layouts, module_of
+from inception_keras.weights.pretrained import load
 from inception_keras.weights.store import variables
 from inception_keras.weights.torch import slots
 
@@ -202,8 +203,6 @@ def test_names_every_fault_and_changes_nothing(whole, tmp_path):
     path = _write(tmp_path / "torch.safetensors", arrays)
     model = create_model("googlenet_slim", **SMALL)
     before = [weight.numpy() for weight in model.weights]
-    from inception_keras.weights.pretrained import load
-
     with pytest.raises(ValueError) as error:
         load(model, "googlenet_slim", path)
     for name in ("conv_1-bn/beta", "conv_2-reduce/kernel", "conv9.weight", "predictions/kernel (1000, 5)", "aux1.fc2.bias"):

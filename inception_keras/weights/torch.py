@@ -29,10 +29,14 @@ class Slot:
     target: tuple[int, ...]
 
     def turn(self, array: np.ndarray) -> np.ndarray:
-        """The array in our shape; one of a wrong shape comes back as it is."""
-        if array.shape != self.inner and _cut(array.shape) != _cut(self.shape):
+        """The array in our shape, or, if only the number of outputs is another, with that; else as it is."""
+        inner, shape, target = self.inner, self.shape, self.target
+        if array.ndim and inner[0] == target[-1]:  # outputs come first in torch, last in ours
+            count = array.shape[:1]
+            inner, shape, target = count + inner[1:], count + shape[1:], target[:-1] + count
+        if array.shape != inner and _cut(array.shape) != _cut(shape):
             return array
-        return array.reshape(self.inner).transpose(self.order).reshape(self.target)
+        return array.reshape(inner).transpose(self.order).reshape(target)
 
 
 def slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
