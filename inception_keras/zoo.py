@@ -36,7 +36,9 @@ _SENET = "Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507"
 _MOBILENET_V1 = "Howard et al., MobileNets, arXiv:1704.04861"
 _SHUFFLENET_V1 = "Zhang et al., ShuffleNet, arXiv:1707.01083"
 _INCEPTION_V2 = "Ioffe, Szegedy, Batch Normalization, arXiv:1502.03167"
-_INCEPTION_V4 = "Szegedy et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections, arXiv:1602.07261"
+_INCEPTION_V4 = (
+    "Szegedy et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections, arXiv:1602.07261"
+)
 _XCEPTION = "Chollet, Xception, arXiv:1610.02357"
 _ALEXNET = "Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012"
 _ALEXNET_OWT = "Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997"

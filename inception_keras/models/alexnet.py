@@ -16,7 +16,7 @@ SECTION_3_5 = {
     "conv_4": (384,     3,      1,       2,      False),      # (13, 13, 384)
     "conv_5": (256,     3,      1,       2,      False),      # (13, 13, 256)
 }
-ONE_TOWER = {  # Krizhevsky, "One weird trick", arXiv:1404.5997, as torchvision has it: its conv_4 has 256 filters, not 384
+ONE_TOWER = {  # Krizhevsky, "One weird trick", arXiv:1404.5997; torchvision's conv_4 has 256 filters for its 384
     #          filters, kernel, strides, groups, pool           output at 224 x 224
     "conv_1": (64,      11,     4,       1,      True),       # (27, 27, 64)
     "conv_2": (192,     5,      1,       1,      True),       # (13, 13, 192)

@@ -168,4 +168,5 @@ def _step(x: Any, step: Any, name: str) -> Any:
         x = layers.ZeroPadding2D(1, name=f"{name}-padding")(x)
         return layers.AveragePooling2D(3, 1, name=name)(x)
     filters, kernel, *strides = step
-    return conv_bn(x, filters, kernel, *strides, name=name, **({"padding": "valid"} if strides else {}))
+    options: dict = {"padding": "valid"} if strides else {}
+    return conv_bn(x, filters, kernel, *strides, name=name, **options)

@@ -88,7 +88,7 @@ def build_resnet(
     classifier_activation: str | None = "softmax",
     name: str = "resnet50",
 ) -> Model:
-    """A column of Table 1, top to bottom, with the strides of a bottleneck in its 3x3 ("version 1.5"), as in torchvision.
+    """A column of Table 1, with the strides of a bottleneck in its 3x3 ("version 1.5"), as in torchvision.
 
     Args:
         input_shape: (height, width, channels), at least 1 pixel; None where any size goes.

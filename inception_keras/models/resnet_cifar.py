@@ -1,4 +1,4 @@
-"""The CIFAR-10 nets of "Deep Residual Learning for Image Recognition", section 4.2: He et al. 2015, arXiv:1512.03385."""
+"""The CIFAR-10 nets of "Deep Residual Learning", section 4.2: He et al. 2015, arXiv:1512.03385."""
 
 from typing import Any
 

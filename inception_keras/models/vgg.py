@@ -1,4 +1,4 @@
-"""VGG: "Very Deep Convolutional Networks for Large-Scale Image Recognition", Simonyan, Zisserman 2014, arXiv:1409.1556."""
+"""VGG: "Very Deep Convolutional Networks for Large-Scale Image Recognition", Simonyan 2014, arXiv:1409.1556."""
 
 from typing import Any
 

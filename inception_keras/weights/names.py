@@ -38,9 +38,7 @@ class _Group(str):
 
 def _with_bn(pairs: Iterable[tuple[str, str, str]]) -> Rules:
     """Rules for convolutions and, by a second suffix, for their batch norms."""
-    return [
-        rule for name, conv, bn in pairs for rule in ((name, conv), (f"{name}-bn", bn))
-    ]
+    return [rule for name, conv, bn in pairs for rule in ((name, conv), (f"{name}-bn", bn))]
 
 
 _GOOGLENET_SLIM: Rules = [
@@ -97,6 +95,7 @@ _SQUEEZENET_1_1: Rules = [
     (r"fire_([6-9])-expand_(\w+)", "features.{1:+3}.expand{2}"),
     (r"conv_10", "classifier.1"),
 ]
+
 
 def _units(pairs: Iterable[tuple[str, str]]) -> Rules:
     """Rules for modules that keep a convolution as `conv` and its batch norm as `bn`."""
@@ -291,8 +290,10 @@ def _mobilenet_v3(excited: str, last: int) -> Rules:
                 (r"conv_2", str(last)),
             )
         ),
-        *((f"block_1-se-{part}", f"features.1.block.1.fc{i}") for i, part in enumerate(("reduce", "expand"), 1)),
-        *((rf"block_(\d+)-se-{part}", f"features.{{1}}.block.2.fc{i}") for i, part in enumerate(("reduce", "expand"), 1)),
+        (r"block_1-se-reduce", "features.1.block.1.fc1"),
+        (r"block_1-se-expand", "features.1.block.1.fc2"),
+        (r"block_(\d+)-se-reduce", "features.{1}.block.2.fc1"),
+        (r"block_(\d+)-se-expand", "features.{1}.block.2.fc2"),
         (r"fc", "classifier.0"),
         (r"predictions", "classifier.3"),
     ]
@@ -304,10 +305,9 @@ _MNASNET: Rules = [
             (r"conv_1", "layers.0", "layers.1"),
             (r"separable-depthwise", "layers.3", "layers.4"),
             (r"separable-project", "layers.6", "layers.7"),
-            *(
-                (rf"{_BLOCK}-{part}", f"layers.{{1:+7}}.{{2:-1}}.layers.{i}", f"layers.{{1:+7}}.{{2:-1}}.layers.{i + 1}")
-                for part, i in (("expand", 0), ("depthwise", 3), ("project", 6))
-            ),
+            (rf"{_BLOCK}-expand", "layers.{1:+7}.{2:-1}.layers.0", "layers.{1:+7}.{2:-1}.layers.1"),
+            (rf"{_BLOCK}-depthwise", "layers.{1:+7}.{2:-1}.layers.3", "layers.{1:+7}.{2:-1}.layers.4"),
+            (rf"{_BLOCK}-project", "layers.{1:+7}.{2:-1}.layers.6", "layers.{1:+7}.{2:-1}.layers.7"),
             (r"conv_2", "layers.14", "layers.15"),
         ]
     ),
