@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "zoo": ("create_model", "list_models"),
+    "blocks": ("squeeze_excite",),
     "models.googlenet": (
         *("naive_inception", "inception", "aux_head"),
         *("build_naive_inception", "build_inception", "build_aux_head", "build_googlenet"),
@@ -18,6 +19,7 @@ _PUBLIC = {
     "models.googlenet_variants": ("build_googlenet_slim", "build_googlenet_cifar", "build_googlenet_small"),
     "models.squeezenet": ("fire", "build_squeezenet"),
     "analysis.profile": ("profile", "summary", "register_counter"),
+    "analysis.features": ("features",),
     "analysis.diagrams": ("plot_model", "plot_blocks"),
     "training.compile": ("compile_model", "with_aux_labels", "strip_aux"),
     "training.devices": ("device",),

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layers import CeilMaxPooling2D, Conv2D
+from .layers import CeilMaxPooling2D, Conv2D, DepthwiseConv2D, MaxPooling2D
 
 
 def check_count(label: str, value: Any, least: int = 1) -> int:
@@ -41,28 +41,96 @@ def unique_name(block: str) -> str:
 
 
 def conv(x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str, **kwargs: Any) -> Any:
-    """Convolution with bias and ReLU, padded alike on all sides: (h, w, c) -> (h / strides, w / strides, filters)."""
+    """Convolution with bias and ReLU, padded alike on all sides: (h, w, c) -> (h / strides, w / strides, filters).
+
+    A `padding` among the keywords is Keras's: `"valid"`, or `"same"` as TensorFlow has it.
+    """
     check_count(f"{name}: filters", filters)
     kwargs = {"activation": "relu", "name": name} | kwargs
-    if strides == 1:
+    if "padding" in kwargs:
+        return layers.Conv2D(filters, kernel_size, strides, **kwargs)(x)
+    if strides == 1 and kwargs.get("groups", 1) == 1:
         return layers.Conv2D(filters, kernel_size, padding="same", **kwargs)(x)
     return Conv2D(filters, kernel_size, strides=strides, **kwargs)(x)
 
 
 def conv_bn(
-    x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str, epsilon: float = 1e-3, **kwargs: Any
+    x: Any,
+    filters: int,
+    kernel_size: Any,
+    strides: int = 1,
+    *,
+    name: str,
+    epsilon: float = 1e-3,
+    activation: str | None = "relu",
+    **kwargs: Any,
 ) -> Any:
     """Convolution without bias, batch norm, ReLU: (h, w, c) -> (h / strides, w / strides, filters)."""
-    x = conv(x, filters, kernel_size, strides, name=name, activation=None, use_bias=False, **kwargs)
+    kwargs = {"use_bias": False} | kwargs
+    x = conv(x, filters, kernel_size, strides, name=name, activation=None, **kwargs)
+    return bn(x, name, epsilon, activation)
+
+
+def depthwise_bn(
+    x: Any,
+    kernel_size: int,
+    strides: int = 1,
+    *,
+    name: str,
+    epsilon: float = 1e-3,
+    activation: str | None = "relu",
+) -> Any:
+    """`conv_bn` of each channel by itself: (h, w, c) -> (h / strides, w / strides, c)."""
+    options = {"use_bias": False, "name": name}
+    if strides == 1:
+        x = layers.DepthwiseConv2D(kernel_size, padding="same", **options)(x)
+    else:
+        x = DepthwiseConv2D(kernel_size, strides=strides, **options)(x)
+    return bn(x, name, epsilon, activation)
+
+
+def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu") -> Any:
+    """Batch norm and, if wanted, an activation, named after the convolution before them; the shape stays."""
     # momentum 0.9: Keras's 0.99 needs thousands of steps before the moving statistics can be used
     x = layers.BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}-bn")(x)
-    return layers.ReLU(name=f"{name}-relu")(x)
+    return layers.Activation(activation, name=f"{name}-{activation}")(x) if activation else x
 
 
-def max_pool(x: Any, pool_size: int, strides: int, *, name: str) -> Any:
-    """Max pooling: strides 1 keep the size, others round it up as Caffe does."""
+def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str = "sigmoid") -> Any:
+    """Scales each channel by a gate that has seen the mean of all of them; the shape stays (h, w, c).
+
+    Args:
+        x: Feature maps.
+        filters: Width of the bottleneck between the means and the gates; the paper's is a sixteenth of the channels.
+        name: Name of the output; the layers inside are `name-pool`, `name-reduce` and `name-expand`.
+        gate: Activation of the gates: the paper's `"sigmoid"`, or MobileNet v3's `"hard_sigmoid"`.
+
+    Returns:
+        `x`, channel by channel times its gate.
+
+    Raises:
+        ValueError: If `filters` is not a positive int.
+
+    Reference:
+        Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, figure 2.
+
+    Example:
+        >>> squeeze_excite(keras.Input((28, 28, 192)), 192 // 16).shape
+        (None, 28, 28, 192)
+    """
+    name = name or unique_name("squeeze_excite")
+    gates = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}-pool")(x)
+    gates = conv(gates, filters, 1, name=f"{name}-reduce")
+    gates = conv(gates, x.shape[-1], 1, activation=gate, name=f"{name}-expand")
+    return layers.Multiply(name=name)([x, gates])
+
+
+def max_pool(x: Any, pool_size: int, strides: int, *, ceil: bool = True, name: str) -> Any:
+    """Max pooling: strides 1 keep the size, others round it up as Caffe does; without `ceil`, padded on all sides."""
     if strides == 1:
         return layers.MaxPooling2D(pool_size, 1, padding="same", name=name)(x)
+    if not ceil:
+        return MaxPooling2D(pool_size, strides, name=name)(x)
     return CeilMaxPooling2D(pool_size, strides, name=name)(x)
 
 

@@ -30,6 +30,28 @@ class Entry:
 
 _GOOGLENET = "Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842"
 _SQUEEZENET = "Iandola et al., SqueezeNet, arXiv:1602.07360"
+_LENET = "LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 1998"
+_DPN = "Chen et al., Dual Path Networks, arXiv:1707.01629"
+_SENET = "Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507"
+_MOBILENET_V1 = "Howard et al., MobileNets, arXiv:1704.04861"
+_SHUFFLENET_V1 = "Zhang et al., ShuffleNet, arXiv:1707.01083"
+_INCEPTION_V2 = "Ioffe, Szegedy, Batch Normalization, arXiv:1502.03167"
+_INCEPTION_V4 = (
+    "Szegedy et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections, arXiv:1602.07261"
+)
+_XCEPTION = "Chollet, Xception, arXiv:1610.02357"
+_ALEXNET = "Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012"
+_ALEXNET_OWT = "Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997"
+_VGG = "Simonyan, Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556"
+_INCEPTION_V3 = "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567"
+_RESNET = "He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385"
+_RESNEXT = "Xie et al., Aggregated Residual Transformations for Deep Neural Networks, arXiv:1611.05431"
+_WIDE_RESNET = "Zagoruyko, Komodakis, Wide Residual Networks, arXiv:1605.07146"
+_DENSENET = "Huang et al., Densely Connected Convolutional Networks, arXiv:1608.06993"
+_MOBILENET_V2 = "Sandler et al., MobileNetV2, arXiv:1801.04381"
+_MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, arXiv:1905.02244"
+_MNASNET = "Tan et al., MnasNet, arXiv:1807.11626"
+_SHUFFLENET_V2 = "Ma et al., ShuffleNet V2, arXiv:1807.11164"
 _VARIANTS = "googlenet_variants:build_googlenet"
 
 # fmt: off
@@ -41,6 +63,84 @@ ZOO = {
     "googlenet_small": Entry(f"{_VARIANTS}_small", {}, _GOOGLENET, 2014, 32, 4, 5_976_122, 1.561),
     "squeezenet1_0": Entry("squeezenet:build_squeezenet", {"version": "1.0"}, _SQUEEZENET, 2016, 224, 21, 1_248_424, 0.819, 58.09, 80.42, "torchvision"),
     "squeezenet1_1": Entry("squeezenet:build_squeezenet", {"version": "1.1"}, _SQUEEZENET, 2016, 224, 17, 1_235_496, 0.349, 58.18, 80.62, "torchvision"),
+    "lenet5": Entry("lenet:build_lenet5", {}, _LENET, 1998, 32, 32, 60_000, 0.0003),
+    "lenet5_modern": Entry("lenet:build_lenet5_modern", {}, _LENET, 1998, 32, 32, 61_706, 0.0004),
+    "dpn68": Entry("dpn:build_dpn", {"depth": 68}, _DPN, 2017, 224, 1, 12_611_602, 2.326, 76.3, None, "timm"),
+    "dpn92": Entry("dpn:build_dpn", {"depth": 92}, _DPN, 2017, 224, 1, 37_668_392, 6.502, 80.03, None, "timm"),
+    "dpn98": Entry("dpn:build_dpn", {"depth": 98}, _DPN, 2017, 224, 1, 61_570_728, 11.671, 79.66, None, "timm"),
+    "dpn107": Entry("dpn:build_dpn", {"depth": 107}, _DPN, 2017, 224, 1, 86_917_800, 18.299, 80.17, None, "timm"),
+    "dpn131": Entry("dpn:build_dpn", {"depth": 131}, _DPN, 2017, 224, 1, 79_254_504, 16.014, 79.84, None, "timm"),
+    "seresnet18": Entry("senet:build_senet", {"variant": "seresnet18"}, _SENET, 2017, 224, 3, 11_778_592, 1.814),
+    "seresnet34": Entry("senet:build_senet", {"variant": "seresnet34"}, _SENET, 2017, 224, 3, 21_958_868, 3.664),
+    "seresnet50": Entry("senet:build_senet", {"variant": "seresnet50"}, _SENET, 2017, 224, 3, 28_088_024, 3.86, 77.65, 93.73, "timm"),
+    "seresnet101": Entry("senet:build_senet", {"variant": "seresnet101"}, _SENET, 2017, 224, 3, 49_326_872, 7.575),
+    "seresnet152": Entry("senet:build_senet", {"variant": "seresnet152"}, _SENET, 2017, 224, 3, 66_821_848, 11.289),
+    "seresnext50_32x4d": Entry("senet:build_senet", {"variant": "seresnext50_32x4d"}, _SENET, 2017, 224, 3, 27_559_896, 4.233, 79.08, 94.43, "timm"),
+    "seresnext101_32x4d": Entry("senet:build_senet", {"variant": "seresnext101_32x4d"}, _SENET, 2017, 224, 3, 48_955_416, 7.975),
+    "senet154": Entry("senet:build_senet", {"variant": "senet154"}, _SENET, 2017, 224, 3, 115_088_984, 20.688, 81.32, 95.5, "timm"),
+    "seinception": Entry("senet:build_seinception", {}, _SENET, 2017, 224, 31, 7_485_935, 1.583),
+    "mobilenet_v1": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 1.0}, _MOBILENET_V1, 2017, 224, 31, 4_231_976, 0.569, 70.9, 89.9, "TF-Slim"),
+    "mobilenet_v1_075": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 0.75}, _MOBILENET_V1, 2017, 224, 31, 2_585_560, 0.325, 68.4, None, "TF-Slim"),
+    "mobilenet_v1_050": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 0.5}, _MOBILENET_V1, 2017, 224, 31, 1_331_592, 0.149, 63.3, None, "TF-Slim"),
+    "mobilenet_v1_025": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 0.25}, _MOBILENET_V1, 2017, 224, 31, 470_072, 0.041, 49.8, None, "TF-Slim"),
+    "shufflenet_v1_g1": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 1}, _SHUFFLENET_V1, 2017, 224, 1, 1_531_936, 0.143),
+    "shufflenet_v1_g2": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 2}, _SHUFFLENET_V1, 2017, 224, 1, 1_733_848, 0.141),
+    "shufflenet_v1_g3": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 3}, _SHUFFLENET_V1, 2017, 224, 1, 1_865_728, 0.137, 67.8, None, "Megvii"),
+    "shufflenet_v1_g4": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 4}, _SHUFFLENET_V1, 2017, 224, 1, 1_968_344, 0.134),
+    "shufflenet_v1_g8": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 8}, _SHUFFLENET_V1, 2017, 224, 1, 2_434_768, 0.138, 68.0, None, "Megvii"),
+    "inception_v2": Entry("inception_v2:build_inception_v2", {}, _INCEPTION_V2, 2015, 224, 1, 11_188_288, 1.935, 73.9, 91.8, "TF-Slim"),
+    "inception_v4": Entry("inception_v4:build_inception_v4", {}, _INCEPTION_V4, 2016, 299, 75, 42_679_816, 12.254),
+    "inception_resnet_v2": Entry("inception_v4:build_inception_resnet_v2", {}, _INCEPTION_V4, 2016, 299, 75, 55_843_464, 13.156, 80.3, 95.3, "keras.applications"),
+    "xception": Entry("xception:build_xception", {}, _XCEPTION, 2016, 299, 7, 22_855_952, 8.357, 79.0, 94.5, "keras.applications"),
+    "alexnet_2012": Entry("alexnet:build_alexnet_2012", {}, _ALEXNET, 2012, 227, 67, 60_965_224, 0.724, 57.1, 80.2, "Caffe model zoo"),
+    "alexnet": Entry("alexnet:build_alexnet", {}, _ALEXNET_OWT, 2014, 224, 63, 61_100_840, 0.714, 56.522, 79.066, "torchvision"),
+    "vgg11": Entry("vgg:build_vgg", {"depth": 11}, _VGG, 2014, 224, 32, 132_863_336, 7.609, 69.02, 88.628, "torchvision"),
+    "vgg11_bn": Entry("vgg:build_vgg", {"depth": 11, "batch_norm": True}, _VGG, 2014, 224, 32, 132_868_840, 7.609, 70.37, 89.81, "torchvision"),
+    "vgg13": Entry("vgg:build_vgg", {"depth": 13}, _VGG, 2014, 224, 32, 133_047_848, 11.308, 69.928, 89.246, "torchvision"),
+    "vgg13_bn": Entry("vgg:build_vgg", {"depth": 13, "batch_norm": True}, _VGG, 2014, 224, 32, 133_053_736, 11.308, 71.586, 90.374, "torchvision"),
+    "vgg16": Entry("vgg:build_vgg", {"depth": 16}, _VGG, 2014, 224, 32, 138_357_544, 15.47, 71.592, 90.382, "torchvision"),
+    "vgg16_bn": Entry("vgg:build_vgg", {"depth": 16, "batch_norm": True}, _VGG, 2014, 224, 32, 138_365_992, 15.47, 73.36, 91.516, "torchvision"),
+    "vgg19": Entry("vgg:build_vgg", {"depth": 19}, _VGG, 2014, 224, 32, 143_667_240, 19.632, 72.376, 90.876, "torchvision"),
+    "vgg19_bn": Entry("vgg:build_vgg", {"depth": 19, "batch_norm": True}, _VGG, 2014, 224, 32, 143_678_248, 19.632, 74.218, 91.842, "torchvision"),
+    "inception_v3": Entry("inception_v3:build_inception_v3", {}, _INCEPTION_V3, 2015, 299, 75, 23_834_568, 5.713, 77.294, 93.45, "torchvision"),
+    "resnet18": Entry("resnet:build_resnet", {"depth": 18}, _RESNET, 2015, 224, 1, 11_689_512, 1.814, 69.758, 89.078, "torchvision"),
+    "resnet34": Entry("resnet:build_resnet", {"depth": 34}, _RESNET, 2015, 224, 1, 21_797_672, 3.664, 73.314, 91.42, "torchvision"),
+    "resnet50": Entry("resnet:build_resnet", {"depth": 50}, _RESNET, 2015, 224, 1, 25_557_032, 4.089, 76.13, 92.862, "torchvision"),
+    "resnet101": Entry("resnet:build_resnet", {"depth": 101}, _RESNET, 2015, 224, 1, 44_549_160, 7.801, 77.374, 93.546, "torchvision"),
+    "resnet152": Entry("resnet:build_resnet", {"depth": 152}, _RESNET, 2015, 224, 1, 60_192_808, 11.514, 78.312, 94.046, "torchvision"),
+    "resnet50_v1": Entry("resnet:build_resnet_v1", {"depth": 50}, _RESNET, 2015, 224, 1, 25_583_592, 3.858, 74.9, 92.1, "keras.applications"),
+    "resnet101_v1": Entry("resnet:build_resnet_v1", {"depth": 101}, _RESNET, 2015, 224, 1, 44_601_832, 7.57),
+    "resnet152_v1": Entry("resnet:build_resnet_v1", {"depth": 152}, _RESNET, 2015, 224, 1, 60_268_520, 11.282),
+    "resnet20_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 20}, _RESNET, 2015, 32, 1, 269_722, 0.041),
+    "resnet32_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 32}, _RESNET, 2015, 32, 1, 464_154, 0.069),
+    "resnet44_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 44}, _RESNET, 2015, 32, 1, 658_586, 0.097),
+    "resnet56_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 56}, _RESNET, 2015, 32, 1, 853_018, 0.125),
+    "resnet110_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 110}, _RESNET, 2015, 32, 1, 1_727_962, 0.253),
+    "plain20_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 20, "residual": False}, _RESNET, 2015, 32, 1, 269_722, 0.041),
+    "plain32_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 32, "residual": False}, _RESNET, 2015, 32, 1, 464_154, 0.069),
+    "plain44_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 44, "residual": False}, _RESNET, 2015, 32, 1, 658_586, 0.097),
+    "plain56_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 56, "residual": False}, _RESNET, 2015, 32, 1, 853_018, 0.125),
+    "plain110_cifar": Entry("resnet_cifar:build_resnet_cifar", {"depth": 110, "residual": False}, _RESNET, 2015, 32, 1, 1_727_962, 0.253),
+    "resnext50_32x4d": Entry("resnet:build_resnet", {"depth": 50, "groups": 32, "group_width": 4}, _RESNEXT, 2016, 224, 1, 25_028_904, 4.23, 77.618, 93.698, "torchvision"),
+    "resnext101_32x8d": Entry("resnet:build_resnet", {"depth": 101, "groups": 32, "group_width": 8}, _RESNEXT, 2016, 224, 1, 88_791_336, 16.414, 79.312, 94.526, "torchvision"),
+    "resnext101_64x4d": Entry("resnet:build_resnet", {"depth": 101, "groups": 64, "group_width": 4}, _RESNEXT, 2016, 224, 1, 83_455_272, 15.46, 83.246, 96.454, "torchvision"),
+    "wide_resnet50_2": Entry("resnet:build_resnet", {"depth": 50, "group_width": 128}, _WIDE_RESNET, 2016, 224, 1, 68_883_240, 11.398, 78.468, 94.086, "torchvision"),
+    "wide_resnet101_2": Entry("resnet:build_resnet", {"depth": 101, "group_width": 128}, _WIDE_RESNET, 2016, 224, 1, 126_886_696, 22.753, 78.848, 94.284, "torchvision"),
+    "densenet121": Entry("densenet:build_densenet", {"depth": 121}, _DENSENET, 2016, 224, 29, 7_978_856, 2.834, 74.434, 91.972, "torchvision"),
+    "densenet161": Entry("densenet:build_densenet", {"depth": 161}, _DENSENET, 2016, 224, 29, 28_681_000, 7.728, 77.138, 93.56, "torchvision"),
+    "densenet169": Entry("densenet:build_densenet", {"depth": 169}, _DENSENET, 2016, 224, 29, 14_149_480, 3.36, 75.6, 92.806, "torchvision"),
+    "densenet201": Entry("densenet:build_densenet", {"depth": 201}, _DENSENET, 2016, 224, 29, 20_013_928, 4.291, 76.896, 93.37, "torchvision"),
+    "mobilenet_v2": Entry("mobilenet_v2:build_mobilenet_v2", {}, _MOBILENET_V2, 2018, 224, 1, 3_504_872, 0.301, 71.878, 90.286, "torchvision"),
+    "mobilenet_v3_small": Entry("mobilenet_v3:build_mobilenet_v3", {"size": "small"}, _MOBILENET_V3, 2019, 224, 1, 2_542_856, 0.057, 67.668, 87.402, "torchvision"),
+    "mobilenet_v3_large": Entry("mobilenet_v3:build_mobilenet_v3", {"size": "large"}, _MOBILENET_V3, 2019, 224, 1, 5_483_032, 0.217, 74.042, 91.34, "torchvision"),
+    "mnasnet0_5": Entry("mnasnet:build_mnasnet", {"width": 0.5}, _MNASNET, 2018, 224, 1, 2_218_512, 0.104, 67.734, 87.49, "torchvision"),
+    "mnasnet0_75": Entry("mnasnet:build_mnasnet", {"width": 0.75}, _MNASNET, 2018, 224, 1, 3_170_208, 0.215, 71.18, 90.496, "torchvision"),
+    "mnasnet1_0": Entry("mnasnet:build_mnasnet", {"width": 1.0}, _MNASNET, 2018, 224, 1, 4_383_312, 0.314, 73.456, 91.51, "torchvision"),
+    "mnasnet1_3": Entry("mnasnet:build_mnasnet", {"width": 1.3}, _MNASNET, 2018, 224, 1, 6_282_256, 0.526, 76.506, 93.522, "torchvision"),
+    "shufflenet_v2_x0_5": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 0.5}, _SHUFFLENET_V2, 2018, 224, 1, 1_366_792, 0.04, 60.552, 81.746, "torchvision"),
+    "shufflenet_v2_x1_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.0}, _SHUFFLENET_V2, 2018, 224, 1, 2_278_604, 0.145, 69.362, 88.316, "torchvision"),
+    "shufflenet_v2_x1_5": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.5}, _SHUFFLENET_V2, 2018, 224, 1, 3_503_624, 0.296, 72.996, 91.086, "torchvision"),
+    "shufflenet_v2_x2_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 2.0}, _SHUFFLENET_V2, 2018, 224, 1, 7_393_996, 0.583, 76.23, 93.006, "torchvision"),
 }
 # fmt: on
 
@@ -66,24 +166,43 @@ def find(id: str) -> Entry:
     return ZOO[id]
 
 
-def create_model(id: str, *, weights: Any = None, **options: Any) -> "keras.Model":
+def create_model(
+    id: str,
+    *,
+    weights: Any = None,
+    input_shape: Any = None,
+    classes: int | None = None,
+    classifier_activation: str | None = "softmax",
+    include_top: bool = True,
+    pooling: str | None = None,
+    **options: Any,
+) -> "keras.Model":
     """Builds the network that an id stands for.
 
     Args:
         id: One of `list_models()`.
-        weights: None for fresh ones, `"imagenet"` for published ones, or a path to a `.safetensors` file.
-        **options: The builder's: `input_shape`, `classes`, `classifier_activation` (`"softmax"`, or None for logits),
-            and what this net's paper has, such as GoogLeNet's `aux=True`.
+        weights: None for fresh ones, `"imagenet"` for published ones, or a path to a file of ours, torchvision's or
+            timm's, `.safetensors` or `.pth`. Auxiliary heads in it are ignored where the model has none, and a
+            classifier for another number of classes stays fresh, with a warning.
+        input_shape: (height, width, channels); None for the published one. Sizes may be None where any goes.
+        classes: Number of classes; None for the published one.
+        classifier_activation: `"softmax"`, or None for logits, from every head.
+        include_top: False ends the model at its last feature maps, without the classifier and what leads to it.
+        pooling: Without the top: None for the maps, `"avg"` or `"max"` over their pixels.
+        **options: What this net's paper has, such as GoogLeNet's `aux=True`.
 
     Returns:
         A Model; one with several outputs has them as a dict by name.
 
     Raises:
         ValueError: If an id, an option, a shape or a weight does not fit; the sentence says what does.
+        FileNotFoundError: If there is no such file of weights.
 
     Example:
         >>> create_model("googlenet", aux=True).count_params()
         13378280
+        >>> create_model("vgg16", include_top=False, input_shape=(None, None, 3)).count_params()
+        14714688
     """
     entry = find(id)
     module, function = entry.builder.split(":")
@@ -92,12 +211,65 @@ def create_model(id: str, *, weights: Any = None, **options: Any) -> "keras.Mode
     for option in options:
         if option not in known:
             raise ValueError(f"{id} has no option {option!r}; {nearest(option, known)}")
-    model = builder(**{"name": id} | entry.options | options)
+    if include_top and pooling is not None:
+        raise ValueError(f"pooling is for include_top=False, got {pooling!r} with the top.")
+    if not include_top and options.get("aux"):
+        raise ValueError(f"Without its top {id} has no auxiliary heads, got aux=True.")
+    common = {"input_shape": input_shape, "classes": classes}
+    options = {"name": id} | entry.options | {k: v for k, v in common.items() if v is not None} | options
+    if include_top:
+        model = builder(**options, classifier_activation=classifier_activation)
+    else:
+        model = _without_top(builder, options, entry.image, pooling)
     if weights is not None:
         from .weights.pretrained import load
 
-        load(model, id, weights)
+        load(model, id, weights, _whole(builder, id, entry))
     return model
+
+
+def _without_top(builder: Any, options: dict, side: int, pooling: str | None) -> "keras.Model":
+    """The net up to its last feature maps; of the rest only the graph is made, without weights."""
+    import keras
+    from keras import layers
+
+    pools = {None: None, "avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    if pooling not in pools:
+        raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}.")
+    shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
+    with keras.StatelessScope(initialize_variables=False):
+        # a head with a dense layer over pixels needs their number; what is before it does not
+        given = tuple(side if size is None else size for size in shape) if isinstance(shape, tuple | list) else shape
+        net = builder(**options | {"input_shape": given})
+        x = _feature_map(net.output)
+        if pools[pooling]:
+            x = pools[pooling](name=f"{pooling}_pool")(x)
+        trunk = keras.Model(net.input, x, name=options["name"])
+    return keras.models.clone_model(trunk, input_tensors=keras.Input(tuple(shape), name="image"))
+
+
+def _feature_map(x: Any) -> Any:
+    """The last map of pixels before the classifier that made `x`."""
+    from keras import layers
+
+    def maker(x: Any) -> Any:
+        return x._keras_history.operation
+
+    while not maker(x).weights:
+        x = maker(x).input
+    x = maker(x).input
+    while len(x.shape) != 4 or isinstance(maker(x), (layers.Dropout, layers.GlobalAveragePooling2D)):
+        x = maker(x).input
+    return x
+
+
+def _whole(builder: Any, id: str, entry: Entry) -> "keras.Model":
+    """The published net with all of its heads, without weights: the names that a file may have."""
+    import keras
+
+    aux = {"aux": True} if "aux" in inspect.signature(builder).parameters else {}
+    with keras.StatelessScope(initialize_variables=False):
+        return builder(**{"name": id} | entry.options | aux)
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -13,7 +13,14 @@ from keras import layers
 from rich.console import Console
 from rich.table import Table
 
-from ..layers import LocalResponseNormalization
+from ..layers import (
+    ChannelShuffle,
+    ChannelSlice,
+    LocalResponseNormalization,
+    RadialBasis,
+    Subsampling2D,
+    TableConv2D,
+)
 from .graph import Node, Shape, nodes
 
 Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
@@ -104,7 +111,7 @@ def profile(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
     if by not in ("layer", "block"):
         raise ValueError(f"by must be 'layer' or 'block', got {by!r}.")
     if input_shape is not None:
-        model = _resized(model, input_shape)
+        model = resized(model, input_shape)
     graph = nodes(model)
     rows = [_row(node, first=" (" not in node.name) for node in graph]
     if by == "block":
@@ -186,6 +193,10 @@ def _dense(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) ->
     return inputs[0][-1] * prod(outputs[0])
 
 
+def _connections(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+    return prod(layer.kernel.shape) * prod(outputs[0][:-1])
+
+
 def _free(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return 0
 
@@ -196,6 +207,8 @@ _COUNTERS: dict[type, Counter] = {
     layers.DepthwiseConv2D: _depthwise,
     layers.SeparableConv2D: _separable,
     layers.Dense: _dense,
+    TableConv2D: _connections,
+    RadialBasis: _dense,
 }
 _FREE = (
     *("InputLayer", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Dropout", "SpatialDropout2D"),
@@ -206,7 +219,8 @@ _FREE = (
     *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
     *("RandomFlip", "RandomCrop", "RandomTranslation", "RandomRotation", "RandomZoom"),
 )
-_COUNTERS |= {getattr(layers, name): _free for name in _FREE} | {LocalResponseNormalization: _free}
+_OWN_FREE = (LocalResponseNormalization, ChannelShuffle, ChannelSlice, Subsampling2D)
+_COUNTERS |= {getattr(layers, name): _free for name in _FREE} | dict.fromkeys(_OWN_FREE, _free)
 
 
 def _row(node: Node, first: bool) -> Row:
@@ -222,7 +236,7 @@ def _row(node: Node, first: bool) -> Row:
     return Row(node.name, node.kind, shape, params, macs, activations)
 
 
-def _resized(model: keras.Model, input_shape: Any) -> keras.Model:
+def resized(model: keras.Model, input_shape: Any) -> keras.Model:
     """The same graph for another size of input, without weights."""
     with keras.StatelessScope(initialize_variables=False):
         image = keras.Input(tuple(input_shape), name=model.inputs[0].name)

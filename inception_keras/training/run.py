@@ -139,8 +139,8 @@ def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Re
             batch_size=recipe.batch_size,
             seed=recipe.seed,
         )
-        shape = {"input_shape": data.image_shape, "classes": len(data.class_names)}
-        model = create_model(recipe.model, **shape, **recipe.options)
+        classes = len(data.class_names)
+        model = create_model(recipe.model, input_shape=data.image_shape, classes=classes, **recipe.options)
         steps = recipe.epochs * len(data.train)
         rate = _SCHEDULES[recipe.schedule](recipe.learning_rate, steps)
         optimizer = _OPTIMIZERS[recipe.optimizer](rate)

@@ -1,0 +1,125 @@
+"""AlexNet: "ImageNet Classification with Deep Convolutional Neural Networks", Krizhevsky et al., NIPS 2012."""
+
+from typing import Any
+
+from keras import Model, layers
+
+from ..blocks import classifier, conv, image_input
+from ..layers import LocalResponseNormalization
+
+SECTION_3_5 = {
+    #          filters, kernel, strides, groups, LRN and pool   output at 227 x 227
+    "conv_1": (96,      11,     4,       1,      True),       # (27, 27, 96)
+    "conv_2": (256,     5,      1,       2,      True),       # (13, 13, 256)
+    "conv_3": (384,     3,      1,       1,      False),      # (13, 13, 384)
+    "conv_4": (384,     3,      1,       2,      False),      # (13, 13, 384)
+    "conv_5": (256,     3,      1,       2,      False),      # (13, 13, 256)
+}
+ONE_TOWER = {  # Krizhevsky, "One weird trick", arXiv:1404.5997; torchvision's conv_4 has 256 filters for its 384
+    #          filters, kernel, strides, groups, pool           output at 224 x 224
+    "conv_1": (64,      11,     4,       1,      True),       # (27, 27, 64)
+    "conv_2": (192,     5,      1,       1,      True),       # (13, 13, 192)
+    "conv_3": (384,     3,      1,       1,      False),      # (13, 13, 384)
+    "conv_4": (256,     3,      1,       1,      False),      # (13, 13, 256)
+    "conv_5": (256,     3,      1,       1,      False),      # (13, 13, 256)
+}
+
+
+def build_alexnet_2012(
+    input_shape: Any = (227, 227, 3),
+    *,
+    classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    name: str = "alexnet_2012",
+) -> Model:
+    """Figure 2, whose two GPUs are two groups, as Caffe's `bvlc_alexnet` has it: normalised before it is pooled.
+
+    Args:
+        input_shape: (height, width, channels), at least 67 pixels. The paper says 224, but its map of 55x55 after
+            the first convolution comes of 227.
+        classes: Number of classes.
+        classifier_activation: `"softmax"`, or None for logits.
+        name: Name of the model.
+
+    Returns:
+        A Model.
+
+    Raises:
+        ValueError: If an input shape or a number of classes is not one that the net can take.
+
+    Reference:
+        `models/bvlc_alexnet` of Caffe, which differs from the paper in k = 1 for 2 and in alpha / n for alpha.
+
+    Example:
+        >>> build_alexnet_2012().count_params()
+        60965224
+    """
+    x = image = _fixed(input_shape, least=67)
+    for row, (filters, kernel, strides, groups, normalised) in SECTION_3_5.items():
+        padding = {"padding": "valid"} if row == "conv_1" else {}
+        x = conv(x, filters, kernel, strides, groups=groups, name=row, **padding)
+        if normalised:
+            x = LocalResponseNormalization(name=f"{row}-norm")(x)
+            x = layers.MaxPooling2D(3, 2, name=f"{row}-pool")(x)
+    x = layers.MaxPooling2D(3, 2, name="conv_5-pool")(x)  # (6, 6, 256)
+
+    x = layers.Flatten(name="flatten")(x)  # (9216,)
+    for row in ("fc_6", "fc_7"):
+        x = layers.Dense(4096, activation="relu", name=row)(x)  # (4096,)
+        x = layers.Dropout(0.5, name=f"{row}-dropout")(x)
+    return Model(image, classifier(x, classes, classifier_activation), name=name)
+
+
+def build_alexnet(
+    input_shape: Any = (224, 224, 3),
+    *,
+    classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    name: str = "alexnet",
+) -> Model:
+    """AlexNet in one tower, without local response normalization, as torchvision has it.
+
+    Args:
+        input_shape: (height, width, channels), at least 63 pixels. A last map that is not 6x6 is brought to it by an
+            adaptive mean, so that the parameters stay the same.
+        classes: Number of classes.
+        classifier_activation: `"softmax"`, or None for logits.
+        name: Name of the model.
+
+    Returns:
+        A Model.
+
+    Raises:
+        ValueError: If an input shape or a number of classes is not one that the net can take.
+
+    Reference:
+        `torchvision/models/alexnet.py`.
+
+    Example:
+        >>> build_alexnet().count_params()
+        61100840
+    """
+    image = _fixed(input_shape, least=63)
+    x = layers.ZeroPadding2D(2, name="conv_1-padding")(image)  # (228, 228, 3)
+    for row, (filters, kernel, strides, groups, pooled) in ONE_TOWER.items():
+        padding = {"padding": "valid"} if row == "conv_1" else {}
+        x = conv(x, filters, kernel, strides, groups=groups, name=row, **padding)
+        if pooled:
+            x = layers.MaxPooling2D(3, 2, name=f"{row}-pool")(x)
+    x = layers.MaxPooling2D(3, 2, name="conv_5-pool")(x)  # (6, 6, 256)
+
+    if x.shape[1:3] != (6, 6):
+        x = layers.AdaptiveAveragePooling2D(6, name="adaptive_pool")(x)  # (6, 6, 256)
+    x = layers.Flatten(name="flatten")(x)  # (9216,)
+    for row in ("fc_6", "fc_7"):
+        x = layers.Dropout(0.5, name=f"{row}-dropout")(x)
+        x = layers.Dense(4096, activation="relu", name=row)(x)  # (4096,)
+    return Model(image, classifier(x, classes, classifier_activation), name=name)
+
+
+def _fixed(input_shape: Any, least: int) -> Any:
+    """An input whose height and width are known: the dense layers need them."""
+    image = image_input(input_shape, least)
+    if None in image.shape[1:3]:
+        raise ValueError(f"The dense layers of AlexNet need an input of a fixed size, got {tuple(input_shape)}.")
+    return image

@@ -1,0 +1,71 @@
+"""VGG: "Very Deep Convolutional Networks for Large-Scale Image Recognition", Simonyan 2014, arXiv:1409.1556."""
+
+from typing import Any
+
+from keras import Model, layers
+
+from ..blocks import classifier, conv, conv_bn, image_input
+
+TABLE_1 = {  # 3x3 convolutions before each "maxpool", with 64, 128, 256, 512 and 512 filters
+    11: (1, 1, 2, 2, 2),  # A
+    13: (2, 2, 2, 2, 2),  # B
+    16: (2, 2, 3, 3, 3),  # D
+    19: (2, 2, 4, 4, 4),  # E
+}
+FILTERS = (64, 128, 256, 512, 512)
+
+
+def build_vgg(
+    input_shape: Any = (224, 224, 3),
+    *,
+    depth: int = 16,
+    batch_norm: bool = False,
+    classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    name: str = "vgg16",
+) -> Model:
+    """A column of Table 1, top to bottom.
+
+    Args:
+        input_shape: (height, width, channels), at least 32 pixels. A last map that is not 7x7 is brought to it by an
+            adaptive mean, as in torchvision, so that the parameters stay the same.
+        depth: 11, 13, 16 or 19: columns A, B, D and E.
+        batch_norm: Batch norm after each convolution, which keeps its bias; not in the paper.
+        classes: Number of classes.
+        classifier_activation: `"softmax"`, or None for logits.
+        name: Name of the model.
+
+    Returns:
+        A Model.
+
+    Raises:
+        ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
+
+    Reference:
+        The authors' release for Caffe; `torchvision/models/vgg.py` for batch norm.
+
+    Example:
+        >>> build_vgg().output_shape
+        (None, 1000)
+    """
+    if depth not in TABLE_1:
+        raise ValueError(f"depth must be one of {', '.join(map(str, TABLE_1))}, got {depth!r}.")
+    x = image = image_input(input_shape, least=32)
+    if None in image.shape[1:3]:
+        raise ValueError(f"The dense layers of VGG need an input of a fixed size, got {tuple(input_shape)}.")
+    for block, (filters, count) in enumerate(zip(FILTERS, TABLE_1[depth], strict=True), 1):
+        for i in range(1, count + 1):
+            if batch_norm:
+                x = conv_bn(x, filters, 3, epsilon=1e-5, use_bias=True, name=f"conv_{block}_{i}")
+            else:
+                x = conv(x, filters, 3, name=f"conv_{block}_{i}")
+        x = layers.MaxPooling2D(2, name=f"pool_{block}")(x)  # (112, 112, 64) to (7, 7, 512)
+
+    if x.shape[1:3] != (7, 7):
+        x = layers.AdaptiveAveragePooling2D(7, name="adaptive_pool")(x)  # (7, 7, 512)
+    x = layers.Flatten(name="flatten")(x)  # (25088,)
+    for row in ("fc_6", "fc_7"):
+        x = layers.Dense(4096, activation="relu", name=row)(x)  # (4096,)
+        x = layers.Dropout(0.5, name=f"{row}-dropout")(x)
+    x = classifier(x, classes, classifier_activation)  # (1000,)
+    return Model(image, x, name=name)

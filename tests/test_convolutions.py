@@ -1,0 +1,89 @@
+"""Grouped and depthwise convolutions: equal to Keras's own on padded images, fast enough, and storable."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inception_keras import layers as own
+
+
+@pytest.fixture(params=["oneDNN", "no oneDNN"])
+def gradient_of_groups(request, monkeypatch):
+    """Both ways through a grouped convolution; the second splits it."""
+    if request.param == "no oneDNN":
+        monkeypatch.setattr(own, "_grouped_gradient", lambda tf: False)
+
+
+def _twins(ours, theirs, shape=(2, 9, 8, 12)):
+    """Two layers with equal weights, and a batch for both."""
+    image = keras.random.normal(shape, seed=1)
+    ours.build(shape)
+    theirs.build(shape)
+    ours.set_weights([np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(ours.weights)])
+    theirs.set_weights(ours.get_weights())
+    return image
+
+
+def _gradients(layer, image):
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        loss = tf.reduce_sum(tf.sin(layer(image)))
+    return tape.gradient(loss, [image, *layer.trainable_weights])
+
+
+@pytest.mark.parametrize(("groups", "strides"), [(12, 1), (3, 2)])
+def test_grouped_equals_keras(groups, strides, gradient_of_groups):
+    options = {"groups": groups, "strides": strides, "activation": "relu"}
+    ours, theirs = own.Conv2D(24, 3, **options), keras.layers.Conv2D(24, 3, **options)
+    image = _twins(ours, theirs)
+    padded = keras.ops.pad(image, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    np.testing.assert_allclose(ours(image), theirs(padded), rtol=1e-4, atol=1e-4)
+    mine, reference = _gradients(ours, image), _gradients(theirs, padded)
+    np.testing.assert_allclose(mine[0], reference[0][:, 1:-1, 1:-1], rtol=1e-3, atol=1e-3)
+    for a, b in zip(mine[1:], reference[1:], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options", [{"strides": 2}, {"dilation_rate": 2}, {"depth_multiplier": 2}, {"use_bias": False}]
+)
+def test_depthwise_equals_keras(options):
+    side = options.get("dilation_rate", 1)
+    ours, theirs = own.DepthwiseConv2D(3, **options), keras.layers.DepthwiseConv2D(3, **options)
+    image = _twins(ours, theirs)
+    padded = keras.ops.pad(image, [(0, 0), (side, side), (side, side), (0, 0)])
+    np.testing.assert_allclose(ours(image), theirs(padded), rtol=1e-4, atol=1e-4)
+    assert ours.compute_output_shape(image.shape) == tuple(ours(image).shape)
+
+
+def test_dilated_keeps_its_size():
+    ours, theirs = (
+        own.Conv2D(5, 3, dilation_rate=2),
+        keras.layers.Conv2D(5, 3, dilation_rate=2, padding="same"),
+    )
+    image = _twins(ours, theirs)
+    np.testing.assert_allclose(ours(image), theirs(image), rtol=1e-4, atol=1e-4)
+
+
+def test_grouped_in_a_training_step_and_on_disk(tmp_path, gradient_of_groups):
+    image = keras.Input((8, 8, 4))
+    maps = own.Conv2D(8, 3, groups=2, name="grouped")(image)
+    maps = own.DepthwiseConv2D(3, strides=2, activation="relu", name="depthwise")(maps)
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(maps))
+    model.compile("sgd", "mse")
+    batch = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype("float32")
+    model.fit(batch, np.ones((4, 8)), verbose=0)
+    expected = model.predict(batch, verbose=0)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(batch, verbose=0), expected, rtol=1e-5, atol=1e-6)
+    model.export(str(tmp_path / "saved_model"), verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "saved_model"))
+    np.testing.assert_allclose(exported.serve(batch), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_groups_are_not_left_to_xla():
+    assert own.Conv2D(4, 3).supports_jit
+    assert not own.Conv2D(4, 3, groups=2).supports_jit

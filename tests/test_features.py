@@ -1,0 +1,54 @@
+import keras
+import numpy as np
+import pytest
+
+from inception_keras import create_model, features
+
+
+def _maps(id, blocks=None, **options):
+    with keras.StatelessScope(initialize_variables=False):
+        model = features(create_model(id, **options), blocks)
+    return {name: tuple(output.shape[1:]) for name, output in model.output.items()}
+
+
+def test_the_last_block_of_each_stride():
+    assert _maps("googlenet", aux=True) == {
+        "conv_1": (112, 112, 64),
+        "norm_2": (56, 56, 192),
+        "inception_3b": (28, 28, 480),
+        "inception_4e": (14, 14, 832),
+        "inception_5b": (7, 7, 1024),
+    }
+    assert list(_maps("seresnet50")) == ["conv_1", "stage_2", "stage_3", "stage_4", "stage_5"]
+    assert list(_maps("inception_v4")) == ["conv_3", "stem_2", "inception_a_4", "inception_b_7", "inception_c_3"]
+
+
+def test_without_the_classifier_that_is_a_convolution():
+    assert list(_maps("squeezenet1_1"))[-1] == "fire_9"
+
+
+def test_of_open_sizes_and_of_nets_without_a_top():
+    expected = ["conv_1", "stage_2", "stage_3", "stage_4", "norm_5"]
+    assert list(_maps("dpn68", input_shape=(None, None, 3))) == expected
+    assert list(_maps("dpn68", include_top=False)) == expected
+
+
+def test_named_blocks_and_layers():
+    names = ["stage_2", "stage_3-block_1"]
+    assert _maps("seresnet18", names) == {"stage_2": (56, 56, 64), "stage_3-block_1": (28, 28, 128)}
+
+
+def test_shares_its_weights_with_the_model():
+    model = create_model("mobilenet_v1_025", input_shape=(32, 32, 3))
+    image = np.random.default_rng(0).standard_normal((1, 32, 32, 3), "float32")
+    before = features(model)(image)["block_13"]
+    model.get_layer("block_13-pointwise-bn").beta.assign(np.full(256, 2.0))
+    assert not np.allclose(features(model)(image)["block_13"], before)
+
+
+def test_says_which_maps_there_are():
+    with pytest.raises(ValueError, match="lenet5 has no feature map 'c9'; near it are c"):
+        _maps("lenet5", ["c9"])
+    with pytest.raises(ValueError, match="has no feature maps"):
+        x = keras.Input((3,))
+        features(keras.Model(x, keras.layers.Dense(2)(x), name="dense"))

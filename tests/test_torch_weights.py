@@ -1,0 +1,234 @@
+"""Files of other libraries: torch's own are read without torch and without running what stands in them."""
+
+import io
+import os
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import keras
+import numpy as np
+import pytest
+import synthetic
+from safetensors.numpy import save_file
+
+from inception_keras import create_model, save_weights
+from inception_keras.weights import torch_file
+from inception_keras.weights.names import layouts, module_of
+from inception_keras.weights.pretrained import load
+from inception_keras.weights.store import variables
+from inception_keras.weights.torch import slots
+
+SMALL = {"input_shape": (15, 15, 3)}
+
+
+class Named:
+    """Pickles as a name in another module, which need not be there."""
+
+    def __init__(self, module, name):
+        self.module, self.name = module, name
+
+
+class TorchPickler(pickle._Pickler):
+    """Writes what torch.save writes: names of torch's functions and storages, which are kept outside the pickle."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def __init__(self, file, storages, legacy):
+        super().__init__(file, protocol=2)
+        self.storages, self.legacy = storages, legacy
+
+    def save_named(self, named):
+        self.write(pickle.GLOBAL + f"{named.module}\n{named.name}\n".encode())
+
+    dispatch[Named] = save_named
+
+    def persistent_id(self, item):
+        if not isinstance(item, Storage):
+            return None
+        self.storages[item.key] = item.array
+        pid = ("storage", Named("torch", f"{item.kind}Storage"), item.key, "cpu", item.array.size)
+        return (*pid, None) if self.legacy else pid
+
+    def save_tensor(self, tensor):
+        array = tensor.array
+        strides = tuple(step // array.itemsize for step in array.strides) if tensor.strides is None else tensor.strides
+        rebuild = Named("torch._utils", "_rebuild_tensor_v2")
+        arguments = (Storage(tensor), tensor.offset, tensor.shape or array.shape, strides, False, OrderedDict())
+        self.save(rebuild)
+        self.save(arguments)
+        self.write(pickle.REDUCE)
+
+
+class Tensor:
+    def __init__(self, array, kind="Float", offset=0, shape=None, strides=None):
+        self.array, self.kind, self.offset, self.shape, self.strides = array, kind, offset, shape, strides
+
+
+class Storage:
+    def __init__(self, tensor):
+        self.array, self.kind, self.key = tensor.array, tensor.kind, str(id(tensor.array))
+
+
+TorchPickler.dispatch[Tensor] = TorchPickler.save_tensor
+
+
+def write_zip(path, entries):
+    storages, buffer = {}, io.BytesIO()
+    TorchPickler(buffer, storages, legacy=False).dump(entries)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", buffer.getvalue())
+        archive.writestr("archive/byteorder", b"little")
+        for key, array in storages.items():
+            archive.writestr(f"archive/data/{key}", array.tobytes())
+
+
+def write_legacy(path, entries):
+    storages = {}
+    with path.open("wb") as file:
+        for header in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+            pickle.dump(header, file, protocol=2)
+        TorchPickler(file, storages, legacy=True).dump(entries)
+        pickle.dump(list(storages), file, protocol=2)
+        for array in storages.values():
+            file.write(struct.pack("<q", array.size) + array.tobytes())
+
+
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+def test_reads_both_formats_of_torch(write, tmp_path):
+    path = tmp_path / "weights.pth"
+    array = np.arange(12, dtype="float32")
+    half = np.array([0x3F80, 0xC000], "uint16")
+    entries = OrderedDict(
+        {
+            "module.matrix": Tensor(array, offset=2, shape=(2, 3), strides=(1, 3)),
+            "count": Tensor(np.array(7), "Long", shape=(1,), strides=(1,)),
+            "half": Tensor(half, "BFloat16"),
+        }
+    )
+    write(path, {"state_dict": entries, "epoch": 3})
+    read = torch_file.read(path)
+    np.testing.assert_array_equal(read["matrix"], [[2, 5, 8], [3, 6, 9]])
+    np.testing.assert_array_equal(read["count"], [7])
+    np.testing.assert_array_equal(read["half"], np.array([1, -2], "float32"))
+    assert set(read) == {"matrix", "count", "half"}
+
+
+class Evil:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+@pytest.mark.parametrize("function", [os.mkdir, eval, __import__, getattr, np.frombuffer])
+def test_runs_nothing(write, function, tmp_path):
+    path, trace = tmp_path / "weights.pth", tmp_path / "trace"
+    argument = f"__import__('os').mkdir({str(trace)!r})" if function is eval else str(trace)
+    write(path, {"weight": Evil(function, argument)})
+    with pytest.raises(ValueError, match=rf"is not a file of torch weights: it asks for .*{function.__name__}"):
+        torch_file.read(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+@pytest.mark.parametrize("view", [{"offset": 9, "shape": (2,), "strides": (3,)}, {"shape": (3,), "strides": (-1,)}])
+def test_reads_nothing_outside_a_storage(write, view, tmp_path):
+    path = tmp_path / "weights.pth"
+    write(path, {"weight": Tensor(np.zeros(10, "float32"), **view)})
+    with pytest.raises(ValueError, match="reaches beyond its 10 numbers"):
+        torch_file.read(path)
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-200], lambda data: b"not torch's" * 99])
+def test_says_that_a_file_is_damaged(damage, tmp_path):
+    path = tmp_path / "weights.pth"
+    write_zip(path, {"weight": Tensor(np.zeros(1000, "float32"))})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="torch weights"):
+        torch_file.read(path)
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*absent"):
+        torch_file.read(tmp_path / "absent.pth")
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """GoogLeNet as torchvision has it, with both auxiliary heads, and a file of it in torchvision's layout."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = create_model("googlenet_slim", aux=True, **SMALL)
+    shapes = {name: slot.shape for name, slot in slots(model, layouts("googlenet_slim")[0]).items()}
+    return synthetic.state_dict(shapes)
+
+
+def _write(path, arrays):
+    save_file(arrays | {"conv1.bn.num_batches_tracked": np.array(5)}, path)
+    return path
+
+
+def test_heads_that_a_model_lacks_are_ignored(whole, tmp_path):
+    path = _write(tmp_path / "torch.safetensors", whole)
+    model = create_model("googlenet_slim", weights=path, **SMALL)
+    np.testing.assert_array_equal(variables(model)["predictions/kernel"], whole["fc.weight"].T)
+    trunk = create_model("googlenet_slim", weights=path, include_top=False, **SMALL)
+    kernel = whole["inception5b.branch2.1.conv.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(variables(trunk)["inception_5b-conv_3x3/kernel"], kernel)
+
+    full = create_model("googlenet_slim", weights=path, aux=True, **SMALL)
+    save_weights(full, tmp_path / "own.safetensors")
+    own = create_model("googlenet_slim", weights=tmp_path / "own.safetensors", **SMALL)
+    np.testing.assert_array_equal(variables(own)["predictions/kernel"], whole["fc.weight"].T)
+
+
+def test_a_dense_layer_reads_pixels_in_our_order(whole, tmp_path):
+    model = create_model("googlenet_slim", weights=_write(tmp_path / "torch.safetensors", whole), aux=True, **SMALL)
+    kernel = variables(model)["aux_1-fc/kernel"].numpy()
+    expected = whole["aux1.fc1.weight"].reshape(1024, 128, 4, 4).transpose(2, 3, 1, 0).reshape(2048, 1024)
+    np.testing.assert_array_equal(kernel, expected)
+
+
+def test_a_classifier_for_other_classes_stays_fresh(whole, tmp_path):
+    path = _write(tmp_path / "torch.safetensors", whole)
+    with pytest.warns(UserWarning, match=r"predictions of googlenet_slim stays as it is: it has 7 classes, .* 1000"):
+        model = create_model("googlenet_slim", weights=path, classes=7, **SMALL)
+    np.testing.assert_array_equal(variables(model)["predictions/bias"], np.zeros(7))
+    np.testing.assert_array_equal(variables(model)["conv_1-bn/beta"], whole["conv1.bn.bias"])
+
+
+def test_names_every_fault_and_changes_nothing(whole, tmp_path):
+    arrays = {name: array for name, array in whole.items() if name not in ("conv1.bn.bias", "conv2.conv.weight")}
+    arrays |= {"conv9.weight": np.zeros(3, "float32"), "fc.weight": np.zeros((1000, 5), "float32")}
+    path = _write(tmp_path / "torch.safetensors", arrays)
+    model = create_model("googlenet_slim", **SMALL)
+    before = [weight.numpy() for weight in model.weights]
+    with pytest.raises(ValueError) as error:
+        load(model, "googlenet_slim", path)
+    missing, unexpected = ("conv_1-bn/beta", "conv_2-reduce/kernel"), ("conv9.weight", "aux1.fc2.bias")
+    for name in (*missing, *unexpected, "predictions/kernel (1000, 5)"):
+        assert name in str(error.value)
+    for weight, old in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
+def test_published_densenets_have_a_dot_more(tmp_path):
+    with keras.StatelessScope(initialize_variables=False):
+        model = create_model("densenet121")
+    new, old = (set(slots(model, rules)) for rules in layouts("densenet121"))
+    assert {name.replace(".norm.", ".norm").replace(".conv.", ".conv") for name in old - new} == {
+        name for name in new - old
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+
+
+def test_names_by_rules():
+    (rules,) = layouts("resnet50")
+    assert module_of("stage_3-block_1-shortcut-bn", rules) == "layer2.0.downsample.1"
+    assert module_of("nothing", rules) is None
+    assert layouts("no_such_net") == []
+
+
+def test_says_what_files_it_reads(tmp_path):
+    with pytest.raises(ValueError, match=r"must end in \.safetensors, \.pth, \.pt.*, got weights\.bin"):
+        create_model("squeezenet1_1", weights=tmp_path / "weights.bin", input_shape=(17, 17, 3))

@@ -1,0 +1,110 @@
+"""What every net of the zoo keeps: published counts, names, input sizes, options. Nothing is allocated."""
+
+import re
+from functools import cache
+from math import prod
+
+import keras
+import pytest
+
+from inception_keras import create_model, list_models
+from inception_keras.analysis.profile import profile
+from inception_keras.zoo import ZOO
+
+IDS = list_models()
+NAME = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*")
+# one net of each builder
+FEW = list({entry.builder: id for id, entry in reversed(ZOO.items())}.values())
+FEW_FAST = [id if id in FEW else pytest.param(id, marks=pytest.mark.slow) for id in IDS]
+SIZELESS = ["googlenet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet_v3_small", "densenet121"]
+
+
+@pytest.fixture(autouse=True)
+def _no_weights():
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+
+
+@cache
+def _published(id):
+    with keras.StatelessScope(initialize_variables=False):
+        return create_model(id)
+
+
+def _shape(id, side):
+    return (side, side, _published(id).input_shape[-1])
+
+
+def _names(model):
+    return [layer.name for layer in model.layers]
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_costs_what_is_published(id):
+    entry, model = ZOO[id], _published(id)
+    assert sum(prod(v.shape) for v in model.trainable_variables) == entry.params
+    assert profile(model).macs / 1e9 == pytest.approx(entry.gmacs, abs=6e-4)
+    assert model.input_shape[1:3] == (entry.image, entry.image)
+    assert model.name == id
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_layers_have_names_that_last(id):
+    names = _names(_published(id))
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not NAME.fullmatch(name)] == []
+    assert {"image", "predictions"} <= set(names)
+
+
+@pytest.mark.parametrize("id", FEW_FAST)
+def test_takes_its_least_input_and_its_options(id):
+    least = ZOO[id].least
+    model = create_model(id, input_shape=_shape(id, least), classes=7, classifier_activation=None)
+    assert model.output_shape == (None, 7)
+    # where the published size needs no adaptive pool, a small one may
+    assert [name for name in _names(model) if name != "adaptive_pool"] == _names(_published(id))
+    for side in {least - 1, 0}:
+        with pytest.raises(ValueError, match="input_shape"):
+            create_model(id, input_shape=_shape(id, side))
+
+
+@pytest.mark.parametrize("id", FEW_FAST)
+def test_ends_at_its_last_maps_without_its_top(id):
+    whole, maps = _published(id), create_model(id, include_top=False)
+    assert len(maps.output_shape) == 4
+    assert _names(maps) == [name for name in _names(whole) if name in set(_names(maps))]
+    assert "predictions" not in _names(maps)
+    assert maps.count_params() < whole.count_params()
+    assert maps.name == id
+
+
+@pytest.mark.parametrize("id", SIZELESS)
+def test_any_size_goes_without_the_top(id):
+    model = create_model(id, include_top=False, input_shape=(None, None, 3), pooling="max")
+    assert model.input_shape == (None, None, None, 3)
+    assert None not in model.output_shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("id", "options", "says"),
+    [
+        ("googlenet", {"pooling": "avg"}, "include_top=False"),
+        ("googlenet", {"pooling": "mean", "include_top": False}, "None, 'avg' or 'max'"),
+        ("googlenet", {"aux": True, "include_top": False}, "no auxiliary heads"),
+        ("googlenet", {"auks": True}, "did you mean aux"),
+        ("vgg16", {"input_shape": (None, None, 3)}, "fixed size"),
+        ("googlnet", {}, "did you mean googlenet"),
+        ("resnet50", {"classes": 1}, "at least 2"),
+        ("resnet50", {"input_shape": (32, 32)}, "height, width, channels"),
+        ("inception_v3", {"aux": True, "input_shape": (200, 200, 3)}, "299"),
+    ],
+)
+def test_says_what_is_wrong(id, options, says):
+    with pytest.raises(ValueError, match=says):
+        create_model(id, **options)
+
+
+def test_lists_by_pattern_and_year():
+    assert set(list_models("vgg*")) == {f"vgg{d}{s}" for d in (11, 13, 16, 19) for s in ("", "_bn")}
+    assert "alexnet_2012" in list_models(year=2012)
+    assert list_models("vgg*", year=2012) == []
