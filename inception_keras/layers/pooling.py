@@ -1,0 +1,96 @@
+"""Max pooling as Caffe and torch round and pad it."""
+
+from typing import Any
+
+from keras import layers, ops
+
+from ._support import register, tensorflow
+
+
+@register
+class CeilMaxPooling2D(layers.MaxPooling2D):
+    """Max pooling whose output size is rounded up: Caffe's rule, and torch's with `ceil_mode=True`.
+
+    The last window may reach beyond the right and bottom edge; nothing is added at the left and top.
+    (n, h, w, c) -> (n, ceil((h - pool_size) / strides) + 1, the like for w, c). Equal to Keras's
+    `padding="same"` for 3x3/2 on even sizes only.
+
+    Args:
+        pool_size: Height and width of the window in pixels; at least `strides`.
+        strides: Step of the window in pixels.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If `strides` is larger than `pool_size`.
+
+    Example:
+        >>> CeilMaxPooling2D(3, strides=2)(keras.Input((112, 111, 64))).shape
+        (None, 56, 55, 64)
+    """
+
+    def __init__(self, pool_size: int, strides: int, **kwargs: Any):
+        super().__init__(pool_size, strides, **(kwargs | {"padding": "valid"}))
+        if any(s > k for s, k in zip(self.strides, self.pool_size, strict=True)):
+            raise ValueError(f"strides must be at most pool_size, got strides={strides}, pool_size={pool_size}.")
+
+    def call(self, inputs: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c)."""
+        pads = [(n - k) % s and s - (n - k) % s if n else s - 1 for n, k, s in self._windows(inputs.shape)]
+        if not any(pads):
+            return ops.max_pool(inputs, self.pool_size, self.strides, "valid")
+        if all(self._is_same(*window) for window in self._windows(inputs.shape)):
+            return ops.max_pool(inputs, self.pool_size, self.strides, "same")  # no copy of the input
+        widths = [(0, 0), (0, pads[0]), (0, pads[1]), (0, 0)]
+        padded = ops.pad(inputs, widths, constant_values=float("-inf"))
+        return ops.max_pool(padded, self.pool_size, self.strides, "valid")
+
+    def _windows(self, shape: Any) -> list[tuple]:
+        return list(zip(shape[1:3], self.pool_size, self.strides, strict=True))
+
+    @staticmethod
+    def _is_same(n: int | None, k: int, s: int) -> bool:
+        """Whether Keras's "same" puts the same windows on a side of n pixels: as many, and none before the first."""
+        if n is None:
+            return False
+        count = -(-n // s)
+        return count == -(-(n - k) // s) + 1 and (count - 1) * s + k - n <= 1
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c); None where a size is not known."""
+        sides = [n and -(-(n - k) // s) + 1 for n, k, s in self._windows(input_shape)]
+        if any(side is not None and side < 1 for side in sides):
+            raise ValueError(f"A {self.pool_size} pool does not fit on a map of {tuple(input_shape[1:3])} pixels.")
+        return (input_shape[0], *sides, input_shape[3])
+
+
+@register
+class MaxPooling2D(layers.MaxPooling2D):
+    """Max pooling with `pool_size // 2` pixels of padding on every side that never win, as torch's nets have it.
+
+    (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), c) for an odd window.
+
+    Args:
+        pool_size: Height and width of the window in pixels.
+        strides: Step of the window in pixels.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Example:
+        >>> MaxPooling2D(3, strides=2)(keras.Input((112, 111, 64))).shape
+        (None, 56, 56, 64)
+    """
+
+    def __init__(self, pool_size: int, strides: int, **kwargs: Any):
+        super().__init__(pool_size, strides, **(kwargs | {"padding": "valid"}))
+        self._pads = [(0, 0), *((k // 2, k // 2) for k in self.pool_size), (0, 0)]
+
+    def call(self, inputs: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c)."""
+        if tf := tensorflow():
+            return tf.nn.max_pool2d(inputs, self.pool_size, self.strides, self._pads)
+        padded = ops.pad(inputs, self._pads, constant_values=float("-inf"))
+        return ops.max_pool(padded, self.pool_size, self.strides, "valid")
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c); None where a size is not known."""
+        padded = [n if n is None else n + sum(p) for n, p in zip(input_shape, self._pads, strict=True)]
+        return super().compute_output_shape(padded)
