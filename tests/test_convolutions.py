@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 from inception_keras import layers as own
+from inception_keras.layers import convolution
 
 
 @pytest.fixture(params=["oneDNN", "no oneDNN"])
 def gradient_of_groups(request, monkeypatch):
     """Both ways through a grouped convolution; the second splits it."""
     if request.param == "no oneDNN":
-        monkeypatch.setattr(own, "_grouped_gradient", lambda tf: False)
+        monkeypatch.setattr(convolution, "_grouped_gradient", lambda tf: False)
 
 
 def _twins(ours, theirs, shape=(2, 9, 8, 12)):
