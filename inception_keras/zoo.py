@@ -224,7 +224,8 @@ def create_model(
     if weights is not None:
         from .weights.pretrained import load
 
-        load(model, id, weights, _whole(builder, id, entry))
+        has_all_heads = include_top and ("aux" not in known or options.get("aux", False))
+        load(model, id, weights, None if has_all_heads else _whole(builder, id, entry))
     return model
 
 
