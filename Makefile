@@ -55,7 +55,7 @@ docs: .venv/docs  ## build the documentation into site/
 notebooks: .venv/notebooks  ## run every notebook; the executed copies go into build/notebooks
 	$(BIN)/python notebooks/run.py
 
-golden: install  ## write the golden files anew; look at their diff before you commit it
+golden: .venv/golden  ## write the golden files anew; look at their diff before you commit it
 	$(BIN)/python tests/golden.py
 
 clean:  ## remove all that these targets made

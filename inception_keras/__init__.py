@@ -18,6 +18,39 @@ _PUBLIC = {
     ),
     "models.googlenet_variants": ("build_googlenet_slim", "build_googlenet_cifar", "build_googlenet_small"),
     "models.squeezenet": ("fire", "build_squeezenet"),
+    "models.alexnet": (
+        "build_alexnet_2012",
+        "build_alexnet",
+    ),
+    "models.densenet": ("build_densenet",),
+    "models.dpn": ("build_dpn",),
+    "models.inception_v2": ("build_inception_v2",),
+    "models.inception_v3": ("build_inception_v3",),
+    "models.inception_v4": (
+        "build_inception_v4",
+        "build_inception_resnet_v2",
+    ),
+    "models.lenet": (
+        "build_lenet5",
+        "build_lenet5_modern",
+    ),
+    "models.mnasnet": ("build_mnasnet",),
+    "models.mobilenet_v1": ("build_mobilenet_v1",),
+    "models.mobilenet_v2": ("build_mobilenet_v2",),
+    "models.mobilenet_v3": ("build_mobilenet_v3",),
+    "models.resnet": (
+        "build_resnet",
+        "build_resnet_v1",
+    ),
+    "models.resnet_cifar": ("build_resnet_cifar",),
+    "models.senet": (
+        "build_senet",
+        "build_seinception",
+    ),
+    "models.shufflenet_v1": ("build_shufflenet_v1",),
+    "models.shufflenet_v2": ("build_shufflenet_v2",),
+    "models.vgg": ("build_vgg",),
+    "models.xception": ("build_xception",),
     "analysis.profile": ("profile", "summary", "register_counter"),
     "analysis.features": ("features",),
     "analysis.diagrams": ("plot_model", "plot_blocks"),
@@ -26,6 +59,7 @@ _PUBLIC = {
     "training.run": ("Recipe", "train"),
     "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),
+    "data.preprocessing": ("Preprocessing", "preprocessing"),
     "weights.store": ("save_weights", "load_weights"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

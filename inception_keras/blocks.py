@@ -114,7 +114,7 @@ def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str =
     Reference:
         Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, figure 2.
 
-    Example:
+    Examples:
         >>> squeeze_excite(keras.Input((28, 28, 192)), 192 // 16).shape
         (None, 28, 28, 192)
     """

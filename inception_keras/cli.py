@@ -179,16 +179,70 @@ def predict(
     run: Annotated[
         Path | None, typer.Option(help="A folder that `train` left; without one, ImageNet's classes.")
     ] = None,
+    model: Annotated[str, typer.Option(help="The net with ImageNet's classes; all but this one are fetched.")] = (
+        "squeezenet1_1"
+    ),
     top: Annotated[int, typer.Option(min=1, help="How many names for each photograph.")] = 5,
 ) -> None:
     """Names what is on photographs: the likeliest classes with their probabilities."""
     with _one_sentence():
         from .training.evaluate import predict
 
-        for path, names in zip(photo, predict(photo, run=run, top=top), strict=True):
+        for path, names in zip(photo, predict(photo, run=run, model=model, top=top), strict=True):
             console.print(f"[bold]{path}[/bold]")
             for name, score in names:
                 console.print(f"  {score:.4f}  {name}", highlight=False)
+
+
+@app.command()
+def convert(
+    weights: Annotated[str, typer.Argument(help="A .pth, .safetensors, .h5 or .onnx file, an address, or `imagenet`.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="The model id.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    aux: Aux = False,
+) -> None:
+    """Turns weights of torchvision, timm, Keras or Caffe into a file of ours."""
+    with _one_sentence():
+        from .weights.store import save_weights
+        from .zoo import create_model
+
+        if out.suffix != ".safetensors":
+            raise ValueError(f"--out must end in .safetensors, got {out.name}.")
+        options: dict[str, Any] = {"aux": True} if aux else {}
+        save_weights(create_model(model, weights=weights, **options), out)
+        console.print(f"{out}")
+
+
+@app.command()
+def bench(
+    ids: Annotated[list[str], typer.Argument(help="Model ids.")],
+    against: Annotated[
+        str | None, typer.Option(help="torchvision or timm; whichever has the net if not given.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the figures to this file as well.")] = None,
+    batch: Annotated[int, typer.Option(help="Images a batch in inference; 0 leaves it out.")] = 32,
+    train_batch: Annotated[int, typer.Option(help="Images a batch in training; 0 leaves it out.")] = 16,
+    size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each library.")] = 5,
+) -> None:
+    """Speed beside torchvision's and timm's nets: images a second, ratio, peak memory."""
+    with _one_sentence():
+        from dataclasses import asdict
+
+        from .deploy.bench import bench as measure
+        from .training.run import write_csv
+
+        rows = []
+        for speed in measure(ids, against=against, batch=batch, train_batch=train_batch, size=size, rounds=rounds):
+            console.print(
+                f"{speed.model:20} {speed.work:9} {speed.ours:8.1f} {speed.theirs:8.1f} images/s  x {speed.ratio:.2f}"
+                f"  {speed.ours_mib:6,} {speed.theirs_mib:6,} MiB  {speed.reference}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            rows.append(asdict(speed))
+            if csv:
+                write_csv(csv, rows)
 
 
 def _structure(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
@@ -241,6 +295,6 @@ def _one_sentence() -> Iterator[None]:
     _import_tensorflow()
     try:
         yield
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

@@ -152,7 +152,7 @@ def list_models(pattern: str = "*", *, year: int | None = None) -> list[str]:
         pattern: A shell pattern such as `"googlenet*"`.
         year: Only nets of papers of this year.
 
-    Example:
+    Examples:
         >>> list_models("squeezenet*")
         ['squeezenet1_0', 'squeezenet1_1']
     """
@@ -198,7 +198,7 @@ def create_model(
         ValueError: If an id, an option, a shape or a weight does not fit; the sentence says what does.
         FileNotFoundError: If there is no such file of weights.
 
-    Example:
+    Examples:
         >>> create_model("googlenet", aux=True).count_params()
         13378280
         >>> create_model("vgg16", include_top=False, input_shape=(None, None, 3)).count_params()

@@ -36,7 +36,7 @@ def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal
         ValueError: If the model has no graph, or the suffix is another.
         RuntimeError: If Graphviz's program `dot` is not installed.
 
-    Example:
+    Examples:
         >>> plot_model(build_inception((28, 28, 192), 64, 96, 128, 16, 32, 32), tmp_path / "3a.svg").name
         '3a.svg'
     """
@@ -69,7 +69,7 @@ def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
     Raises:
         ValueError: If the model has no graph, or the suffix is another.
 
-    Example:
+    Examples:
         >>> plot_blocks(create_model("googlenet", aux=True), tmp_path / "googlenet.svg").name
         'googlenet.svg'
     """

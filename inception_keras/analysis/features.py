@@ -29,7 +29,7 @@ def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.M
     Raises:
         ValueError: If a name is not one of the model, or the model has no maps.
 
-    Example:
+    Examples:
         >>> maps = features(create_model("googlenet"))
         >>> maps.output["inception_4e"].shape
         (None, 14, 14, 832)

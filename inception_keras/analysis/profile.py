@@ -104,7 +104,7 @@ def profile(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
         ValueError: If a size is open, or the model has no graph.
         TypeError: If there is no counter for a layer; `register_counter` adds one.
 
-    Example:
+    Examples:
         >>> profile(create_model("googlenet")).macs
         1582671872
     """
@@ -133,7 +133,7 @@ def summary(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
         ValueError: As `profile`.
         TypeError: As `profile`.
 
-    Example:
+    Examples:
         >>> summary(create_model("googlenet"), by="block")  # doctest: +SKIP
     """
     figures = profile(model, by, input_shape=input_shape)
@@ -154,7 +154,7 @@ def register_counter(layer: type, counter: Counter) -> None:
         layer: A class of Keras layers.
         counter: `(layer, input_shapes, output_shapes) -> MACs`; shapes are tuples without the batch.
 
-    Example:
+    Examples:
         >>> register_counter(keras.layers.EinsumDense, lambda layer, inputs, outputs: 0)
     """
     if not (isinstance(layer, type) and callable(counter)):

@@ -96,7 +96,7 @@ def load_data(
         OSError: If a folder cannot be read: FileNotFoundError if there is none.
         ConnectionError: If a download fails; the sentence names what `data_dir` may hold instead.
 
-    Example:
+    Examples:
         >>> data = load_data("digits", batch_size=32)
         >>> data.counts
         {'train': 1293, 'validation': 144, 'test': 360}

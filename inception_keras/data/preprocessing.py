@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..blocks import check_count
+from ..weights.published import find
 from .images import UnreadableImage, line, plain, read_image
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -39,7 +40,7 @@ class Preprocessing:
     Raises:
         ValueError: If a value is none of those above.
 
-    Example:
+    Examples:
         >>> from skimage import data
         >>> from inception_keras.data.preprocessing import Preprocessing
         >>> prepare = Preprocessing((224, 224), resize=256)
@@ -154,11 +155,33 @@ SQUEEZENET1_1 = Preprocessing(
 )  # of the ImageNet weights that the package carries
 
 
+def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
+    """What the images must go through before a net with published weights sees them.
+
+    Args:
+        id: A model id.
+        weights: `"imagenet"`, `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`, as in `create_model`.
+
+    Returns:
+        A Preprocessing; its `size` is the input that the accuracy is published for.
+
+    Raises:
+        ValueError: If there are no such weights.
+
+    Examples:
+        >>> preprocessing("resnet50").size, preprocessing("resnet50").resize
+        ((224, 224), 256)
+    """
+    if id == "squeezenet1_1" and weights == "imagenet":
+        return SQUEEZENET1_1
+    return Preprocessing(**find(id, weights).preprocessing)
+
+
 @cache
 def class_names() -> tuple[str, ...]:
     """ImageNet's 1,000 classes, in the order of every published net's outputs.
 
-    Example:
+    Examples:
         >>> from inception_keras.data.preprocessing import class_names
         >>> class_names()[0]
         'tench'

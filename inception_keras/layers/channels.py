@@ -16,7 +16,7 @@ class ChannelSlice(layers.Layer):
         stop: Channel after the last one; None goes to the end.
         **kwargs: As for `keras.layers.Layer`.
 
-    Example:
+    Examples:
         >>> ChannelSlice(64)(keras.Input((28, 28, 80))).shape
         (None, 28, 28, 16)
     """
@@ -51,7 +51,7 @@ class ChannelShuffle(layers.Layer):
     Raises:
         ValueError: If the channels cannot be split into `groups`.
 
-    Example:
+    Examples:
         >>> ChannelShuffle(2)(np.arange(6.0).reshape(1, 1, 1, 6))[0, 0, 0].numpy().tolist()
         [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
     """

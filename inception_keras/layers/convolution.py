@@ -39,7 +39,7 @@ class Conv2D(layers.Conv2D):
         kernel_size: Height and width of the kernel in pixels, an int or two.
         **kwargs: As for `keras.layers.Conv2D`, without `padding`.
 
-    Example:
+    Examples:
         >>> Conv2D(64, 7, strides=2)(keras.Input((224, 224, 3))).shape
         (None, 112, 112, 64)
     """
@@ -80,7 +80,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         kernel_size: Height and width of the kernel in pixels, an int or two.
         **kwargs: As for `keras.layers.DepthwiseConv2D`, without `padding`.
 
-    Example:
+    Examples:
         >>> DepthwiseConv2D(3, strides=2)(keras.Input((112, 112, 32))).shape
         (None, 56, 56, 32)
     """

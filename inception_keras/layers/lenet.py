@@ -13,7 +13,7 @@ from ._support import register
 def scaled_tanh(x: Any) -> Any:
     """1.7159 tanh(2 x / 3), LeNet-5's squashing function: it takes 1 to 1 and -1 to -1.
 
-    Example:
+    Examples:
         >>> round(float(scaled_tanh(1.0)), 4)
         1.0
     """
@@ -40,7 +40,7 @@ class TableConv2D(layers.Layer):
     Reference:
         LeCun et al. 1998, table 1.
 
-    Example:
+    Examples:
         >>> TableConv2D([[0, 1], [1, 2], [0, 1, 2]], 5)(keras.Input((14, 14, 3))).shape
         (None, 10, 10, 3)
     """
@@ -103,7 +103,7 @@ class Subsampling2D(layers.Layer):
         coefficient_initializer: What the coefficients start from.
         **kwargs: As for `keras.layers.Layer`.
 
-    Example:
+    Examples:
         >>> Subsampling2D()(keras.Input((28, 28, 6))).shape
         (None, 14, 14, 6)
     """
@@ -143,7 +143,7 @@ class RadialBasis(layers.Layer):
         codes: (classes, c) numbers.
         **kwargs: As for `keras.layers.Layer`.
 
-    Example:
+    Examples:
         >>> RadialBasis([[1, 1], [1, -1]])(np.array([[1.0, 1.0]])).numpy().tolist()
         [[0.0, 4.0]]
     """

@@ -29,7 +29,7 @@ class LocalResponseNormalization(layers.Layer):
     Reference:
         Krizhevsky et al. 2012; `lrn_layer.cpp` of Caffe.
 
-    Example:
+    Examples:
         >>> LocalResponseNormalization()(keras.Input((56, 56, 64))).shape
         (None, 56, 56, 64)
     """

@@ -23,7 +23,7 @@ class CeilMaxPooling2D(layers.MaxPooling2D):
     Raises:
         ValueError: If `strides` is larger than `pool_size`.
 
-    Example:
+    Examples:
         >>> CeilMaxPooling2D(3, strides=2)(keras.Input((112, 111, 64))).shape
         (None, 56, 55, 64)
     """
@@ -74,7 +74,7 @@ class MaxPooling2D(layers.MaxPooling2D):
         strides: Step of the window in pixels.
         **kwargs: As for `keras.layers.Layer`.
 
-    Example:
+    Examples:
         >>> MaxPooling2D(3, strides=2)(keras.Input((112, 111, 64))).shape
         (None, 56, 56, 64)
     """

@@ -50,7 +50,7 @@ def build_alexnet_2012(
     Reference:
         `models/bvlc_alexnet` of Caffe, which differs from the paper in k = 1 for 2 and in alpha / n for alpha.
 
-    Example:
+    Examples:
         >>> build_alexnet_2012().count_params()
         60965224
     """
@@ -95,7 +95,7 @@ def build_alexnet(
     Reference:
         `torchvision/models/alexnet.py`.
 
-    Example:
+    Examples:
         >>> build_alexnet().count_params()
         61100840
     """

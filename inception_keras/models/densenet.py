@@ -26,7 +26,7 @@ def dense_layer(x: Any, growth: int, name: str | None = None) -> Any:
     Returns:
         The input and the new maps side by side.
 
-    Example:
+    Examples:
         >>> dense_layer(keras.Input((56, 56, 64)), 32).shape
         (None, 56, 56, 96)
     """
@@ -46,7 +46,7 @@ def transition(x: Any, name: str | None = None) -> Any:
     Returns:
         The smaller maps.
 
-    Example:
+    Examples:
         >>> transition(keras.Input((56, 56, 256))).shape
         (None, 28, 28, 128)
     """
@@ -78,7 +78,7 @@ def build_densenet(
     Raises:
         ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_densenet().output_shape
         (None, 1000)
     """

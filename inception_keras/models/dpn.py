@@ -35,7 +35,7 @@ def dual_path(x: Any, inner: int, residual: int, increment: int, groups: int, st
     Returns:
         Both paths side by side.
 
-    Example:
+    Examples:
         >>> dual_path(keras.Input((56, 56, 64)), 96, 256, 16, 32, strides=1, name="stage_2-block_1").shape
         (None, 56, 56, 304)
     """
@@ -80,7 +80,7 @@ def build_dpn(
     Reference:
         The authors' release, `cypw/DPNs`.
 
-    Example:
+    Examples:
         >>> build_dpn(depth=68).output_shape
         (None, 1000)
     """

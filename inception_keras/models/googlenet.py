@@ -38,7 +38,7 @@ def naive_inception(x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: s
     Returns:
         The four branches side by side; the fourth is a 3x3 max pool of `x`.
 
-    Example:
+    Examples:
         >>> naive_inception(keras.Input((28, 28, 192)), 64, 128, 32).shape
         (None, 28, 28, 416)
     """
@@ -80,7 +80,7 @@ def inception(
     Returns:
         The four branches side by side.
 
-    Example:
+    Examples:
         >>> inception(keras.Input((28, 28, 192)), 64, 96, 128, 16, 32, 32).shape
         (None, 28, 28, 256)
     """
@@ -121,7 +121,7 @@ def aux_head(
     Raises:
         ValueError: If the size of the map is not known: the fully connected layer needs it.
 
-    Example:
+    Examples:
         >>> aux_head(keras.Input((14, 14, 512)), 1000).shape
         (None, 1000)
     """
@@ -142,7 +142,7 @@ def build_naive_inception(
 ) -> Model:
     """`naive_inception` as a Model on images or feature maps of `input_shape`, (height, width, channels).
 
-    Example:
+    Examples:
         >>> build_naive_inception((256, 256, 3), 64, 128, 32).count_params()
         6272
     """
@@ -161,7 +161,7 @@ def build_inception(
 ) -> Model:
     """`inception` as a Model on images or feature maps of `input_shape`, (height, width, channels).
 
-    Example:
+    Examples:
         >>> build_inception((256, 256, 3), 64, 96, 128, 16, 32, 32).output_shape
         (None, 256, 256, 256)
     """
@@ -172,7 +172,7 @@ def build_inception(
 def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **options: Any) -> Model:
     """`aux_head` as a Model on feature maps of `input_shape`, (height, width, channels).
 
-    Example:
+    Examples:
         >>> build_aux_head((14, 14, 512), 1000).count_params()
         3188840
     """
@@ -205,7 +205,7 @@ def build_googlenet(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_googlenet().count_params(), build_googlenet(aux=True).count_params()
         (6998552, 13378280)
     """

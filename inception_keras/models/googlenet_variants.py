@@ -39,7 +39,7 @@ def build_googlenet_slim(
     Reference:
         `research/slim/nets/inception_v1.py` of tensorflow/models; `torchvision/models/googlenet.py`.
 
-    Example:
+    Examples:
         >>> build_googlenet_slim().count_params()
         6639464
     """
@@ -93,7 +93,7 @@ def build_googlenet_cifar(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_googlenet_cifar().count_params()
         3494346
     """
@@ -133,7 +133,7 @@ def build_googlenet_small(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_googlenet_small().count_params()
         5976122
     """

@@ -47,7 +47,7 @@ def inception_bn(
     Returns:
         The branches side by side.
 
-    Example:
+    Examples:
         >>> inception_bn(keras.Input((28, 28, 192)), 64, 64, 64, 64, 96, ("avg", 32), name="inception_3a").shape
         (None, 28, 28, 256)
     """
@@ -92,7 +92,7 @@ def build_inception_v2(
     Reference:
         `research/slim/nets/inception_v2.py` of tensorflow/models.
 
-    Example:
+    Examples:
         >>> build_inception_v2().get_layer("inception_5b").output.shape
         (None, 7, 7, 1024)
     """

@@ -63,7 +63,7 @@ def module(x: Any, branches: Any, name: str) -> Any:
     Returns:
         The concatenation.
 
-    Example:
+    Examples:
         >>> module(keras.Input((35, 35, 192)), TABLE_1["inception_5b"], name="inception_5b").shape
         (None, 35, 35, 256)
     """
@@ -95,7 +95,7 @@ def aux_head(x: Any, classes: int, activation: str | None = "softmax", *, name: 
     Raises:
         ValueError: If the map is too small.
 
-    Example:
+    Examples:
         >>> aux_head(keras.Input((17, 17, 768)), 1000).shape
         (None, 1000)
     """
@@ -134,7 +134,7 @@ def build_inception_v3(
     Reference:
         `torchvision/models/inception.py`, with the authors' weights.
 
-    Example:
+    Examples:
         >>> build_inception_v3().output_shape
         (None, 1000)
     """

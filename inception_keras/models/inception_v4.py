@@ -66,7 +66,7 @@ def branches(x: Any, module: Any, *, name: str) -> Any:
     Returns:
         The concatenation.
 
-    Example:
+    Examples:
         >>> branches(keras.Input((35, 35, 384)), INCEPTION_A, name="inception_a_1").shape
         (None, 35, 35, 384)
     """
@@ -86,7 +86,7 @@ def inception_resnet(x: Any, module: Any, scale: float, *, activation: bool = Tr
     Returns:
         The sum.
 
-    Example:
+    Examples:
         >>> inception_resnet(keras.Input((35, 35, 320)), RESNET_A, 0.17, name="inception_a_1").shape
         (None, 35, 35, 320)
     """
@@ -120,7 +120,7 @@ def build_inception_v4(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_inception_v4().get_layer("inception_c_3").output.shape
         (None, 8, 8, 1536)
     """
@@ -160,7 +160,7 @@ def build_inception_resnet_v2(
     Reference:
         `research/slim/nets/inception_resnet_v2.py` of tensorflow/models.
 
-    Example:
+    Examples:
         >>> build_inception_resnet_v2().get_layer("inception_c_10").output.shape
         (None, 8, 8, 2080)
     """

@@ -35,7 +35,7 @@ def digit_codes() -> np.ndarray:
 
     Figure 3 shows the authors' own, of which the text gives no numbers; these are drawn in their manner.
 
-    Example:
+    Examples:
         >>> digit_codes().shape
         (10, 84)
     """
@@ -68,7 +68,7 @@ def build_lenet5(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_lenet5().count_params(), build_lenet5(rbf=False).count_params()
         (60000, 60850)
     """
@@ -111,7 +111,7 @@ def build_lenet5_modern(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_lenet5_modern().count_params()
         61706
     """

@@ -43,7 +43,7 @@ def build_mnasnet(
     Reference:
         `torchvision/models/mnasnet.py`, version 2, whose stem is scaled too.
 
-    Example:
+    Examples:
         >>> build_mnasnet().output_shape
         (None, 1000)
     """

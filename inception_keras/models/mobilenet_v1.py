@@ -39,7 +39,7 @@ def depthwise_separable(x: Any, filters: int, strides: int = 1, *, name: str) ->
     Returns:
         The second convolution after batch norm and ReLU6.
 
-    Example:
+    Examples:
         >>> depthwise_separable(keras.Input((112, 112, 64)), 128, strides=2, name="block_2").shape
         (None, 56, 56, 128)
     """
@@ -79,7 +79,7 @@ def build_mobilenet_v1(
     Reference:
         `research/slim/nets/mobilenet_v1.py` of tensorflow/models.
 
-    Example:
+    Examples:
         >>> build_mobilenet_v1().count_params()
         4253864
     """

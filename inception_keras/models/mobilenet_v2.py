@@ -45,7 +45,7 @@ def inverted_residual(
     Returns:
         The maps, added to `x` where they have its shape.
 
-    Example:
+    Examples:
         >>> inverted_residual(keras.Input((56, 56, 24)), 32, 144, strides=2).shape
         (None, 28, 28, 32)
     """
@@ -81,7 +81,7 @@ def build_mobilenet_v2(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_mobilenet_v2().output_shape
         (None, 1000)
     """

@@ -65,7 +65,7 @@ def build_mobilenet_v3(
     Raises:
         ValueError: If an input shape, a size or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_mobilenet_v3(size="small").output_shape
         (None, 1000)
     """

@@ -27,7 +27,7 @@ def basic(x: Any, filters: int, strides: int = 1, name: str | None = None) -> An
     Returns:
         The sum after a ReLU.
 
-    Example:
+    Examples:
         >>> basic(keras.Input((56, 56, 64)), 128, strides=2).shape
         (None, 28, 28, 128)
     """
@@ -63,7 +63,7 @@ def bottleneck(
     Returns:
         The sum after a ReLU.
 
-    Example:
+    Examples:
         >>> bottleneck(keras.Input((56, 56, 256)), 128, strides=2).shape
         (None, 28, 28, 512)
     """
@@ -107,7 +107,7 @@ def build_resnet(
         Xie et al., arXiv:1611.05431, for `groups`; Zagoruyko, Komodakis, arXiv:1605.07146, for `group_width` in one
         group; `torchvision/models/resnet.py`.
 
-    Example:
+    Examples:
         >>> build_resnet(depth=18).output_shape
         (None, 1000)
     """
@@ -154,7 +154,7 @@ def build_resnet_v1(
     Raises:
         ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_resnet_v1().count_params()
         25636712
     """

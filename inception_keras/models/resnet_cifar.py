@@ -23,7 +23,7 @@ def basic_cifar(x: Any, filters: int, strides: int = 1, name: str | None = None,
     Returns:
         The sum after a ReLU.
 
-    Example:
+    Examples:
         >>> basic_cifar(keras.Input((32, 32, 16)), 32, strides=2).shape
         (None, 16, 16, 32)
     """
@@ -64,7 +64,7 @@ def build_resnet_cifar(
     Raises:
         ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_resnet_cifar().output_shape
         (None, 10)
     """

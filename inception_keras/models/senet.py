@@ -42,7 +42,7 @@ def se_residual(
     Returns:
         The sum after a ReLU.
 
-    Example:
+    Examples:
         >>> se_residual(keras.Input((56, 56, 256)), 64, ((1, 1), (3, 1), (1, 4)), name="stage_2-block_2").shape
         (None, 56, 56, 256)
     """
@@ -88,7 +88,7 @@ def build_senet(
     Reference:
         The authors' release, `hujie-frank/SENet`.
 
-    Example:
+    Examples:
         >>> build_senet(variant="seresnet18").output_shape
         (None, 1000)
     """
@@ -137,7 +137,7 @@ def build_seinception(
     Raises:
         ValueError: If an input shape or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_seinception().output_shape
         (None, 1000)
     """

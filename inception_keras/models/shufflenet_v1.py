@@ -32,7 +32,7 @@ def shuffle_unit(x: Any, filters: int, groups: int, first_groups: int, strides: 
     Returns:
         The sum or the concatenation after a ReLU.
 
-    Example:
+    Examples:
         >>> shuffle_unit(keras.Input((56, 56, 24)), 240, 3, 1, strides=2, name="stage_2-unit_1").shape
         (None, 28, 28, 240)
     """
@@ -74,7 +74,7 @@ def build_shufflenet_v1(
     Raises:
         ValueError: If an input shape, a number of groups or of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_shufflenet_v1(groups=3).output_shape
         (None, 1000)
     """

@@ -31,7 +31,7 @@ def shuffle_unit(x: Any, filters: int, strides: int = 1, name: str | None = None
     Returns:
         Both halves, shuffled.
 
-    Example:
+    Examples:
         >>> shuffle_unit(keras.Input((56, 56, 24)), 116, strides=2).shape
         (None, 28, 28, 116)
     """
@@ -72,7 +72,7 @@ def build_shufflenet_v2(
     Raises:
         ValueError: If an input shape, a width or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_shufflenet_v2().output_shape
         (None, 1000)
     """

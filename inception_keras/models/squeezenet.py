@@ -40,7 +40,7 @@ def fire(x: Any, squeeze_1x1: int, expand_1x1: int, expand_3x3: int, name: str |
     Returns:
         The two expanded branches side by side.
 
-    Example:
+    Examples:
         >>> fire(keras.Input((55, 55, 96)), 16, 64, 64).shape
         (None, 55, 55, 128)
     """
@@ -74,7 +74,7 @@ def build_squeezenet(
     Raises:
         ValueError: If an input shape, a version or a number of classes is not one that the net can take.
 
-    Example:
+    Examples:
         >>> build_squeezenet().count_params(), build_squeezenet(version="1.1").count_params()
         (1248424, 1235496)
     """

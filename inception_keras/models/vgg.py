@@ -44,7 +44,7 @@ def build_vgg(
     Reference:
         The authors' release for Caffe; `torchvision/models/vgg.py` for batch norm.
 
-    Example:
+    Examples:
         >>> build_vgg().output_shape
         (None, 1000)
     """

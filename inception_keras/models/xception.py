@@ -19,7 +19,7 @@ FIGURE_5 = {  # separable 3x3 convolutions of a module, strides of its pool
 def separable_bn(x: Any, filters: int, *, name: str) -> Any:
     """Depthwise 3x3, 1x1 convolution, batch norm, nothing between: (h, w, c) -> (h, w, filters).
 
-    Example:
+    Examples:
         >>> separable_bn(keras.Input((19, 19, 728)), 1024, name="block_12-conv_2").shape
         (None, 19, 19, 1024)
     """
@@ -54,7 +54,7 @@ def build_xception(
     Reference:
         `keras.applications.Xception`, the author's own.
 
-    Example:
+    Examples:
         >>> build_xception().count_params()
         22910480
     """

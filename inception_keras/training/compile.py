@@ -28,7 +28,7 @@ def compile_model(
     Raises:
         ValueError: If the model has several outputs and none is named "predictions", or a weight is negative.
 
-    Example:
+    Examples:
         >>> model = compile_model(create_model("googlenet_cifar", aux=True), "sgd")
         >>> sorted(model.output)
         ['aux_1', 'aux_2', 'predictions']
@@ -62,7 +62,7 @@ def with_aux_labels(dataset: tf.data.Dataset, model: keras.Model) -> tf.data.Dat
     Raises:
         ValueError: If the elements of the dataset have no labels.
 
-    Example:
+    Examples:
         >>> pairs = tf.data.Dataset.from_tensors((tf.zeros((1, 32, 32, 3)), tf.zeros(1)))
         >>> sorted(with_aux_labels(pairs, create_model("googlenet_cifar", aux=True)).element_spec[1])
         ['aux_1', 'aux_2', 'predictions']
@@ -88,7 +88,7 @@ def strip_aux(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: If the model has several outputs and none is named "predictions".
 
-    Example:
+    Examples:
         >>> strip_aux(create_model("googlenet", aux=True)).count_params()
         6998552
     """

@@ -18,7 +18,7 @@ def device(name: str = "auto") -> Any:
     Raises:
         ValueError: If there is no such device; the sentence lists those there are.
 
-    Example:
+    Examples:
         >>> with device("cpu"):
         ...     model = create_model("googlenet_cifar")
     """

@@ -12,7 +12,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from ..analysis.curves import plot_confusion
 from ..data.named import load_data
-from ..data.preprocessing import SQUEEZENET1_1, Preprocessing, class_names
+from ..data.preprocessing import Preprocessing, class_names, preprocessing
 from ..zoo import create_model
 from .run import write_csv
 
@@ -41,7 +41,7 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Non
         FileNotFoundError: If the folder holds no finished run.
         ValueError: If the data have other classes.
 
-    Example:
+    Examples:
         >>> folder = train(Recipe(model="squeezenet1_1", epochs=1), tmp_path / "run", verbose=0).folder
         >>> evaluate(folder).images
         360
@@ -79,12 +79,15 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Non
     return Report(accuracy, len(truth), tuple(rows))
 
 
-def predict(photos: Sequence[Any], *, run: str | Path | None = None, top: int = 5) -> list[list[tuple[str, float]]]:
+def predict(
+    photos: Sequence[Any], *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
+) -> list[list[tuple[str, float]]]:
     """Names what is on photographs.
 
     Args:
         photos: Paths, PIL images or uint8 arrays (height, width, 3).
-        run: A folder that `train` left; None for SqueezeNet 1.1 with its ImageNet weights, which the package carries.
+        run: A folder that `train` left; None for a net with published ImageNet weights.
+        model: Without a run, the id of that net. The weights of SqueezeNet 1.1 are in the package, others are fetched.
         top: How many names for each photograph.
 
     Returns:
@@ -94,19 +97,19 @@ def predict(photos: Sequence[Any], *, run: str | Path | None = None, top: int = 
         FileNotFoundError: If there is no such photograph or run.
         ValueError: If a file is not an image.
 
-    Example:
+    Examples:
         >>> from skimage import data
         >>> predict([data.coffee()])[0][0][0]
         'espresso'
     """
     if run is None:
         names: Sequence[str] = class_names()
-        prepare = SQUEEZENET1_1
-        model = create_model("squeezenet1_1", weights="imagenet", input_shape=(*prepare.size, 3))
+        prepare = preprocessing(model)
+        net = create_model(model, weights="imagenet", input_shape=(*prepare.size, 3))
     else:
-        model, config = load_run(run)
+        net, config = load_run(run)
         names, prepare = config["class_names"], Preprocessing.from_dict(config["preprocessing"])
-    scores = model.predict(np.stack([prepare(photo) for photo in photos]), verbose=0)
+    scores = net.predict(np.stack([prepare(photo) for photo in photos]), verbose=0)
     best = np.argsort(-scores, axis=1)[:, :top]
     return [[(names[i], float(row[i])) for i in order] for row, order in zip(scores, best, strict=True)]
 

@@ -59,7 +59,7 @@ class Recipe:
     Raises:
         ValueError: If a value is none of those above.
 
-    Example:
+    Examples:
         >>> Recipe(model="googlenet_cifar", options={"aux": True}, epochs=3).schedule
         'cosine'
     """
@@ -122,7 +122,7 @@ def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Re
         ValueError: If the recipe does not fit the data or the model.
         FileExistsError: If the folder holds a run.
 
-    Example:
+    Examples:
         >>> recipe = Recipe(model="squeezenet1_1", epochs=1)
         >>> train(recipe, tmp_path / "run", verbose=0).best_epoch
         1

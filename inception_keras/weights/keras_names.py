@@ -12,7 +12,7 @@ from .names import Rules, _with_bn
 def keras_rules(id: str) -> list[Rules]:
     """The rules of a net, in a list, which is empty for one that `keras.applications` lacks.
 
-    Example:
+    Examples:
         >>> from inception_keras.weights.names import module_of
         >>> module_of("conv_3_1", keras_rules("vgg16")[0])
         'block3_conv1'

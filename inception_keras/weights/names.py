@@ -19,7 +19,7 @@ def layouts(id: str) -> list[Rules]:
 def module_of(layer: str, rules: Rules) -> str | None:
     """The other library's name of a layer; None where no rule speaks of it.
 
-    Example:
+    Examples:
         >>> module_of("inception_3a-conv_3x3-bn", layouts("googlenet_slim")[0])
         'inception3a.branch2.1.bn'
     """

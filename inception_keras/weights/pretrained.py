@@ -27,6 +27,9 @@ READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
 def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = None) -> None:
     """Gives a model the weights that `create_model` was asked for; where one does not fit, none is changed.
 
+    For an input of other than three channels the kernels that see it are summed over the colours (one channel: a grey
+    image then gives what its copy in three colours would), or repeat them, scaled so that their sum stays.
+
     Args:
         model: The model.
         id: Its id in the zoo.
@@ -44,6 +47,7 @@ def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = 
     if path.suffix not in READERS:
         raise ValueError(f"A file of weights must end in {', '.join(READERS)}, got {path.name}.")
     arrays = translate(model, id, READERS[path.suffix](path), whole)
+    arrays = _with_other_channels(model, arrays)
     store.assign(model, _with_fresh_classifiers(model, arrays, str(path)), origin=str(path))
 
 
@@ -59,6 +63,23 @@ def _path(id: str, weights: Any) -> Path:
     if isinstance(weights, str) and "://" in weights:
         return fetch(weights)
     return Path(weights)
+
+
+def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays, but those of the layers on the image for as many channels as it has."""
+    channels = model.inputs[0].shape[-1]
+    adapted = dict[str, np.ndarray]()
+    for layer in model.layers:
+        name = f"{layer.name}/kernel"
+        if not layer.weights or layer.input is not model.inputs[0] or name not in arrays:
+            continue
+        kernel = arrays[name]
+        if kernel.ndim == 4 and kernel.shape[2] == 3 != channels:
+            if channels == 1:
+                adapted[name] = kernel.sum(axis=2, keepdims=True)
+            else:
+                adapted[name] = kernel[:, :, np.arange(channels) % 3] * (3 / channels)
+    return arrays | adapted
 
 
 def _with_fresh_classifiers(model: keras.Model, arrays: dict[str, np.ndarray], origin: str) -> dict[str, np.ndarray]:

@@ -167,7 +167,7 @@ def find(id: str, weights: str = "imagenet") -> Published:
     Raises:
         ValueError: If there is none.
 
-    Example:
+    Examples:
         >>> find("resnet50").preprocessing["resize"], find("resnet50", "timm").preprocessing["resize"]
         (256, 235)
     """

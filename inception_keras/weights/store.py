@@ -27,7 +27,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
         path: Where to; a `.safetensors` file.
         dtype: `"float16"` halves the file; None keeps each weight's own.
 
-    Example:
+    Examples:
         >>> save_weights(create_model("squeezenet1_1"), tmp_path / "squeezenet.safetensors")
     """
     path = Path(path)
@@ -54,7 +54,7 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
             be read.
         FileNotFoundError: If there is no such file.
 
-    Example:
+    Examples:
         >>> model = create_model("squeezenet1_1")
         >>> save_weights(model, tmp_path / "squeezenet.safetensors")
         >>> load_weights(model, tmp_path / "squeezenet.safetensors")

@@ -1,0 +1,1 @@
+"""Beyond training: speed beside other libraries."""

@@ -1,0 +1,233 @@
+"""Speed beside torchvision and timm, on the same machine in the same run.
+
+Each library works in a process of its own, and the two take turns, so that a machine whose speed drifts slows both. The
+figures are medians; torch runs eagerly, in the better of its two memory formats.
+"""
+
+import multiprocessing
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..blocks import check_count
+from ..zoo import find
+
+_TORCHVISION = {"googlenet_slim": "googlenet"}
+_TIMM = {
+    **{"mobilenet_v1": "mobilenetv1_100", "xception": "legacy_xception"},
+    **{f"seresnet{depth}": f"legacy_seresnet{depth}" for depth in (18, 34, 50, 101, 152)},
+    **{f"seresnext{depth}_32x4d": f"legacy_seresnext{depth}_32x4d" for depth in (50, 101)},
+    "senet154": "legacy_senet154",
+}
+LIBRARIES = ("torchvision", "timm")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images a second of two implementations of one net, and how much memory their processes took at most."""
+
+    model: str
+    reference: str
+    work: str  # "inference" or "training"
+    batch: int
+    size: int  # height and width, pixels
+    ours: float
+    theirs: float
+    ratio: float  # median of the rounds' ratios, above 1 where ours is faster
+    ours_mib: int
+    theirs_mib: int
+
+
+def bench(
+    ids: Sequence[str],
+    *,
+    against: str | None = None,
+    batch: int = 32,
+    train_batch: int = 16,
+    size: int | None = None,
+    rounds: int = 5,
+    threads: int | None = None,
+) -> Iterator[Speed]:
+    """Times nets beside the reference implementations: inference, and training steps with SGD.
+
+    Args:
+        ids: Model ids.
+        against: `"torchvision"` or `"timm"`; None takes torchvision's net where there is one, else timm's.
+        batch: Images a batch in inference; 0 leaves it out.
+        train_batch: Images a batch in training; 0 leaves it out.
+        size: Height and width of the images in pixels; None is each net's own.
+        rounds: Turns of each library.
+        threads: Threads of each library; None is the number of this machine's processors.
+
+    Yields:
+        A Speed for each net and work.
+
+    Raises:
+        ValueError: If a net is in neither library.
+        ImportError: If torch, torchvision or timm is missing: the extra `bench` brings them.
+
+    Examples:
+        >>> fast = next(bench(["squeezenet1_1"], batch=1, size=64, rounds=1))  # doctest: +SKIP
+    """
+    check_count("rounds", rounds)
+    threads = threads or len(os.sched_getaffinity(0))
+    works = [(work, n) for work, n in (("inference", batch), ("training", train_batch)) if n]
+    for id in ids:
+        entry, (library, name) = find(id), reference(id, against)
+        pixels = size or entry.image
+        for work, n in works:
+            with _worker(_keras_calls, id, work, n, pixels, threads) as ours:
+                with _worker(_torch_calls, (library, name), work, n, pixels, threads) as theirs:
+                    pairs = [(min(_turn(ours)), min(_turn(theirs))) for _ in range(rounds)]
+                    memory = _memory(ours), _memory(theirs)
+            seconds = [statistics.median(column) for column in zip(*pairs, strict=True)]
+            ratio = statistics.median(b / a for a, b in pairs)
+            yield Speed(id, f"{library}:{name}", work, n, pixels, n / seconds[0], n / seconds[1], ratio, *memory)
+
+
+def reference(id: str, against: str | None = None) -> tuple[str, str]:
+    """The library that has a net, and its name there."""
+    if against not in (None, *LIBRARIES):
+        raise ValueError(f"against must be {' or '.join(LIBRARIES)}, got {against!r}.")
+    try:
+        import timm
+        import torchvision
+    except ImportError as error:
+        extra = "pip install 'inception_keras[bench]'"
+        raise ImportError(f"bench needs torch, torchvision and timm ({error}): {extra}.") from None
+    known = {
+        "torchvision": (_TORCHVISION.get(id, id), torchvision.models.list_models),
+        "timm": (_TIMM.get(id, id), timm.list_models),
+    }
+    for library in (against,) if against else LIBRARIES:
+        name, names = known[library]
+        if name in names():
+            return library, name
+    raise ValueError(f"Neither torchvision nor timm has {id}." if against is None else f"{against} has no {id}.")
+
+
+@contextmanager
+def _worker(calls: Callable, *args: Any) -> Iterator[Connection]:
+    """A process that answers each "go" with the seconds of a call, for each way to call that `calls` offers."""
+    context = multiprocessing.get_context("spawn")  # neither library survives a fork
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, calls, args), daemon=True)
+    process.start()
+    there.close()
+    try:
+        if isinstance(ready := here.recv(), Exception):
+            raise ready
+        yield here
+    finally:
+        here.close()
+        process.join(10)
+        process.kill()
+
+
+def _serve(pipe: Connection, calls: Callable, args: tuple) -> None:
+    try:
+        ways = calls(*args)
+        for _ in range(2):  # the first call compiles, the second allocates
+            for way in ways:
+                way()
+        pipe.send("ready")
+    except Exception as error:
+        pipe.send(RuntimeError(f"{calls.__name__}{args}: {error}"))
+        return
+    while True:
+        try:
+            word = pipe.recv()
+        except EOFError:
+            return
+        if word == "memory":
+            pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        else:
+            pipe.send([_seconds(way) for way in ways])
+
+
+def _seconds(call: Callable) -> float:
+    """The median of at least three calls, and of a second's worth."""
+    taken: list[float] = []
+    while len(taken) < 3 or sum(taken) < 1:
+        begun = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
+
+
+def _turn(worker: Connection) -> list[float]:
+    worker.send("go")
+    return worker.recv()
+
+
+def _memory(worker: Connection) -> int:
+    worker.send("memory")
+    return worker.recv()
+
+
+def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> list[Callable]:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from ..training.compile import compile_model
+    from ..zoo import create_model
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    model = create_model(id, input_shape=(size, size, 3), classifier_activation=None)
+    compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9), metrics=())
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.normal(size=(batch, size, size, 3)).astype("float32"))
+    labels = tf.constant(rng.integers(0, 1000, batch))
+    if work == "inference":
+        return [lambda: model.predict_on_batch(images)]
+    return [lambda: model.train_on_batch(images, labels)]
+
+
+def _torch_calls(net: tuple[str, str], work: str, batch: int, size: int, threads: int) -> list[Callable]:
+    import timm
+    import torch
+    import torchvision
+
+    torch.set_num_threads(threads)
+    library, name = net
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    build: Any = torchvision.models.get_model if library == "torchvision" else timm.create_model
+    calls = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        model = build(name, **options).to(memory_format=layout)
+        images = torch.randn(batch, 3, size, size).to(memory_format=layout)
+        labels = torch.randint(0, 1000, (batch,))
+        if name in ("googlenet", "inception_v3"):
+            model.aux_logits = False  # the nets compared have no auxiliary heads
+            model.aux1 = model.aux2 = model.AuxLogits = None
+        calls.append(_torch_call(torch, model, work, images, labels))
+    return calls
+
+
+def _torch_call(torch: Any, model: Any, work: str, images: Any, labels: Any) -> Callable:
+    if work == "inference":
+        model.eval()
+
+        def infer() -> None:
+            with torch.inference_mode():
+                model(images)
+
+        return infer
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+    return step
