@@ -27,7 +27,8 @@ def test_docstrings(name, tmp_path):
     assert runner.failures == 0
 
 
-@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/guide.md", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
 def test_python_of_the_pages(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

@@ -12,7 +12,7 @@ from inception_keras.weights.keras_file import read
 SLOW = pytest.mark.slow
 SIZES = ((64, 64), (75, 107))
 NETS = [  # id, keras.applications' class, its options, sizes, gain of a convolution
-    ("mobilenet_v1_025", "MobileNet", {"alpha": 0.25}, SIZES, 1.0),
+    pytest.param("mobilenet_v1_025", "MobileNet", {"alpha": 0.25}, SIZES, 1.0, marks=SLOW),
     pytest.param("mobilenet_v1", "MobileNet", {}, SIZES, 1.0, marks=SLOW),
     pytest.param("xception", "Xception", {}, ((71, 71), (76, 107)), 0.6, marks=SLOW),
     pytest.param("inception_resnet_v2", "InceptionResNetV2", {}, ((75, 75), (96, 107)), 1.0, marks=SLOW),

@@ -96,9 +96,11 @@ def test_float16_halves_the_file(model, path, tmp_path):
 
 
 def test_embedded_weights_and_what_is_not_there(structure):
-    with pytest.raises(ValueError, match="no embedded ImageNet weights of googlenet, only of squeezenet1_1"):
+    with pytest.raises(ValueError, match="no published ImageNet weights of googlenet that fit it"):
         ik.create_model("googlenet", weights="imagenet")
-    with pytest.raises(ValueError, match="weights must be None, 'imagenet' or a path, got 7"):
+    with pytest.raises(
+        ValueError, match="weights must be None, a name of published weights, an address or a path, got 7"
+    ):
         ik.create_model("googlenet", weights=7)
 
 

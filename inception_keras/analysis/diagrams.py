@@ -46,6 +46,8 @@ def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal
         if shutil.which("dot") is None:
             install = "apt install graphviz, or brew install graphviz"
             raise RuntimeError(f"Graphviz's program dot is not installed: {install}; plot_blocks draws without it.")
+        if file_format == "png":
+            dot.set("dpi", 110)  # of an SVG it would scale the content, and not the page
         return dot.create(format=file_format)
 
     return _deliver(render, model, path)
@@ -90,13 +92,12 @@ def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
     """The pydot graph that `plot_model` draws; the names of its nodes are the layers' names."""
     import pydot
 
-    graph = _by_branch(nodes(model))
+    graph = nodes(model)
     font = {"fontname": "Helvetica"}
     dot = pydot.Dot(
         _quote(model.name),
         graph_type="digraph",
         rankdir="LR" if horizontal else "TB",
-        dpi=110,
         nodesep=0.15,
         ranksep=0.3,
     )
@@ -142,20 +143,6 @@ def _deliver(render: Callable[[str], bytes], model: keras.Model, path: str | Pat
 def _quote(text: str) -> str:
     """A string of the dot language."""
     return json.dumps(text, ensure_ascii=False)
-
-
-def _by_branch(graph: list[Node]) -> list[Node]:
-    """Each node before its inputs, and these as they are joined: Graphviz then has heads at the right of the trunk."""
-    node_of = {node.name: node for node in graph}
-    read = {name for node in graph for name in node.inputs}
-    waiting = [node.name for node in graph if node.name not in read]
-    found: dict[str, Node] = {}
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = node_of[name]
-            waiting += node_of[name].inputs
-    return list(found.values())
 
 
 def _label(node: Node) -> str:

@@ -32,6 +32,8 @@ class Node:
 def nodes(model: keras.Model) -> list[Node]:
     """The calls of a functional or Sequential model, each after its inputs, the layers of a block together.
 
+    Branches follow each other in the order in which the layer that joins them has them, heads the block they read.
+
     A layer that is called twice is two nodes, the second named `name (2)`. Nested models are opened.
 
     Raises:
@@ -39,7 +41,7 @@ def nodes(model: keras.Model) -> list[Node]:
     """
     found: list[Node] = []
     _walk(_graph_of(model), {}, found)
-    return _by_block(found)
+    return _by_block(_branch_by_branch(found))
 
 
 def _graph_of(model: Any) -> Any:
@@ -77,6 +79,22 @@ def _walk(graph: Any, source: dict[int, str], found: list[Node]) -> None:
                     tuple(tuple(tensor.shape[1:]) for tensor in call.outputs),
                 )
             )
+
+
+def _branch_by_branch(found: list[Node]) -> list[Node]:
+    """Each node after its inputs, and these in their order: backwards from the ends of the graph."""
+    by_name = {node.name: node for node in found}
+    read = {name for node in found for name in node.inputs}
+    ordered: dict[str, Node] = {}
+    waiting = [node.name for node in reversed(found) if node.name not in read]
+    while waiting:
+        node = by_name[waiting[-1]]
+        missing = [name for name in node.inputs if name not in ordered]
+        if missing:
+            waiting.extend(reversed(missing))
+        else:
+            ordered[waiting.pop()] = node
+    return list(ordered.values())
 
 
 def _by_block(found: list[Node]) -> list[Node]:

@@ -52,6 +52,7 @@ class ChannelShuffle(layers.Layer):
         ValueError: If the channels cannot be split into `groups`.
 
     Examples:
+        >>> import numpy as np
         >>> ChannelShuffle(2)(np.arange(6.0).reshape(1, 1, 1, 6))[0, 0, 0].numpy().tolist()
         [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
     """

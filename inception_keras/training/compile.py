@@ -56,6 +56,7 @@ def with_aux_labels(dataset: tf.data.Dataset, model: keras.Model) -> tf.data.Dat
         model: The model that will be fitted on it.
 
     Returns:
+        What to pass to `model.fit(..., shuffle=False)`: shuffling is the pipeline's.
         For a model with several outputs `(images, {head: labels})`, sample weights likewise; for others the dataset
         as it is.
 

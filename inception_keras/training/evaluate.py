@@ -42,7 +42,7 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Non
         ValueError: If the data have other classes.
 
     Examples:
-        >>> folder = train(Recipe(model="squeezenet1_1", epochs=1), tmp_path / "run", verbose=0).folder
+        >>> folder = train(Recipe(model="lenet5_modern", epochs=1), tmp_path / "run", verbose=0).folder
         >>> evaluate(folder).images
         360
     """
@@ -109,7 +109,8 @@ def predict(
     else:
         net, config = load_run(run)
         names, prepare = config["class_names"], Preprocessing.from_dict(config["preprocessing"])
-    scores = net.predict(np.stack([prepare(photo) for photo in photos]), verbose=0)
+    # not net.predict: a new net for each call would have TensorFlow trace a new function each time
+    scores = np.asarray(net(np.stack([prepare(photo) for photo in photos]), training=False))
     best = np.argsort(-scores, axis=1)[:, :top]
     return [[(names[i], float(row[i])) for i in order] for row, order in zip(scores, best, strict=True)]
 

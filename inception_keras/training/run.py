@@ -123,7 +123,7 @@ def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Re
         FileExistsError: If the folder holds a run.
 
     Examples:
-        >>> recipe = Recipe(model="squeezenet1_1", epochs=1)
+        >>> recipe = Recipe(model="lenet5_modern", epochs=1)
         >>> train(recipe, tmp_path / "run", verbose=0).best_epoch
         1
     """
