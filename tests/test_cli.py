@@ -20,7 +20,19 @@ def said(result):
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("list",), ("show",), ("plot",), ("profile",), ("train",), ("evaluate",), ("predict",)]
+    "command",
+    [
+        (),
+        ("list",),
+        ("show",),
+        ("plot",),
+        ("profile",),
+        ("train",),
+        ("evaluate",),
+        ("predict",),
+        ("convert",),
+        ("bench",),
+    ],
 )
 def test_help_of_everything(command):
     result = run(*command, "--help")
@@ -91,3 +103,20 @@ def test_errors_are_one_sentence(words, sentence, tmp_path):
 def test_the_installed_command():
     text = subprocess.check_output([sys.executable, "-m", "inception_keras", "list"], text=True)
     assert "googlenet_slim" in text
+
+
+def test_convert(tmp_path):
+    from inception_keras.weights.pretrained import EMBEDDED
+
+    result = run("convert", EMBEDDED["squeezenet1_1"], "-m", "squeezenet1_1", "-o", tmp_path / "out.safetensors")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out.safetensors").stat().st_size > 4_900_000
+    wrong = run("convert", EMBEDDED["squeezenet1_1"], "-m", "squeezenet1_0", "-o", tmp_path / "no.safetensors")
+    assert wrong.exit_code == 1
+    assert "do not fit squeezenet1_0" in said(wrong)
+    assert not (tmp_path / "no.safetensors").exists()
+    assert "--out must end in .safetensors, got out.h5" in said(run("convert", "x.pth", "-m", "vgg11", "-o", "out.h5"))
+
+
+def test_predict_with_a_net_that_has_no_weights(tmp_path):
+    assert "no published ImageNet weights of lenet5" in said(run("predict", "photo.jpg", "--model", "lenet5"))

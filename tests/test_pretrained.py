@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 
-from inception_keras import create_model, list_models, save_weights
+from inception_keras import create_model, list_models, preprocessing, save_weights
 from inception_keras.weights import fetch as fetching
 from inception_keras.weights.fetch import cache_folder, fetch
 from inception_keras.weights.pretrained import EMBEDDED, READERS
@@ -145,3 +145,33 @@ def test_the_table_is_sound():
             # what the file's name does not tell, the table does, where its publisher does
             named = re.search(r"-[0-9a-f]{8,}\.\w+$", published.url)
             assert named or len(published.md5) == 32 or published.url.startswith("hf:") or "mobilenet_v1" in id
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_other_channels_than_three(channels):
+    colour = create_model("squeezenet1_1", weights="imagenet", input_shape=(64, 64, 3), classifier_activation=None)
+    other = create_model(
+        "squeezenet1_1", weights="imagenet", input_shape=(64, 64, channels), classifier_activation=None
+    )
+    kernel, wanted = (net.get_layer("conv_1").kernel.numpy() for net in (other, colour))
+    if channels == 1:  # a grey image is what its copy in three colours is
+        grey = np.random.default_rng(0).normal(size=(1, 64, 64, 1)).astype("float32")
+        np.testing.assert_allclose(other(grey), colour(np.repeat(grey, 3, -1)), rtol=1e-3, atol=1e-4)
+    else:
+        np.testing.assert_allclose(kernel[:, :, 0], wanted[:, :, 0] * 3 / channels, rtol=1e-6)
+        np.testing.assert_allclose(kernel[:, :, -1], wanted[:, :, (channels - 1) % 3] * 3 / channels, rtol=1e-6)
+
+
+def test_preprocessing_of_a_set():
+    assert preprocessing("squeezenet1_1").order == "bgr"
+    assert preprocessing("squeezenet1_1", "torchvision").order == "rgb"
+    assert preprocessing("googlenet_slim").mean == (0.5,)
+    assert preprocessing("inception_v4").size == (299, 299)
+    with pytest.raises(ValueError, match="no published ImageNet weights of lenet5"):
+        preprocessing("lenet5")
+
+
+@pytest.mark.parametrize("id", sorted(PUBLISHED))
+def test_every_set_has_a_preprocessing(id):
+    for weights in PUBLISHED[id]:
+        assert preprocessing(id, weights).channels == 3

@@ -52,15 +52,14 @@ class Conv2D(layers.Conv2D):
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """The convolution alone, without bias and activation."""
         tf = tensorflow()
-        if tf and self.groups == 1:
-            return tf.nn.conv2d(inputs, kernel, self.strides, self._pads, dilations=self.dilation_rate)
-        if tf and _grouped_gradient(tf):  # of "SAME" and "VALID" alone
+        # padded by an op of its own: the gradient of TensorFlow's explicit padding is slower, and groups have none
+        if tf and self.groups > 1 and _grouped_gradient(tf):
             same = set(self.strides) == {1} and all(k % 2 for k in self.kernel_size)
             image, padding = (inputs, "SAME") if same else (tf.pad(inputs, self._pads), "VALID")
             return tf.nn.conv2d(image, kernel, self.strides, padding, dilations=self.dilation_rate)
         padded = ops.pad(inputs, self._pads)
         convolve = super().convolution_op
-        if tf is None:
+        if tf is None or self.groups == 1:
             return convolve(padded, kernel)
         parts = zip(ops.split(padded, self.groups, -1), ops.split(kernel, self.groups, -1), strict=True)
         return ops.concatenate([convolve(*part) for part in parts], -1)

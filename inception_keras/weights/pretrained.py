@@ -73,8 +73,8 @@ def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> d
         name = f"{layer.name}/kernel"
         if not layer.weights or layer.input is not model.inputs[0] or name not in arrays:
             continue
-        kernel = arrays[name]
-        if kernel.ndim == 4 and kernel.shape[2] == 3 != channels:
+        if arrays[name].ndim == 4 and arrays[name].shape[2] == 3 != channels:
+            kernel = arrays[name].astype("float32")  # a file may be in half precision
             if channels == 1:
                 adapted[name] = kernel.sum(axis=2, keepdims=True)
             else:
