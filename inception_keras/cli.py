@@ -148,7 +148,7 @@ def train(
             table.add_row(str(row["epoch"]), *figures, "best on val" if row["best"] else "")
         console.print(table)
         if result.skipped:
-            console.print(f"{result.skipped} images could not be read and were left out.")
+            console.print(f"{len(result.skipped)} images were left out:", *result.skipped, sep="\n  ", soft_wrap=True)
         console.print(
             f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}"
         )

@@ -47,7 +47,7 @@ def test_shares_its_weights_with_the_model():
 
 
 def test_says_which_maps_there_are():
-    with pytest.raises(ValueError, match="lenet5 has no feature map 'c9'; near it are c"):
+    with pytest.raises(ValueError, match="lenet5 has no feature map 'c9'; did you mean c5"):
         _maps("lenet5", ["c9"])
     with pytest.raises(ValueError, match="has no feature maps"):
         x = keras.Input((3,))

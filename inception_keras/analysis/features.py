@@ -1,12 +1,12 @@
 """The feature maps of a net, for detectors, segmentation and pictures."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from math import log2
 
 import keras
 from keras import layers
 
+from ..zoo import nearest
 from .graph import Node, nodes
 from .profile import resized
 
@@ -41,8 +41,7 @@ def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.M
     blocks = list(blocks if blocks is not None else _last_of_each_stride(model))
     for name in blocks:
         if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.5)
-            raise ValueError(f"{model.name} has no feature map {name!r}; near it are {', '.join(near) or 'none'}.")
+            raise ValueError(f"{model.name} has no feature map {name!r}; {nearest(name, list(known))}")
     if not blocks:
         raise ValueError(f"{model.name} has no feature maps.")
     return keras.Model(model.input, {name: known[name].layer.output for name in blocks}, name=f"{model.name}_features")

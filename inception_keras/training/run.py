@@ -100,7 +100,7 @@ class Result:
     validation_accuracy: float
     test_accuracy: float
     rows: tuple[dict, ...]
-    skipped: int  # images that could not be read
+    skipped: tuple[str, ...]  # images that could not be read, and why; config.json has them too
 
 
 def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Result:
@@ -152,6 +152,7 @@ def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Re
             "counts": data.counts,
             "class_names": data.class_names,
             "preprocessing": data.preprocessing.to_dict(),
+            "skipped": _skipped(data),
         }
         (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         plot_blocks(model, out / "model.png")
@@ -185,8 +186,12 @@ def _finish(out: Path, recipe: Recipe, data: Data, model: keras.Model, record: "
     plot_curves(record.rows, out / "curves.png", best=record.best_epoch, title=f"{recipe.model} on {data.name}")
     best = next(row for row in rows if row["best"])
     return Result(
-        out, record.best_epoch, best["validation_accuracy"], best["test_accuracy"], tuple(rows), len(data.skipped)
+        out, record.best_epoch, best["validation_accuracy"], best["test_accuracy"], tuple(rows), _skipped(data)
     )
+
+
+def _skipped(data: Data) -> tuple[str, ...]:
+    return tuple(f"{path} {reason}" for path, reason in data.skipped)
 
 
 def checkpoint(out: Path, epoch: int) -> Path:
