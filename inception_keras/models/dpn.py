@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
-from ..layers import ChannelSlice
+from ..layers import BatchNormalization, ChannelSlice
 
 TABLE_1 = {  # 68 and 107 are the authors' later releases, in the table's form
     #    stem: filters, kernel  conv2: 1x1, 3x3  groups  residual  blocks          dense increment, conv2 to conv5
@@ -96,7 +96,7 @@ def build_dpn(
             strides = (2 if i else 1) if j == 0 else None
             label = f"stage_{i + 2}-block_{j + 1}"
             x = dual_path(x, inner << i, residual << i, increment, groups, strides, name=label)
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name="norm_5")(x)  # (7, 7, 2688)
+    x = BatchNormalization(momentum=0.9, epsilon=1e-3, name="norm_5")(x)  # (7, 7, 2688)
     x = layers.Activation("relu", name="norm_5-relu")(x)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (2688,)
     x = classifier(x, classes, classifier_activation)  # (1000,)
@@ -105,6 +105,6 @@ def build_dpn(
 
 def _bn_conv(x: Any, filters: int, kernel_size: int, strides: int = 1, *, name: str, groups: int = 1) -> Any:
     """Batch norm, ReLU, convolution without bias: (h, w, c) -> (h / strides, w / strides, filters)."""
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}-bn")(x)
+    x = BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}-bn")(x)
     x = layers.Activation("relu", name=f"{name}-relu")(x)
     return conv(x, filters, kernel_size, strides, groups=groups, activation=None, use_bias=False, name=name)

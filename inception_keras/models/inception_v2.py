@@ -5,6 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv_bn, image_input
+from ..layers import BatchNormalization
 
 FIGURE_5 = {  # a module without 1x1 and projection has strides 2
     #                1x1  3x3 reduce, 3x3  double 3x3 reduce, 3x3  pool, proj          output at 224 x 224
@@ -98,7 +99,7 @@ def build_inception_v2(
     """
     image = image_input(input_shape)
     x = layers.SeparableConv2D(64, 7, 2, "same", depth_multiplier=8, use_bias=False, name="conv_1")(image)
-    x = layers.BatchNormalization(momentum=0.9, name="conv_1-bn")(x)
+    x = BatchNormalization(momentum=0.9, name="conv_1-bn")(x)
     x = layers.Activation("relu", name="conv_1-relu")(x)  # (112, 112, 64)
     x = layers.MaxPooling2D(3, 2, "same", name="pool_1")(x)  # (56, 56, 64)
     x = conv_bn(x, 64, 1, name="conv_2-reduce")  # (56, 56, 64)

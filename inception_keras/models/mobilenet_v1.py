@@ -5,6 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv_bn, image_input
+from ..layers import BatchNormalization
 
 TABLE_1 = (  # each row is the paper's "Conv dw" and the 1x1 "Conv" after it
     # filters, strides    output at 224 x 224
@@ -47,7 +48,7 @@ def depthwise_separable(x: Any, filters: int, strides: int = 1, *, name: str) ->
         x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}-pad")(x)
     padding = "valid" if strides > 1 else "same"
     x = layers.DepthwiseConv2D(3, strides, padding, use_bias=False, name=f"{name}-depthwise")(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}-depthwise-bn")(x)
+    x = BatchNormalization(momentum=0.9, name=f"{name}-depthwise-bn")(x)
     x = layers.Activation("relu6", name=f"{name}-depthwise-relu6")(x)
     x = conv_bn(x, filters, 1, activation=None, name=f"{name}-pointwise")
     return layers.Activation("relu6", name=name)(x)

@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv_bn, image_input, max_pool
-from ..layers import ChannelShuffle, DepthwiseConv2D
+from ..layers import BatchNormalization, ChannelShuffle, DepthwiseConv2D
 
 TABLE_1 = {  # filters of the stages by groups
     #   stage 2, stage 3, stage 4
@@ -40,7 +40,7 @@ def shuffle_unit(x: Any, filters: int, groups: int, first_groups: int, strides: 
     y = conv_bn(x, inner, 1, groups=first_groups, name=f"{name}-conv_1", epsilon=1e-5)
     y = ChannelShuffle(groups, name=f"{name}-shuffle")(y)
     y = DepthwiseConv2D(3, strides=strides, use_bias=False, name=f"{name}-depthwise")(y)
-    y = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}-depthwise-bn")(y)
+    y = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}-depthwise-bn")(y)
     y = conv_bn(y, out, 1, groups=groups, activation=None, name=f"{name}-conv_2", epsilon=1e-5)
     if strides > 1:
         x = layers.ZeroPadding2D(1, name=f"{name}-pad")(x)
