@@ -56,6 +56,7 @@ _PUBLIC = {
     "analysis.diagrams": ("plot_model", "plot_blocks"),
     "training.compile": ("compile_model", "with_aux_labels", "strip_aux"),
     "training.devices": ("device",),
+    "training.distribute": ("strategy", "synchronize_batch_norm", "Steps"),
     "training.run": ("Recipe", "train"),
     "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),
