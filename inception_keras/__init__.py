@@ -58,6 +58,7 @@ _PUBLIC = {
     "training.devices": ("device",),
     "training.recipe": ("Recipe",),
     "training.run": ("train",),
+    "training.distribute": ("strategy", "synchronize_batch_norm", "Steps"),
     "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),
     "data.preprocessing": ("Preprocessing", "preprocessing"),
