@@ -18,12 +18,13 @@ from ..weights.store import load_weights, save_weights
 from ..zoo import create_model, nearest
 from .compile import compile_model, heads, strip_aux, with_aux_labels
 from .devices import device
+from .optimizers import SGD, Adam, AdamW
 
 _OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
+    "adam": Adam,
+    "adamw": AdamW,
     "rmsprop": keras.optimizers.RMSprop,
-    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+    "sgd": lambda rate: SGD(rate, momentum=0.9),
 }
 _SCHEDULES = {
     "constant": lambda rate, steps: rate,
