@@ -27,8 +27,7 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 	$(BIN)/inception-keras show googlenet --aux
 	$(BIN)/inception-keras plot googlenet --aux --out demo/googlenet.png
 	-$(BIN)/inception-keras plot googlenet --aux --layers --out demo/googlenet_layers.svg
-	$(BIN)/inception-keras train googlenet_cifar --aux -o batch_norm=true --data digits --batch-size 32 --epochs 24 --keep 8,16 \
-	  --out demo/digits
+	$(BIN)/inception-keras train --recipe googlenet_digits --out demo/digits
 	$(BIN)/inception-keras evaluate demo/digits
 	$(BIN)/inception-keras predict $(PHOTOS)/coffee.png $(PHOTOS)/chelsea.png
 	@echo; find demo -type f | sort

@@ -15,7 +15,7 @@ from inception_keras.training import optimizers
         ("SGD", {"clipnorm": 0.1}),
         ("Adam", {}),
         ("Adam", {"amsgrad": True}),
-        ("AdamW", {"weight_decay": 0.1, "use_ema": True}),
+        ("Adam", {"weight_decay": 0.1, "use_ema": True}),
     ],
 )
 def test_steps_as_keras(name, options):

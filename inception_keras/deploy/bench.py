@@ -117,7 +117,7 @@ def _worker(calls: Callable, *args: Any) -> Iterator[Connection]:
     """A process that answers each "go" with the seconds of a call, for each way to call that `calls` offers."""
     context = multiprocessing.get_context("spawn")  # neither library survives a fork
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, calls, args), daemon=True)
+    process = context.Process(target=_serve, args=(there, calls, args))  # no daemon: loaders have workers
     process.start()
     there.close()
     try:

@@ -27,13 +27,14 @@ class SGD(keras.optimizers.SGD):
         return None
 
 
-class _OneOp:
-    """The step of Adam as one op."""
+@register
+class Adam(keras.optimizers.Adam):
+    """Keras's `Adam`, numbers and all; on one device its step is one op."""
 
-    def update_step(self: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Adam's algorithm 1, in the order that its authors call efficient."""
         if self.amsgrad or _elsewhere(gradient):
-            return super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
+            return super().update_step(gradient, variable, learning_rate)
         step, kind = tf.cast(self.iterations + 1, gradient.dtype), gradient.dtype
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
@@ -49,16 +50,6 @@ class _OneOp:
             grad=gradient,
         )
         return None
-
-
-@register
-class Adam(_OneOp, keras.optimizers.Adam):
-    """Keras's `Adam`, numbers and all; on one device its step is one op."""
-
-
-@register
-class AdamW(_OneOp, keras.optimizers.AdamW):
-    """Keras's `AdamW`, numbers and all; on one device its step is one op."""
 
 
 def _elsewhere(gradient: Any) -> bool:
