@@ -35,7 +35,7 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 test: install  ## the fast tests, under 5 minutes
 	$(BIN)/pytest -n auto --dist loadfile
 
-test-all: install  ## every test
+test-all: .venv/export  ## every test
 	$(BIN)/pytest -n auto --dist loadfile -m "slow or not slow"
 
 lint: install  ## ruff, mypy, import-linter

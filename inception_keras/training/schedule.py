@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 
+from .optimizers import SGD, Adam
 from .recipe import Recipe
 
 _OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.Adam,  # every optimizer of Keras decays weights as AdamW does
+    "adam": Adam,
+    "adamw": Adam,  # every optimizer of Keras decays weights as AdamW does
     "rmsprop": keras.optimizers.RMSprop,
-    "sgd": lambda **options: keras.optimizers.SGD(momentum=0.9, **options),
+    "sgd": lambda **options: SGD(momentum=0.9, **options),
 }
 _PLATEAU = 5  # epochs without a better score after which the rate falls to a tenth
 
