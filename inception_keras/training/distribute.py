@@ -120,7 +120,7 @@ class Steps:
         if replicas > 1 and clips:
             raise ValueError(f"An optimizer with {clips[0]} is for one device, got a strategy of {replicas}.")
         self._model, self._strategy, self._replicas = model, strategy, replicas
-        self.worker, self.workers = _place(strategy)
+        self.worker, self.workers = place(strategy)
         self._local = replicas // self.workers
         with strategy.scope():
             # the build that `fit` does, from shapes that it would get wrong from a distributed batch
@@ -337,7 +337,7 @@ def _multi_worker(gpus: list, devices: int) -> tf.distribute.Strategy:
         ) from error
 
 
-def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+def place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """This process's number among the workers, and how many there are. The chief is the first."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
