@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
         try:
             format, size = check_image(source)
             with source.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
+                digest = hashlib.file_digest(cast(Any, file), "sha256").digest()
         except FileNotFoundError:
             return _Seen(part, label, name, problem=Problem("missing", name, "is not there"))
         except (UnreadableImage, OSError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_OPCODES = 5_000_000  # of the largest pickle that is read; CIFAR's have 300,000
+_OPCODES = 1_000_000  # of the largest pickle that is read; CIFAR's have 300,000
 _TEXT = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE")
 _BYTES = ("STRING", "BINSTRING", "SHORT_BINSTRING")  # Python 2's, which pickletools takes for Latin-1
 _PLAIN = (
@@ -68,7 +68,7 @@ class _Reader:
             if name in _PLAIN:
                 self.stack.append(argument)
             elif name in _BYTES:
-                self.stack.append(argument.encode("latin-1"))
+                self.stack.append(str(argument).encode("latin-1"))
             elif name == "STOP":
                 return self.stack.pop()
             else:

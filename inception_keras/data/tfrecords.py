@@ -88,8 +88,7 @@ def list_tfrecords(files: list[Path], root: Path) -> Listing:
 
 def _check_complete(files: list[Path]) -> None:
     names = {path.name for path in files}
-    for shard in {shard.groups() for name in names if (shard := _SHARD.fullmatch(name))}:
-        before, count, after = shard
+    for before, count, after in {match.groups() for name in names if (match := _SHARD.fullmatch(name))}:
         found = sum(f"{before}-{i:05}-of-{count}{after}" in names for i in range(int(count)))
         if found < int(count):
             raise ValueError(f"{files[0].parent} has {found} of the {int(count)} shards {before}-*-of-{count}{after}.")
