@@ -59,6 +59,7 @@ _PUBLIC = {
     "training.run": ("Recipe", "train"),
     "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),
+    "data.check": ("check_data",),
     "data.preprocessing": ("Preprocessing", "preprocessing"),
     "weights.store": ("save_weights", "load_weights"),
 }
