@@ -49,8 +49,9 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Non
     model, config = load_run(folder)
     recipe = config["recipe"]
     source = (data, data_dir) if data or data_dir else (recipe["data"], recipe["data_dir"])
+    label = recipe.get("label")
     size = model.input_shape[1]
-    test = load_data(source[0], data_dir=source[1], image_size=size, seed=recipe["seed"], augment=False)
+    test = load_data(source[0], data_dir=source[1], label=label, image_size=size, seed=recipe["seed"], augment=False)
     names = config["class_names"]
     if list(test.class_names) != names:
         raise ValueError(f"The run knows the classes {names}, the data have {list(test.class_names)}.")
