@@ -45,6 +45,7 @@ class Recipe:
         options: Options of its builder, such as `{"aux": True}`.
         data: A named data set, or None (in a file "") for what lies in `data_dir`.
         data_dir: A folder of data in one of the formats of `load_data`.
+        label: The column of a CSV file that has the labels, if several could.
         image_size: Height and width that images are resized to, in pixels; None keeps the data's own.
         epochs: Passes over the training images.
         batch_size: Images a step, those of all devices together.
@@ -89,6 +90,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     data: str | None = "digits"
     data_dir: str | None = None
+    label: str | None = None
     image_size: Any = None
     epochs: int = 12
     batch_size: int = 64
@@ -135,9 +137,9 @@ class Recipe:
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         if self.flip is not None and not isinstance(self.flip, bool):
             raise ValueError(f"flip must be true, false or None, got {self.flip!r}.")
-        for name in ("model", "device", "data", "data_dir"):
+        for name in ("model", "device", "data", "data_dir", "label"):
             value = getattr(self, name)
-            if not isinstance(value, str) and not (value is None and name.startswith("data")):
+            if not isinstance(value, str) and not (value is None and name in ("data", "data_dir", "label")):
                 raise ValueError(f"{name} must be a text, got {value!r}.")
         if self.data == "" or (self.data_dir is not None and self.data == "digits"):  # no folder holds digits
             object.__setattr__(self, "data", None)

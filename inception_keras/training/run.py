@@ -24,7 +24,6 @@ from .schedule import best_epoch, build_optimizer
 from .state import BEFORE, NEWEST, locked
 
 _FREE = ("save_minutes",)  # fields that do not change what comes out
-_LISTED = 20  # images that cannot be read, in a sentence
 
 
 @dataclass(frozen=True)
@@ -125,9 +124,10 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
 
 
 def _load(recipe: Recipe) -> Data:
-    data = load_data(
+    return load_data(
         recipe.data,
         data_dir=recipe.data_dir,
+        label=recipe.label,
         image_size=recipe.image_size,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
@@ -137,11 +137,6 @@ def _load(recipe: Recipe) -> Data:
         cutmix=recipe.cutmix,
         max_bad=recipe.max_bad,
     )
-    bad, good = len(data.skipped), sum(data.counts.values())
-    if bad > recipe.max_bad * (bad + good):
-        listed = "; ".join(_skipped(data)[:_LISTED]) + ("; ..." if bad > _LISTED else "")
-        raise ValueError(f"{bad} of {bad + good} images cannot be read, more than max_bad={recipe.max_bad}: {listed}.")
-    return data
 
 
 def _build(recipe: Recipe, data: Data) -> keras.Model:
