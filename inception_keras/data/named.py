@@ -1,6 +1,6 @@
 """Data sets by name or from a folder, ready to train on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,12 @@ UNDERSTOOD = (
 )
 
 
+Wanted = Preprocessing | tuple[int, int] | None  # what is known of the input: all, its size, or nothing
+
+
 @dataclass(frozen=True)
 class Data:
-    """A data set as three pipelines of batches: float32 images (n, h, w, c) from -1 to 1, int32 labels (n,)."""
+    """A data set as three pipelines of batches: float32 images (n, h, w, c), int32 labels (n,)."""
 
     name: str
     train: tf.data.Dataset  # shuffled anew in each epoch
@@ -38,7 +41,7 @@ class Data:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     counts: dict[str, int]  # images in train, validation and test
-    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images
+    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
     skipped: list[tuple[Path, str]]  # files that could not be read, and why
 
 
@@ -63,6 +66,7 @@ def load_data(
     validation: float = 0.1,
     seed: int = 0,
     augment: bool = True,
+    preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Loads a data set, splits it, and makes batches of it.
 
@@ -87,6 +91,8 @@ def load_data(
         validation: Share of the training images that is cut off for validation, between 0 and 1.
         seed: Of splits, order and augmentation.
         augment: Shifts training images by up to an eighth, and mirrors half of them where they are not digits.
+        preprocessing: What the images go through, such as `preprocessing("squeezenet1_1")` for that net's weights, and
+            their size if `image_size` is None; grey images become RGB for it. None gives pixels from -1 to 1.
 
     Returns:
         Pipelines of a known length, class names, shapes, counts and the preprocessing.
@@ -113,8 +119,9 @@ def load_data(
     check_count("batch_size", batch_size)
     check_count("seed", seed, least=0)
     size = _size(image_size)
+    wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
-    raw = _from_folder(Path(data_dir), name, size) if data_dir is not None else _by_name(str(name), size)
+    raw = _from_folder(Path(data_dir), name, wanted) if data_dir is not None else _by_name(str(name), wanted)
     if len(raw.class_names) < 2:
         raise ValueError(f"{raw.name} has one class, {raw.class_names[0]}: there must be two or more.")
     parts = complete(raw.parts, validation, seed, origin=raw.name)
@@ -142,13 +149,13 @@ def _size(image_size: Any) -> tuple[int, int] | None:
     return check_count("image_size", sides[0]), check_count("image_size", sides[1])
 
 
-def _by_name(name: str, size: tuple[int, int] | None) -> _Raw:
+def _by_name(name: str, wanted: Wanted) -> _Raw:
     if name == "digits":
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        return _in_memory(name, name, {"train": Part(pixels, digits.target)}, None, size)
+        return _in_memory(name, name, {"train": Part(pixels, digits.target)}, None, wanted)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises bare Exceptions, and ValueError where a download is not whole
@@ -161,10 +168,10 @@ def _by_name(name: str, size: tuple[int, int] | None) -> _Raw:
         part: Part(images.reshape(*images.shape[:3], -1), labels)
         for part, (images, labels) in (("train", train), ("test", test))
     }
-    return _in_memory(name, name, parts, None, size)
+    return _in_memory(name, name, parts, None, wanted)
 
 
-def _from_folder(root: Path, name: str | None, size: tuple[int, int] | None) -> _Raw:
+def _from_folder(root: Path, name: str | None, wanted: Wanted) -> _Raw:
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}; data_dir may hold {UNDERSTOOD}.")
     title = root.resolve().name
@@ -175,15 +182,18 @@ def _from_folder(root: Path, name: str | None, size: tuple[int, int] | None) -> 
         kind = _choose(root, name, list(kinds))
         if kind != "idx":
             parts, names = read_cifar(kinds[kind], kind)
-            return _in_memory(title, kind, parts, names, size)
+            return _in_memory(title, kind, parts, names, wanted)
         parts = read_mnist(root)
         if _FORMAT.get(name or "") == "idx":
-            return _in_memory(title, str(name), parts, None, size)
+            return _in_memory(title, str(name), parts, None, wanted)
         labels = 1 + max(part.labels.max() for part in parts.values())
-        return _in_memory(title, "mnist", parts, tuple(map(str, range(labels))), size)
+        return _in_memory(title, "mnist", parts, tuple(map(str, range(labels))), wanted)
     if not has_classes(root):
         raise ValueError(f"{root} holds nothing that is understood: it may hold {UNDERSTOOD}.")
-    preprocessing = Preprocessing(size or _PHOTO, resize=max(size or _PHOTO))
+    if isinstance(wanted, Preprocessing):
+        preprocessing = wanted
+    else:
+        preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
     folder, classes, skipped = read_folder(root, preprocessing)
     return _Raw(title, folder, classes, preprocessing, name != "mnist", skipped)
 
@@ -201,13 +211,20 @@ def _choose(root: Path, name: str | None, kinds: list[str]) -> str:
 
 
 def _in_memory(
-    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, size: tuple[int, int] | None
+    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, wanted: Wanted
 ) -> _Raw:
     """Images that came with the labels of a named set."""
     names = class_names or NAMES[kind]
     highest = max(part.labels.max() for part in parts.values())
     if highest >= len(names):
         raise ValueError(f"{title} has the label {highest}, more than the {len(names)} classes of {kind}.")
-    _, height, width, channels = parts["train"].images.shape  # type: ignore[union-attr]
-    preprocessing = Preprocessing(size or _SIZES.get(kind, (height, width)), channels=channels)
+    _, height, width, channels = np.asarray(parts["train"].images).shape
+    if isinstance(wanted, Preprocessing):
+        preprocessing = replace(wanted, resize=None)  # as the pipeline resizes what is in memory
+        if channels == 1 and wanted.channels == 3:
+            parts = {name: Part(np.repeat(np.asarray(p.images), 3, axis=-1), p.labels) for name, p in parts.items()}
+        elif channels != wanted.channels:
+            raise ValueError(f"{title} has {channels} channels, the preprocessing is for {wanted.channels}.")
+    else:
+        preprocessing = Preprocessing(wanted or _SIZES.get(kind, (height, width)), channels=channels)
     return _Raw(title, parts, names, preprocessing, kind not in ("digits", "mnist"), [])
