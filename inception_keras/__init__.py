@@ -57,6 +57,8 @@ _PUBLIC = {
     "training.compile": ("compile_model", "with_aux_labels", "strip_aux"),
     "training.devices": ("device",),
     "training.run": ("Recipe", "train"),
+    "training.transfer": ("transfer", "freeze", "unfreeze"),
+    "training.finetune": ("finetune", "extract_features"),
     "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),
     "data.preprocessing": ("Preprocessing", "preprocessing"),

@@ -15,9 +15,10 @@ from ..analysis.diagrams import plot_blocks
 from ..blocks import check_count
 from ..data.named import Data, load_data
 from ..weights.store import load_weights, save_weights
-from ..zoo import create_model, nearest
+from ..zoo import nearest
 from .compile import compile_model, heads, strip_aux, with_aux_labels
 from .devices import device
+from .start import first_model, first_preprocessing
 
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -42,6 +43,10 @@ class Recipe:
     Args:
         model: A model id.
         options: Options of its builder, such as `{"aux": True}`.
+        weights: What it starts from: None for fresh weights; `"imagenet"` or another published set, with a fresh
+            classifier, as of `transfer`; or the folder of a run of this model, whose classifier stays if the classes
+            are the same. Images go through what those weights were trained with.
+        freeze: With weights, which blocks are frozen, as for `transfer`; None for none.
         data: A named data set, or None for what lies in `data_dir`.
         data_dir: A folder with IDX files, CIFAR archives or images by class.
         image_size: Height and width that images are resized to, in pixels; None keeps the data's own.
@@ -66,6 +71,8 @@ class Recipe:
 
     model: str = "googlenet_cifar"
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    freeze: str | None = None
     data: str | None = "digits"
     data_dir: str | None = None
     image_size: int | None = None
@@ -83,6 +90,8 @@ class Recipe:
         for name, known in (("optimizer", _OPTIMIZERS), ("schedule", _SCHEDULES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"Unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), list(known))}")
+        if self.freeze and not self.weights:
+            raise ValueError(f"To freeze {self.freeze!r} a recipe needs weights, got none: they would stay random.")
         check_count("epochs", self.epochs)
         check_count("batch_size", self.batch_size)
         if not self.learning_rate > 0:
@@ -138,9 +147,9 @@ def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Re
             image_size=recipe.image_size,
             batch_size=recipe.batch_size,
             seed=recipe.seed,
+            preprocessing=first_preprocessing(recipe),
         )
-        classes = len(data.class_names)
-        model = create_model(recipe.model, input_shape=data.image_shape, classes=classes, **recipe.options)
+        model = first_model(recipe, data)
         steps = recipe.epochs * len(data.train)
         rate = _SCHEDULES[recipe.schedule](recipe.learning_rate, steps)
         optimizer = _OPTIMIZERS[recipe.optimizer](rate)
