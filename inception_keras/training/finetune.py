@@ -63,8 +63,8 @@ def finetune(
     Examples:
         >>> recipe = Recipe(model="squeezenet1_1", weights="imagenet", image_size=32)
         >>> result = finetune(recipe, tmp_path / "run", linear=True)
-        >>> result.test_accuracy > 0.9
-        True
+        >>> evaluate(result.folder).images
+        360
     """
     out = Path(out)
     if recipe.weights is None:
