@@ -27,8 +27,7 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 	$(BIN)/inception-keras show googlenet --aux
 	$(BIN)/inception-keras plot googlenet --aux --out demo/googlenet.png
 	-$(BIN)/inception-keras plot googlenet --aux --layers --out demo/googlenet_layers.svg
-	$(BIN)/inception-keras train googlenet_cifar --aux -o batch_norm=true --data digits --batch-size 32 --epochs 24 --keep 8,16 \
-	  --out demo/digits
+	$(BIN)/inception-keras train --recipe googlenet_digits --out demo/digits
 	$(BIN)/inception-keras evaluate demo/digits
 	$(BIN)/inception-keras predict $(PHOTOS)/coffee.png $(PHOTOS)/chelsea.png
 	@echo; find demo -type f | sort
@@ -36,7 +35,7 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 test: install  ## the fast tests, under 5 minutes
 	$(BIN)/pytest -n auto --dist loadfile
 
-test-all: install  ## every test
+test-all: .venv/export  ## every test
 	$(BIN)/pytest -n auto --dist loadfile -m "slow or not slow"
 
 lint: install  ## ruff, mypy, import-linter

@@ -101,49 +101,71 @@ def plot(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="A model id.")] = "googlenet_cifar",
+    model: Annotated[str | None, typer.Argument(help="A model id; googlenet_cifar if no recipe has one.")] = None,
     out: Annotated[Path, typer.Option(help="The folder for the run; it must not hold one already.")] = Path("runs/run"),
+    recipe: Annotated[
+        str | None, typer.Option(help="A shipped recipe or a TOML file; what is given beside it overrides it.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     data: Annotated[str | None, typer.Option(help="digits, mnist, fashion_mnist, cifar10 or cifar100.")] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="IDX files, CIFAR archives, or a folder of images by class.")
+        Path | None, typer.Option(help="IDX files, CIFAR archives, a folder of images by class, and others.")
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Resize the images to this height and width, in pixels.")
     ] = None,
-    epochs: int = 12,
-    batch_size: int = 64,
-    optimizer: Annotated[str, typer.Option(help="adam, adamw, rmsprop or sgd.")] = "adam",
-    learning_rate: float = 2e-3,
-    schedule: Annotated[str, typer.Option(help="constant, cosine, poly or step.")] = "cosine",
-    aux_weight: Annotated[float, typer.Option(help="Weight of each auxiliary loss.")] = 0.3,
-    seed: int = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, gpu or /GPU:0.")] = "auto",
-    keep: Annotated[str, typer.Option(help="Epochs whose weights are kept, such as 5,10,15.")] = "",
+    weights: Annotated[
+        str | None, typer.Option(help="What to start from: imagenet, another published set, or the folder of a run.")
+    ] = None,
+    freeze: Annotated[str | None, typer.Option(help="Blocks that stay as they are, as for finetune.")] = None,
+    epochs: int | None = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step, on all devices together.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="adam, adamw, rmsprop or sgd.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, cosine, plateau, poly or step.")] = None,
+    warmup_epochs: Annotated[float | None, typer.Option(help="Epochs in which the learning rate rises.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="A step takes this, times the rate, off weights.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Share of a label spread over all classes.")] = None,
+    mixup: Annotated[float | None, typer.Option(help="Alpha of mixup; 0 for none.")] = None,
+    cutmix: Annotated[float | None, typer.Option(help="Alpha of CutMix; 0 for none.")] = None,
+    augment: Annotated[str | None, typer.Option(help="none, shift or crop.")] = None,
+    flip: Annotated[bool | None, typer.Option("--flip/--no-flip", help="Mirror half of the images.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Momentum of the average of the weights; 0 for none.")] = None,
+    aux_weight: Annotated[float | None, typer.Option(help="Weight of each auxiliary loss.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, mixed_float16 or mixed_bfloat16.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Devices of this machine that share the work.")] = None,
+    sync_batch_norm: Annotated[
+        bool | None, typer.Option("--sync-batch-norm/--no-sync-batch-norm", help="Batch norm over all devices.")
+    ] = None,
+    max_bad: Annotated[float | None, typer.Option(help="Share of unreadable images that stops the run.")] = None,
+    seed: int | None = None,
+    deterministic: Annotated[
+        bool | None, typer.Option("--deterministic/--no-deterministic", help="TensorFlow's op determinism.")
+    ] = None,
+    save_minutes: Annotated[float | None, typer.Option(help="Minutes between saves within an epoch.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, gpu or /GPU:0.")] = None,
+    keep: Annotated[str | None, typer.Option(help="Epochs whose weights are kept, such as 5,10,15.")] = None,
     option: Options = None,
     aux: Aux = False,
 ) -> None:
     """Trains a model; the folder gets the model, its figures and its pictures."""
+    given = {name: value for name, value in locals().items() if value is not None}
     with _one_sentence():
-        from .training.run import Recipe
+        from .training.recipe import Recipe
         from .training.run import train as run
 
-        recipe = Recipe(
-            model=model,
-            options=_options(option) | ({"aux": True} if aux else {}),
-            data=data or (None if data_dir else "digits"),
-            data_dir=str(data_dir) if data_dir else None,
-            image_size=image_size,
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            aux_weight=aux_weight,
-            seed=seed,
-            device=device,
-            keep=tuple(_ints(keep, ",")),
-        )
-        _tell(run(recipe, out, verbose=1))
+        others = ("out", "recipe", "resume", "option", "aux")  # the rest are fields of a recipe, by their names
+        changes: dict[str, Any] = {name: value for name, value in given.items() if name not in others}
+        if option or aux:
+            changes["options"] = _options(option) | ({"aux": True} if aux else {})
+        if data_dir:
+            changes["data_dir"] = str(data_dir)
+        if keep is not None:
+            changes["keep"] = tuple(_ints(keep, ","))
+        base = Recipe.load(recipe) if recipe else Recipe()
+        wanted = base.with_changes(**changes) if recipe or changes else None
+        _tell(run(wanted, out, resume=resume, verbose=1))
 
 
 @app.command()
@@ -164,6 +186,7 @@ def finetune(
     linear: Annotated[bool, typer.Option("--linear", help="A linear classifier on fixed features: much faster.")] = (
         False
     ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     image_size: Annotated[int | None, typer.Option(help="Height and width; the weights' own if not given.")] = None,
     epochs: Annotated[int, typer.Option(help="Of each of the two stages.")] = 8,
     batch_size: int = 32,
@@ -174,7 +197,7 @@ def finetune(
     """Trains a net with ImageNet weights on your photographs; evaluate and predict take the folder."""
     with _one_sentence():
         from .training.finetune import finetune as run
-        from .training.run import Recipe
+        from .training.recipe import Recipe
 
         recipe = Recipe(
             model=model,
@@ -189,7 +212,7 @@ def finetune(
             seed=seed,
             device=device,
         )
-        _tell(run(recipe, out, linear=linear, verbose=1))
+        _tell(run(recipe, out, linear=linear, resume=resume, verbose=1))
 
 
 @app.command()
@@ -253,7 +276,10 @@ def convert(
 
 @app.command()
 def bench(
-    ids: Annotated[list[str], typer.Argument(help="Model ids.")],
+    ids: Annotated[list[str] | None, typer.Argument(help="Model ids.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="In place of nets, decode and augment this folder of images by class.")
+    ] = None,
     against: Annotated[
         str | None, typer.Option(help="torchvision or timm; whichever has the net if not given.")
     ] = None,
@@ -263,15 +289,31 @@ def bench(
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
     rounds: Annotated[int, typer.Option(help="Turns of each library.")] = 5,
 ) -> None:
-    """Speed beside torchvision's and timm's nets: images a second, ratio, peak memory."""
+    """Speed beside torchvision's and timm's nets, or torchvision's loader: images a second, ratio, peak memory."""
     with _one_sentence():
         from dataclasses import asdict
 
         from .deploy.bench import bench as measure
-        from .training.run import write_csv
+        from .training.loop import write_csv
 
+        if bool(ids) == bool(data):
+            raise ValueError("bench needs model ids, or --data with a folder of images.")
         rows = []
-        for speed in measure(ids, against=against, batch=batch, train_batch=train_batch, size=size, rounds=rounds):
+        if data:
+            from .deploy.bench_data import bench_data
+
+            made = bench_data(data, size=size or 224, batch=batch, rounds=rounds)
+            console.print(
+                f"{made.folder}: {made.images:,} images, {made.ours:.1f} {made.theirs:.1f} images/s  x {made.ratio:.2f}"
+                f"  torchvision with {made.workers} workers",
+                highlight=False,
+                soft_wrap=True,
+            )
+            if csv:
+                write_csv(csv, [asdict(made)])
+        for speed in measure(
+            ids or [], against=against, batch=batch, train_batch=train_batch, size=size, rounds=rounds
+        ):
             console.print(
                 f"{speed.model:20} {speed.work:9} {speed.ours:8.1f} {speed.theirs:8.1f} images/s  x {speed.ratio:.2f}"
                 f"  {speed.ours_mib:6,} {speed.theirs_mib:6,} MiB  {speed.reference}",
@@ -347,6 +389,9 @@ def _one_sentence() -> Iterator[None]:
     _import_tensorflow()
     try:
         yield
+    except SystemExit as stopped:  # SIGTERM in a training run
+        console.print(str(stopped), soft_wrap=True)
+        raise typer.Exit(int(stopped.code or 0)) from None
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

@@ -3,10 +3,17 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inception_keras.layers import CeilMaxPooling2D, Conv2D, LocalResponseNormalization
+from inception_keras.layers import (
+    BatchNormalization,
+    CeilMaxPooling2D,
+    ChannelSplit,
+    Conv2D,
+    LocalResponseNormalization,
+)
 
 rng = np.random.default_rng(0)
 
@@ -124,3 +131,61 @@ def test_layers_survive_a_keras_file(tmp_path):
     model.save(tmp_path / "model.keras")
     x = images(2, 16, 15, 3)
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}, {"trainable": False}])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("channels", [8, 7])
+def test_batch_norm_is_keras_s(options, training, channels):
+    ours, theirs = (kind(momentum=0.9, **options) for kind in (BatchNormalization, keras.layers.BatchNormalization))
+    x = tf.constant(3 + 2 * images(4, 5, 6, channels))
+    for layer in (theirs, ours):
+        layer.build(x.shape)
+        layer.set_weights([0.5 + np.random.default_rng(i).random(w.shape) for i, w in enumerate(theirs.weights)])
+    gradients = []
+    for layer in (ours, theirs):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=training)
+            loss = tf.reduce_sum(tf.sin(y))
+        gradients.append([y, *tape.gradient(loss, [x, *layer.trainable_weights])])
+    for mine, reference in zip(*gradients, strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=1e-4, atol=1e-4)
+    learned = training and ours.trainable
+    variance = theirs.moving_variance.numpy()
+    if learned:  # as in the paper, n / (n - 1) times that of the batch
+        variance += 0.1 * np.var(x, axis=(0, 1, 2)) / (4 * 5 * 6 - 1)
+    np.testing.assert_allclose(ours.moving_variance, variance, rtol=1e-5)
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (2, 5, 6, 7)])
+def test_batch_norm_of_other_inputs_is_keras_s(shape):
+    x = images(*shape)
+    mask = np.ones(shape[:-1], bool)
+    mask[0] = False
+    np.testing.assert_array_equal(
+        BatchNormalization()(x, training=True, mask=mask),
+        keras.layers.BatchNormalization()(x, training=True, mask=mask),
+    )
+
+
+def test_batch_norm_in_half_precision():
+    x = 100 * images(8, 16, 16, 4)
+    y = BatchNormalization(dtype="mixed_float16")(x, training=True)
+    assert y.dtype == "float16"
+    np.testing.assert_allclose(np.std(y, axis=(0, 1, 2), dtype="float32"), 1, rtol=1e-2)
+
+
+def test_split_gives_every_channel_once(tmp_path, monkeypatch):
+    x = images(2, 3, 4, 7)
+    image = keras.Input((3, 4, 7))
+    model = keras.Model(image, ChannelSplit(5, name="split")(image))
+    model.save(tmp_path / "model.keras")
+    for parts in (model(x), keras.models.load_model(tmp_path / "model.keras")(x)):
+        np.testing.assert_array_equal(parts[0], x[..., :5])
+        np.testing.assert_array_equal(parts[1], x[..., 5:])
+    monkeypatch.setattr("inception_keras.layers.channels.tensorflow", lambda: None)
+    np.testing.assert_array_equal(ChannelSplit(5)(x)[1], x[..., 5:])
+    with pytest.raises(ValueError, match="between 0 and the 7 channels, got 7"):
+        ChannelSplit(7)(x)

@@ -6,7 +6,6 @@ from inception_keras import create_model
 from inception_keras.analysis.profile import profile
 from inception_keras.layers import (
     ChannelShuffle,
-    ChannelSlice,
     MaxPooling2D,
     RadialBasis,
     Subsampling2D,
@@ -80,8 +79,6 @@ def test_padded_pooling_never_sees_its_padding():
         TableConv2D(TABLE_1, 5, scaled_tanh),
         Subsampling2D("tanh"),
         ChannelShuffle(3),
-        ChannelSlice(2, 4),
-        ChannelSlice(2),
         MaxPooling2D(3, 2),
     ],
 )

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import inception_keras as ik
 from inception_keras.cli import app
-from inception_keras.training.run import checkpoint
+from inception_keras.training.loop import checkpoint
 from inception_keras.weights.store import variables
 
 
@@ -30,7 +30,8 @@ def rows(path):
 def test_the_folder_holds_everything(result):
     files = {path.name for path in result.folder.iterdir()}
     pictures = {"curves.png", "model.png"}
-    assert files == {"config.json", "metrics.csv", "test.csv", "model.keras", "checkpoints", *pictures}
+    tables = {"metrics.csv", "timing.csv", "test.csv"}
+    assert files == {".lock", "config.json", "model.keras", "checkpoints", *tables, *pictures}
     for name in pictures:
         with Image.open(result.folder / name) as picture:
             assert picture.size > (400, 300)
@@ -40,7 +41,7 @@ def test_the_folder_holds_everything(result):
 def test_metrics_have_a_row_an_epoch_and_every_head(result):
     table = rows(result.folder / "metrics.csv")
     assert [row["epoch"] for row in table] == ["1", "2", "3"]
-    figures = {"learning_rate", "seconds", "images_per_second", "total_loss", "val_total_loss"}
+    figures = {"learning_rate", "total_loss", "val_total_loss"}
     for part in ("", "val_"):
         for head in ("", "aux_1_", "aux_2_"):
             figures |= {f"{part}{head}loss", f"{part}{head}accuracy"}
@@ -51,6 +52,10 @@ def test_metrics_have_a_row_an_epoch_and_every_head(result):
         assert float(row["total_loss"]) == pytest.approx(parts[0] + 0.3 * (parts[1] + parts[2]), rel=1e-3)
     assert float(table[-1]["learning_rate"]) < 1e-5  # the cosine has come down
     assert float(table[-1]["loss"]) < float(table[0]["loss"])
+    timing = rows(result.folder / "timing.csv")
+    assert [row["epoch"] for row in timing] == ["1", "2", "3"]
+    for row in timing:
+        assert float(row["seconds"]) * float(row["images_per_second"]) == pytest.approx(1293, rel=1e-4)
 
 
 def test_every_kept_checkpoint_is_measured_and_the_best_becomes_the_model(result):
@@ -82,7 +87,8 @@ def test_config_says_what_was_done(result):
     assert config["recipe"]["options"] == {"aux": True}
     assert config["counts"]["train"] + config["counts"]["validation"] == 1437
     assert config["class_names"] == list("0123456789")
-    assert ik.Recipe(**config["recipe"] | {"keep": tuple(config["recipe"]["keep"])}).epochs == 3
+    assert ik.Recipe.from_dict(config["recipe"], "config.json").epochs == 3
+    assert config["result"]["best_epoch"] == result.best_epoch
 
 
 def test_evaluate(result):

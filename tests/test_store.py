@@ -77,12 +77,11 @@ def test_missing_files_are_named(model, tmp_path):
 def test_a_failed_save_keeps_the_older_file(model, path, monkeypatch):
     before = path.read_bytes()
 
-    def full_disk(arrays, filename, metadata):
-        filename.write_bytes(b"half")
+    def full_disk(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("inception_keras.weights.store.save_file", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(OSError, match=r"weights.safetensors cannot be written: No space left on device"):
         ik.save_weights(model, path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]

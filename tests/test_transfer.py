@@ -318,7 +318,7 @@ def test_recipes_that_cannot_be_finetuned(shapes, tmp_path):
         ik.train(recipe(shapes, freeze="fire_10"), tmp_path / "run")
     with pytest.raises(ValueError, match="no published ImageNet weights of lenet5"):
         ik.train(recipe(shapes, model="lenet5"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def images(count, seed=0):

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..layers import (
     ChannelShuffle,
-    ChannelSlice,
+    ChannelSplit,
     LocalResponseNormalization,
     RadialBasis,
     Subsampling2D,
@@ -219,7 +219,7 @@ _FREE = (
     *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
     *("RandomFlip", "RandomCrop", "RandomTranslation", "RandomRotation", "RandomZoom"),
 )
-_OWN_FREE = (LocalResponseNormalization, ChannelShuffle, ChannelSlice, Subsampling2D)
+_OWN_FREE = (LocalResponseNormalization, ChannelShuffle, ChannelSplit, Subsampling2D)
 _COUNTERS |= {getattr(layers, name): _free for name in _FREE} | dict.fromkeys(_OWN_FREE, _free)
 
 

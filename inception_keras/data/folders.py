@@ -25,10 +25,13 @@ def has_classes(root: Path) -> bool:
         return bool(_subfolders(root))
 
 
-def read_folder(root: Path, preprocessing: Preprocessing) -> tuple[dict[str, Part], tuple[str, ...], Skipped]:
+def read_folder(
+    root: Path, preprocessing: Preprocessing, in_memory: bool = True
+) -> tuple[dict[str, Part], tuple[str, ...], Skipped]:
     """The parts of `root/class/*`, or of `root/train/class/*` with `val` or `validation` and `test` beside it.
 
-    Every file is opened and read to its end, in threads. Small sets come back as resized pixels, others as files.
+    Every file is opened and read to its end, in threads. Small sets come back as resized pixels if they may be kept
+    `in_memory`, others as files.
 
     Returns:
         The parts that are there, the names of the classes, and the files that were left out with the reasons.
@@ -48,7 +51,7 @@ def read_folder(root: Path, preprocessing: Preprocessing) -> tuple[dict[str, Par
         found_files = {part: _files(folder, classes) for part, folder in splits.items()}
 
     count = sum(len(files) for files, _, _ in found_files.values())
-    keep = count * prod(preprocessing.size) * preprocessing.channels <= _IN_MEMORY
+    keep = in_memory and count * prod(preprocessing.size) * preprocessing.channels <= _IN_MEMORY
     parts, skipped = {}, []
     for part, (files, labels, strange) in found_files.items():
         parts[part], broken = _read(files, labels, preprocessing, keep)
@@ -88,29 +91,30 @@ def _files(folder: Path, classes: tuple[str, ...]) -> tuple[list[Path], list[int
 
 
 def _read(files: list[Path], labels: list[int], preprocessing: Preprocessing, keep: bool) -> tuple[Part, Skipped]:
-    def read(path: Path) -> tuple[np.ndarray | None, str]:
+    def read(path: Path) -> tuple[np.ndarray | bool, str]:
+        """The pixels, or whether it is a JPEG that need not be turned; and why it cannot be read."""
         try:
-            if keep:
-                return preprocessing.fit(read_image(path, preprocessing.channels)), ""
-            check_image(path)
+            return preprocessing.fit(read_image(path, preprocessing.channels)) if keep else check_image(path), ""
         except (UnreadableImage, OSError) as error:
-            return None, line(error)
-        return None, ""
+            return False, line(error)
 
     shape = (*preprocessing.size, preprocessing.channels)
     pixels = np.empty((len(files) if keep else 0, *shape), np.uint8)
     good: list[int] = []
+    jpeg = np.zeros(len(files), bool)
     skipped: Skipped = []
     with ThreadPool() as pool:
         for i, (image, reason) in enumerate(pool.imap(read, files, chunksize=16)):
             if reason:
                 skipped.append((files[i], reason))
                 continue
-            if image is not None:
+            if keep:
                 pixels[len(good)] = image
+            else:
+                jpeg[i] = image
             good.append(i)
     kept = np.array([labels[i] for i in good])
-    return Part(pixels[: len(good)] if keep else [files[i] for i in good], kept), skipped
+    return Part(pixels[: len(good)] if keep else [files[i] for i in good], kept, None if keep else jpeg[good]), skipped
 
 
 @contextmanager

@@ -30,17 +30,21 @@ def read_image(path: str | Path, channels: int = 3) -> Image.Image:
             `Image.MAX_IMAGE_PIXELS`.
         FileNotFoundError: If there is no such file.
     """
-    return _read(Path(path), channels, sketch=False)
+    return _read(Path(path), channels, sketch=False)[0]
 
 
-def check_image(path: Path) -> None:
-    """Raises as `read_image` does, in a fraction of its time for a JPEG: every byte is read, few pixels are made."""
-    _read(path, 3, sketch=True)
+def check_image(path: Path) -> bool:
+    """Raises as `read_image` does, in a fraction of its time for a JPEG: every byte is read, few pixels are made.
+
+    Returns:
+        Whether it is a JPEG, RGB or grey, that need not be turned: any decoder reads it alike.
+    """
+    return _read(path, 3, sketch=True)[1]
 
 
 def plain(image: Image.Image, channels: int) -> Image.Image:
     """An image of any mode as an upright 8-bit RGB or grey one; what is transparent shows white."""
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    orientation = _orientation(image)
     if image.mode == "F":
         raise UnreadableImage("has floating-point pixels, whose range is not known; give uint8 ones")
     if image.mode.startswith("I"):  # a PNG of 16 bits; Pillow's own conversion clips at 255
@@ -49,10 +53,17 @@ def plain(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB" if channels == 3 else "L")
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+        image.info = {}  # that it lies on its side would stand there still
+    return image
 
 
-def _read(path: Path, channels: int, sketch: bool) -> Image.Image:
+def _orientation(image: Image.Image) -> int | None:
+    return image.getexif().get(ExifTags.Base.Orientation)
+
+
+def _read(path: Path, channels: int, sketch: bool) -> tuple[Image.Image, bool]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no image {path}.")
     if not path.stat().st_size:
@@ -60,9 +71,10 @@ def _read(path: Path, channels: int, sketch: bool) -> Image.Image:
     try:
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             _check_pixels(image.size)
+            alike = image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) not in _UPRIGHT
             if sketch:
                 image.draft("RGB", (1, 1))
-            return plain(image, channels)
+            return plain(image, channels), alike
     except UnreadableImage:
         raise
     except UnidentifiedImageError:

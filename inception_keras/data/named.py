@@ -1,6 +1,7 @@
 """Data sets by name or from a folder, ready to train on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from ..blocks import check_count
+from .augment import KINDS
 from .files import CIFAR, find_cifar, find_idx, read_cifar, read_mnist
 from .folders import EXTENSIONS, Skipped, has_classes, read_folder
 from .names import NAMES
 from .parts import Part, complete
-from .pipeline import batches
+from .pipeline import Batches
 from .preprocessing import Preprocessing
+from .unreadable import Unreadable
 
 _SIZES = {"digits": (32, 32)}  # others keep their own
 _PHOTO = (224, 224)
@@ -32,17 +35,81 @@ Wanted = Preprocessing | tuple[int, int] | None  # what is known of the input: a
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as three pipelines of batches: float32 images (n, h, w, c), int32 labels (n,)."""
+    """A data set as three pipelines of batches: float32 images (n, h, w, c), int32 labels (n,).
+
+    One-hot labels are float32 (n, classes).
+    """
 
     name: str
-    train: tf.data.Dataset  # shuffled anew in each epoch
+    train: tf.data.Dataset  # epoch(0), epoch(1), ...: the next each time that it is iterated
     validation: tf.data.Dataset
     test: tf.data.Dataset
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     counts: dict[str, int]  # images in train, validation and test
     preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
-    skipped: list[tuple[Path, str]]  # files that could not be read, and why
+    skipped: list[tuple[Path, str]]  # files that could not be read, and why; it grows where some become unreadable
+    batches: dict[str, Batches] = field(repr=False)  # how each part becomes batches
+
+    def epoch(self, number: int, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """The training batches of one epoch, a function of the seed and the epoch's number alone.
+
+        Args:
+            number: Of the epoch, from 0.
+            skip: Batches at the beginning that are left out; their images are not decoded.
+            shard: (index, count): of each batch the images of worker `index` of `count`. The shares of all workers,
+                one after the other, are the whole batch. Where the last batch has fewer images than there are
+                workers, a share may be empty.
+
+        Returns:
+            A dataset of a known length.
+
+        Raises:
+            ValueError: If there is no such batch or worker.
+
+        Examples:
+            >>> data = load_data("digits", batch_size=32)
+            >>> len(data.epoch(3)), len(data.epoch(3, skip=40))
+            (41, 1)
+            >>> images, labels = next(iter(data.epoch(3, shard=(0, 2))))
+            >>> len(images)
+            16
+        """
+        return self.batches["train"].dataset(number, skip, shard)
+
+    def check(self) -> None:
+        """Raises a ValueError with the files, if more than `max_bad` of a part have become unreadable.
+
+        A pipeline fails on them with an error of TensorFlow, which holds this one and a traceback.
+
+        Examples:
+            >>> load_data("digits").check()
+        """
+        for batches in self.batches.values():
+            if batches.unreadable:
+                batches.unreadable.check()
+
+    def part(self, name: str, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """A part in the order of its images, without augmentation, or a worker's share of each of its batches.
+
+        Args:
+            name: `"train"`, `"validation"` or `"test"`.
+            shard: As for `epoch`.
+
+        Returns:
+            A dataset of a known length.
+
+        Raises:
+            ValueError: If there is no such part or worker.
+
+        Examples:
+            >>> data = load_data("digits")
+            >>> sum(len(labels) for index in range(3) for _, labels in data.part("validation", (index, 3)))
+            144
+        """
+        if name not in self.batches:
+            raise ValueError(f"A part must be one of {', '.join(self.batches)}, got {name!r}.")
+        return replace(self.batches[name], seed=None).dataset(shard=shard)
 
 
 @dataclass(frozen=True)
@@ -65,7 +132,12 @@ def load_data(
     batch_size: int = 64,
     validation: float = 0.1,
     seed: int = 0,
-    augment: bool = True,
+    augment: str | bool = "shift",
+    flip: bool | None = None,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    one_hot: bool = False,
+    max_bad: float = 0.1,
     preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Loads a data set, splits it, and makes batches of it.
@@ -77,8 +149,7 @@ def load_data(
     cannot be read is left out and listed in `skipped`.
 
     A test set that is given is kept; else a fifth of each class is cut off. A validation set is then cut off the rest.
-    Equal seeds give equal splits, and equal batches epoch by epoch, as long as TensorFlow's global seed, where one
-    is set, is equal too.
+    Equal seeds give equal splits, and equal batches epoch by epoch.
 
     Args:
         name: `"digits"` (scikit-learn's 1,797 scans, read offline), `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
@@ -90,7 +161,19 @@ def load_data(
         batch_size: Images in a batch.
         validation: Share of the training images that is cut off for validation, between 0 and 1.
         seed: Of splits, order and augmentation.
-        augment: Shifts training images by up to an eighth, and mirrors half of them where they are not digits.
+        augment: What is done to training images: `"none"`; `"shift"`, by up to an eighth of their sides; or `"crop"`: a
+            part of the image, of 8 to 100 % of its area and an aspect of 3/4 to 4/3, is resized to `image_size`, as
+            torchvision's RandomResizedCrop does it. Then files are decoded in each epoch, the crop alone where they
+            are JPEGs. True is `"shift"`, False `"none"`.
+        flip: Whether half of the training images are mirrored; None mirrors where there is augmentation, and the
+            images are not of digits.
+        mixup: alpha of mixup (Zhang et al., 2018): every image of a batch is mixed with the next by a share of
+            Beta(alpha, alpha), and so are their labels, which are one-hot then. 0 is none.
+        cutmix: alpha of cutmix (Yun et al., 2019): a rectangle of the next image is laid over every image of a batch.
+            If both are above 0, each batch has one of the two by chance.
+        one_hot: Labels of all parts are float32 (n, classes).
+        max_bad: Share of a part's files that may become unreadable or vanish while batches are made. Another image
+            of the batch takes the place of one that does, and `skipped` names it; more than that is an error.
         preprocessing: What the images go through, such as `preprocessing("squeezenet1_1")` for that net's weights, and
             their size if `image_size` is None; grey images become RGB for it. None gives pixels from -1 to 1.
 
@@ -118,26 +201,49 @@ def load_data(
         raise ValueError(f"validation must be a share between 0 and 1, got {validation!r}.")
     check_count("batch_size", batch_size)
     check_count("seed", seed, least=0)
+    changes = _changes(augment, flip, mixup, cutmix)
     size = _size(image_size)
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
-    raw = _from_folder(Path(data_dir), name, wanted) if data_dir is not None else _by_name(str(name), wanted)
+    keep = changes["augment"] != "crop"  # what is resized already makes a poor crop
+    raw = _from_folder(Path(data_dir), name, wanted, keep) if data_dir is not None else _by_name(str(name), wanted)
     if len(raw.class_names) < 2:
         raise ValueError(f"{raw.name} has one class, {raw.class_names[0]}: there must be two or more.")
     parts = complete(raw.parts, validation, seed, origin=raw.name)
-    order: dict[str, dict] = {"train": {"seed": seed, "augment": augment, "flip": raw.flip}}
-    pipelines = {
-        part: batches(content, raw.preprocessing, batch_size, **order.get(part, {})) for part, content in parts.items()
-    }
+    classes = len(raw.class_names) if one_hot or mixup or cutmix else 0
+    batches = {}
+    for part, content in parts.items():
+        unreadable = Unreadable(raw.skipped, len(content), max_bad)
+        batches[part] = Batches(content, raw.preprocessing, batch_size, unreadable, classes)
+    if changes["flip"] is None:
+        changes["flip"] = raw.flip and changes["augment"] != "none"
+    batches["train"] = replace(batches["train"], seed=seed % 2**63, **changes)
     return Data(
         name=raw.name,
-        **pipelines,
+        train=batches["train"].dataset(None),
+        validation=batches["validation"].dataset(),
+        test=batches["test"].dataset(),
         class_names=raw.class_names,
         image_shape=(*raw.preprocessing.size, raw.preprocessing.channels),
         counts={part: len(content) for part, content in parts.items()},
         preprocessing=raw.preprocessing,
         skipped=raw.skipped,
+        batches=batches,
     )
+
+
+def _changes(augment: Any, flip: Any, mixup: Any, cutmix: Any) -> dict[str, Any]:
+    """The options of augmentation, checked."""
+    if isinstance(augment, bool):
+        augment = "shift" if augment else "none"
+    if augment not in KINDS:
+        raise ValueError(f"augment must be one of {', '.join(KINDS)}, got {augment!r}.")
+    if flip not in (None, True, False):
+        raise ValueError(f"flip must be True, False or None, got {flip!r}.")
+    for name, alpha in (("mixup", mixup), ("cutmix", cutmix)):
+        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha < inf:
+            raise ValueError(f"{name} must be a number of at least 0, got {alpha!r}.")
+    return {"augment": augment, "flip": flip, "mixup": float(mixup), "cutmix": float(cutmix)}
 
 
 def _size(image_size: Any) -> tuple[int, int] | None:
@@ -171,7 +277,7 @@ def _by_name(name: str, wanted: Wanted) -> _Raw:
     return _in_memory(name, name, parts, None, wanted)
 
 
-def _from_folder(root: Path, name: str | None, wanted: Wanted) -> _Raw:
+def _from_folder(root: Path, name: str | None, wanted: Wanted, in_memory: bool) -> _Raw:
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}; data_dir may hold {UNDERSTOOD}.")
     title = root.resolve().name
@@ -194,7 +300,7 @@ def _from_folder(root: Path, name: str | None, wanted: Wanted) -> _Raw:
         preprocessing = wanted
     else:
         preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
-    folder, classes, skipped = read_folder(root, preprocessing)
+    folder, classes, skipped = read_folder(root, preprocessing, in_memory)
     return _Raw(title, folder, classes, preprocessing, name != "mnist", skipped)
 
 

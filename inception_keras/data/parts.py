@@ -16,6 +16,7 @@ class Part:
 
     images: np.ndarray | Sequence[Path]
     labels: np.ndarray
+    jpeg: np.ndarray | None = None  # bool (n,): which files are JPEGs that need not be turned; None is none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels).reshape(-1).astype(np.int32))
@@ -26,7 +27,7 @@ class Part:
     def take(self, which: np.ndarray) -> "Part":
         """The images of these indices."""
         images = self.images[which] if isinstance(self.images, np.ndarray) else [self.images[i] for i in which]
-        return Part(images, self.labels[which])
+        return Part(images, self.labels[which], None if self.jpeg is None else self.jpeg[which])
 
 
 def complete(parts: dict[str, Part], validation: float, seed: int, origin: str) -> dict[str, Part]:

@@ -117,7 +117,7 @@ def _worker(calls: Callable, *args: Any) -> Iterator[Connection]:
     """A process that answers each "go" with the seconds of a call, for each way to call that `calls` offers."""
     context = multiprocessing.get_context("spawn")  # neither library survives a fork
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, calls, args), daemon=True)
+    process = context.Process(target=_serve, args=(there, calls, args))  # no daemon: loaders have workers
     process.start()
     there.close()
     try:
@@ -152,7 +152,8 @@ def _serve(pipe: Connection, calls: Callable, args: tuple) -> None:
 
 
 def _seconds(call: Callable) -> float:
-    """The median of a second's worth of calls."""
+    """The median of a second's worth of calls, after one that warms what the other library's turn has cooled."""
+    call()
     taken: list[float] = []
     while sum(taken) < 1:
         begun = time.perf_counter()
@@ -173,17 +174,17 @@ def _memory(worker: Connection) -> int:
 
 def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> list[Callable]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    import keras
     import numpy as np
     import tensorflow as tf
 
     from ..training.compile import compile_model
+    from ..training.optimizers import SGD
     from ..zoo import create_model
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     model = create_model(id, input_shape=(size, size, 3), classifier_activation=None)
-    compile_model(model, keras.optimizers.SGD(0.01, momentum=0.9), metrics=())
+    compile_model(model, SGD(0.01, momentum=0.9), metrics=())
     rng = np.random.default_rng(0)
     images = tf.constant(rng.normal(size=(batch, size, size, 3)).astype("float32"))
     labels = tf.constant(rng.integers(0, 1000, batch))

@@ -1,6 +1,6 @@
 """Keras layers that Keras lacks; each can be saved, loaded and used with every Keras backend."""
 
-from .channels import ChannelShuffle, ChannelSlice
+from .channels import ChannelShuffle, ChannelSplit
 from .convolution import Conv2D, DepthwiseConv2D
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .normalization import BatchNormalization, LocalResponseNormalization
@@ -10,7 +10,7 @@ __all__ = [
     "BatchNormalization",
     "CeilMaxPooling2D",
     "ChannelShuffle",
-    "ChannelSlice",
+    "ChannelSplit",
     "Conv2D",
     "DepthwiseConv2D",
     "LocalResponseNormalization",

@@ -4,38 +4,49 @@ from typing import Any
 
 from keras import layers, ops
 
-from ._support import register
+from ._support import register, tensorflow
 
 
 @register
-class ChannelSlice(layers.Layer):
-    """The channels from `start` up to, not including, `stop`: (n, h, w, c) -> (n, h, w, stop - start).
+class ChannelSplit(layers.Layer):
+    """The first `first` channels and the others: (n, h, w, c) -> (n, h, w, first), (n, h, w, c - first).
 
     Args:
-        start: First channel.
-        stop: Channel after the last one; None goes to the end.
+        first: Channels of the first part.
         **kwargs: As for `keras.layers.Layer`.
 
+    Raises:
+        ValueError: If there are not more than `first` channels.
+
     Examples:
-        >>> ChannelSlice(64)(keras.Input((28, 28, 80))).shape
-        (None, 28, 28, 16)
+        >>> [part.shape for part in ChannelSplit(64)(keras.Input((28, 28, 80)))]
+        [(None, 28, 28, 64), (None, 28, 28, 16)]
     """
 
-    def __init__(self, start: int = 0, stop: int | None = None, **kwargs: Any):
+    def __init__(self, first: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.start, self.stop = start, stop
+        self.first = first
 
-    def call(self, inputs: Any) -> Any:
-        """(n, h, w, c) -> (n, h, w, stop - start)."""
-        return inputs[..., self.start : self.stop]
+    def build(self, input_shape: Any) -> None:
+        """Checks the channels; there are no weights."""
+        if not 0 < self.first < input_shape[-1]:
+            raise ValueError(f"first must be between 0 and the {input_shape[-1]} channels, got {self.first}.")
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h, w, stop - start)."""
-        return (*input_shape[:-1], len(range(input_shape[-1])[self.start : self.stop]))
+    def call(self, inputs: Any) -> list[Any]:
+        """(n, h, w, c) -> (n, h, w, first), (n, h, w, c - first)."""
+        # not a slice each: two gradients of the whole size would have to be made and added
+        if tf := tensorflow():
+            return tf.split(inputs, [self.first, inputs.shape[-1] - self.first], -1)
+        return ops.split(inputs, [self.first], -1)
+
+    def compute_output_shape(self, input_shape: Any) -> list[tuple]:
+        """(n, h, w, c) -> (n, h, w, first), (n, h, w, c - first)."""
+        *sides, channels = input_shape
+        return [(*sides, self.first), (*sides, channels - self.first)]
 
     def get_config(self) -> dict:
         """What `from_config` needs."""
-        return super().get_config() | {"start": self.start, "stop": self.stop}
+        return super().get_config() | {"first": self.first}
 
 
 @register

@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
-from ..layers import BatchNormalization, ChannelSlice
+from ..layers import BatchNormalization, ChannelSplit
 
 TABLE_1 = {  # 68 and 107 are the authors' later releases, in the table's form
     #    stem: filters, kernel  conv2: 1x1, 3x3  groups  residual  blocks          dense increment, conv2 to conv5
@@ -45,13 +45,10 @@ def dual_path(x: Any, inner: int, residual: int, increment: int, groups: int, st
     x = _bn_conv(x, inner, 1, name=f"{name}-conv_1")
     x = _bn_conv(x, inner, 3, strides or 1, groups=groups, name=f"{name}-conv_2")
     x = _bn_conv(x, residual + increment, 1, name=f"{name}-conv_3")
-    parts = [
-        ChannelSlice(start, stop, name=f"{name}-{part}_{of}")(tensor)
-        for of, tensor in (("input", paths), ("output", x))
-        for part, start, stop in (("residual", 0, residual), ("dense", residual, None))
-    ]
-    added = layers.Add(name=f"{name}-add")([parts[0], parts[2]])
-    return layers.Concatenate(name=name)([added, parts[1], parts[3]])
+    before, dense = ChannelSplit(residual, name=f"{name}-input")(paths)
+    more, grown = ChannelSplit(residual, name=f"{name}-output")(x)
+    added = layers.Add(name=f"{name}-add")([before, more])
+    return layers.Concatenate(name=name)([added, dense, grown])
 
 
 def build_dpn(

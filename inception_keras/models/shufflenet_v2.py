@@ -6,7 +6,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input, max_pool, unique_name
-from ..layers import ChannelShuffle, ChannelSlice
+from ..layers import ChannelShuffle, ChannelSplit
 
 TABLE_5 = {  # output channels of stages 2, 3, 4 and of conv_5
     0.5: (48, 96, 192, 1024),
@@ -38,7 +38,7 @@ def shuffle_unit(x: Any, filters: int, strides: int = 1, name: str | None = None
     name = name or unique_name("shuffle_unit")
     half = filters // 2
     if strides == 1:
-        a, b = ChannelSlice(0, half, name=f"{name}-left")(x), ChannelSlice(half, name=f"{name}-right")(x)
+        a, b = ChannelSplit(half, name=f"{name}-split")(x)
     else:
         a = _depthwise_bn(x, 3, strides, activation=None, name=f"{name}-left_depthwise")
         a, b = _conv_bn(a, half, 1, name=f"{name}-left_conv"), x

@@ -8,9 +8,16 @@ import tensorflow as tf
 
 
 def compile_model(
-    model: keras.Model, optimizer: Any = "adam", *, aux_weight: float = 0.3, metrics: Sequence[Any] = ("accuracy",)
+    model: keras.Model,
+    optimizer: Any = "adam",
+    *,
+    aux_weight: float = 0.3,
+    label_smoothing: float = 0.0,
+    metrics: Sequence[Any] = ("accuracy",),
 ) -> keras.Model:
-    """Compiles a classifier for integer labels: cross-entropy as the loss of each head, and its metrics.
+    """Compiles a classifier: cross-entropy as the loss of each head, and its metrics.
+
+    Labels are integers (n,), or the shares of each class (n, classes), as mixup makes them.
 
     The loss of the head "predictions" weighs 1, that of every other head `aux_weight`: 0.3 in section 5 of
     arXiv:1409.4842. Whether a head gives probabilities or logits is seen from its activation.
@@ -19,6 +26,7 @@ def compile_model(
         model: A model with one output, or with a dict of outputs one of which is "predictions".
         optimizer: What `keras.Model.compile` takes.
         aux_weight: Weight of each auxiliary loss.
+        label_smoothing: Share of each label that the loss spreads evenly over all classes.
         metrics: Of each head: what `keras.Model.compile` takes, and `"cross_entropy"`, the mean over images of a
             head's loss. (Keras's own `..._loss` of a head is a mean over batches, wrong where the last one is small.)
 
@@ -26,7 +34,8 @@ def compile_model(
         The same model, compiled.
 
     Raises:
-        ValueError: If the model has several outputs and none is named "predictions", or a weight is negative.
+        ValueError: If the model has several outputs and none is named "predictions", a weight is negative, or a share
+            is not from 0 to 1.
 
     Examples:
         >>> model = compile_model(create_model("googlenet_cifar", aux=True), "sgd")
@@ -35,8 +44,10 @@ def compile_model(
     """
     if not aux_weight >= 0:
         raise ValueError(f"aux_weight must be at least 0, got {aux_weight!r}.")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
     names = heads(model)
-    losses = {name: _loss(output) for name, output in zip(names, model.outputs, strict=True)}
+    losses = {name: _loss(output, label_smoothing) for name, output in zip(names, model.outputs, strict=True)}
     # without XLA on a CPU: its convolutions take twice the time of oneDNN's, and long to compile
     jit = bool(tf.config.list_physical_devices("GPU")) and "auto"
     if len(names) == 1:
@@ -111,8 +122,26 @@ def _metrics(metrics: Sequence[Any], loss: keras.losses.Loss) -> list[Any]:
     return [keras.metrics.MeanMetricWrapper(loss.call, name=m) if m == "cross_entropy" else m for m in metrics]
 
 
-def _loss(output: Any) -> keras.losses.Loss:
+def _loss(output: Any, label_smoothing: float) -> keras.losses.Loss:
     layer = output._keras_history.operation
     activation = getattr(layer, "activation", None)
     is_softmax = activation is keras.activations.softmax or isinstance(layer, keras.layers.Softmax)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=not is_softmax)
+    return CrossEntropy(from_logits=not is_softmax, label_smoothing=label_smoothing)
+
+
+class CrossEntropy(keras.losses.Loss):
+    """Keras's two categorical cross-entropies in one: for integer labels (n,), and for shares (n, classes)."""
+
+    def __init__(self, from_logits: bool, label_smoothing: float = 0.0):
+        super().__init__(name="cross_entropy")
+        self.from_logits, self.label_smoothing = from_logits, label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """(n,) or (n, classes), (n, classes) -> (n,)."""
+        if len(y_true.shape) < len(y_pred.shape):
+            if not self.label_smoothing:
+                return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=self.from_logits)
+            y_true = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), y_pred.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            y_true, y_pred, from_logits=self.from_logits, label_smoothing=self.label_smoothing
+        )

@@ -12,7 +12,7 @@ from ..analysis.curves import plot_confusion
 from ..data.named import load_data
 from ..data.preprocessing import Preprocessing, class_names, preprocessing
 from ..zoo import create_model
-from .run import write_csv
+from .loop import write_csv
 from .start import load_run
 
 

@@ -1,10 +1,8 @@
 """From a trained net and a folder of photographs to a run: in two stages, or by a linear classifier."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 from zipfile import BadZipFile
 
@@ -14,15 +12,14 @@ import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from ..analysis.curves import plot_curves
-from ..analysis.diagrams import plot_blocks
-from ..data.named import Data, load_data
-from ..weights.store import save_weights
-from .compile import compile_model
+from ..weights.store import save_weights, whole
 from .devices import device
-from .run import Recipe, Result, checkpoint, train, write_csv
-from .start import first_model, first_preprocessing
-from .transfer import transfer, vectors
+from .loop import checkpoint, write_csv
+from .recipe import Recipe
+from .run import Result, _begin, _finish, _load, _result, train
+from .start import first_model
+from .state import locked
+from .transfer import vectors
 
 LOWER = 0.1  # of the first stage's learning rate: the second moves what has been learnt on a million photographs
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the linear classifier: the inverse of its weight decay
@@ -34,6 +31,7 @@ def finetune(
     *,
     linear: bool = False,
     cache: str | Path | None = None,
+    resume: bool = False,
     verbose: int | str = "auto",
 ) -> Result:
     """Trains a net that has weights on other classes, and leaves the folder of a run.
@@ -51,6 +49,7 @@ def finetune(
         out: The folder; it is made, and must not hold a run already.
         linear: Whether all but the classifier stays as it is.
         cache: Where `extract_features` keeps the vectors of a linear classifier.
+        resume: Goes on with the folder's run, as `train` does; a linear one is done again.
         verbose: As for `train`.
 
     Returns:
@@ -69,13 +68,13 @@ def finetune(
     out = Path(out)
     if recipe.weights is None:
         raise ValueError("finetune needs a recipe with weights, such as 'imagenet'; train starts from fresh ones.")
-    if (out / "config.json").exists():
-        raise FileExistsError(f"{out} holds a run already: name another folder, or remove it.")
+    if (out / "config.json").exists() and not resume:
+        raise FileExistsError(f"{out} holds a run already: name another folder, resume it, or remove it.")
     if linear:
         return _linear(recipe, out, cache)
-    head = train(replace(recipe, freeze="all"), out / "head", verbose=verbose)
+    head = train(replace(recipe, freeze="all"), out / "head", resume=resume, verbose=verbose)
     rate = recipe.learning_rate * LOWER
-    return train(replace(recipe, weights=str(head.folder), learning_rate=rate), out, verbose=verbose)
+    return train(replace(recipe, weights=str(head.folder), learning_rate=rate), out, resume=resume, verbose=verbose)
 
 
 def extract_features(
@@ -145,36 +144,34 @@ def _read(path: str | Path | None, key: str) -> dict[bytes, np.ndarray]:
 
 def _write(path: Path, key: str, known: dict[bytes, np.ndarray]) -> None:
     images = np.frombuffer(b"".join(known), np.uint8).reshape(-1, 16)
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
-        np.savez(part, model=np.array(key), images=images, vectors=np.stack(list(known.values())))
-    Path(part.name).replace(path)
+    with whole(path) as part, part.open("wb") as file:
+        np.savez(file, model=np.array(key), images=images, vectors=np.stack(list(known.values())))
 
 
 def _linear(recipe: Recipe, out: Path, cache: str | Path | None) -> Result:
-    recipe = replace(recipe, freeze="all")
-    with device(recipe.device):
+    recipe = replace(recipe, freeze="all", augment="none", mixup=0.0, cutmix=0.0)
+    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    with locked(out), device(recipe.device):
         keras.utils.set_random_seed(recipe.seed)
-        data = load_data(
-            recipe.data,
-            data_dir=recipe.data_dir,
-            image_size=recipe.image_size,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            augment=False,
-            preprocessing=first_preprocessing(recipe),
-        )
-        model = transfer(first_model(recipe, data), len(data.class_names))
+        data = _load(recipe)
+        model = first_model(recipe, data)
+        head = model.layers[-1]
+        if not isinstance(head, keras.layers.Dense):
+            raise ValueError(f"The classifier of {recipe.weights} is no dense layer, which a linear one must be.")
         train_set, validation = (extract_features(model, part, cache=cache) for part in (data.train, data.validation))
-        rows, heads = [], []
+        rows = []
         for number, strength in enumerate(STRENGTHS, start=1):
-            heads.append(_fit(*train_set, len(data.class_names), strength))
+            kernel, bias = _fit(*train_set, len(data.class_names), strength)
             row: dict[str, Any] = {"epoch": number, "strength": strength}
             for prefix, part in (("", train_set), ("val_", validation)):
-                row |= {f"{prefix}{name}": value for name, value in _figures(*heads[-1], *part).items()}
+                row |= {f"{prefix}{name}": value for name, value in _figures(kernel, bias, *part).items()}
             rows.append(row)
-        best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))["epoch"]
-        model.layers[-1].set_weights(heads[best - 1])
-        return _leave(out, recipe, data, model, rows, best)
+            head.set_weights([kernel, bias])
+            save_weights(model, checkpoint(out, number))
+        _begin(out, recipe, data, model, None)
+        write_csv(out / "metrics.csv", rows)
+        _finish(out, recipe, data, rows)
+    return _result(out)
 
 
 def _fit(matrix: np.ndarray, labels: np.ndarray, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
@@ -195,30 +192,3 @@ def _figures(kernel: np.ndarray, bias: np.ndarray, matrix: np.ndarray, labels: n
     scores = matrix @ kernel + bias
     losses = np.logaddexp.reduce(scores, axis=1) - scores[np.arange(len(labels)), labels]
     return {"loss": float(losses.mean()), "accuracy": float((scores.argmax(axis=1) == labels).mean())}
-
-
-def _leave(out: Path, recipe: Recipe, data: Data, model: keras.Model, rows: list[dict], best: int) -> Result:
-    """The folder of a run, as `train` leaves it."""
-    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    save_weights(model, checkpoint(out, best))
-    write_csv(out / "metrics.csv", rows)
-    compile_model(model)
-    measured: dict[str, Any] = {"epoch": best, "best": True}
-    for name, dataset in (("validation", data.validation), ("test", data.test)):
-        figures = model.evaluate(dataset, verbose=0, return_dict=True)
-        measured |= {f"{name}_loss": figures["loss"], f"{name}_accuracy": figures["accuracy"]}
-    write_csv(out / "test.csv", [measured])
-    plot_blocks(model, out / "model.png")
-    title = f"linear classifier on {recipe.model}, {data.name}: strengths {STRENGTHS[0]:g} to {STRENGTHS[-1]:g}"
-    plot_curves(rows, out / "curves.png", best=best, title=title)
-    keras.Model(model.input, model.output, name=model.name).save(out / "model.keras")
-    skipped = tuple(f"{path} {reason}" for path, reason in data.skipped)
-    config = {
-        "recipe": asdict(recipe),
-        "counts": data.counts,
-        "class_names": data.class_names,
-        "preprocessing": data.preprocessing.to_dict(),
-        "skipped": skipped,
-    }
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    return Result(out, best, measured["validation_accuracy"], measured["test_accuracy"], (measured,), skipped)

@@ -1,103 +1,30 @@
 """A training run: a recipe in, a folder with the model, its figures and its pictures out."""
 
-import csv
 import json
-import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from ..analysis.curves import plot_curves
 from ..analysis.diagrams import plot_blocks
-from ..blocks import check_count
 from ..data.named import Data, load_data
-from ..weights.store import load_weights, save_weights
-from ..zoo import nearest
-from .compile import compile_model, heads, strip_aux, with_aux_labels
+from ..weights.store import load_weights, whole
+from .compile import compile_model, strip_aux, with_aux_labels
 from .devices import device
+from .distribute import Steps, _place, strategy, synchronize_batch_norm
+from .loop import Loop, checkpoint, write_csv
+from .recipe import Recipe
+from .schedule import best_epoch, build_optimizer
 from .start import first_model, first_preprocessing
+from .state import BEFORE, NEWEST, locked
 
-_OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
-}
-_SCHEDULES = {
-    "constant": lambda rate, steps: rate,
-    "cosine": keras.optimizers.schedules.CosineDecay,
-    "poly": lambda rate, steps: keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.0, power=0.5),
-    "step": lambda rate, steps: keras.optimizers.schedules.PiecewiseConstantDecay(
-        [steps // 2, steps * 3 // 4], [rate, rate / 10, rate / 100]
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a run does; config.json of its folder holds it.
-
-    Args:
-        model: A model id.
-        options: Options of its builder, such as `{"aux": True}`.
-        weights: What it starts from: None for fresh weights; `"imagenet"` or another published set, with a fresh
-            classifier, as of `transfer`; or the folder of a run of this model, whose classifier stays if the classes
-            are the same. Images go through what those weights were trained with.
-        freeze: With weights, which blocks are frozen, as for `transfer`; None for none.
-        data: A named data set, or None for what lies in `data_dir`.
-        data_dir: A folder with IDX files, CIFAR archives or images by class.
-        image_size: Height and width that images are resized to, in pixels; None keeps the data's own.
-        epochs: Passes over the training images.
-        batch_size: Images a step.
-        optimizer: `"adam"`, `"adamw"`, `"rmsprop"` or `"sgd"` (momentum 0.9).
-        learning_rate: At the first step.
-        schedule: `"constant"`, `"cosine"` (down to 0), `"poly"` (to 0 with the power 0.5, as Caffe trained GoogLeNet)
-            or `"step"` (a tenth after half of the steps, a hundredth after three quarters).
-        aux_weight: Weight of each auxiliary loss.
-        seed: Of weights, splits, order and augmentation.
-        device: As for `device`.
-        keep: Epochs whose weights are kept and evaluated, besides the best and the last.
-
-    Raises:
-        ValueError: If a value is none of those above.
-
-    Examples:
-        >>> Recipe(model="googlenet_cifar", options={"aux": True}, epochs=3).schedule
-        'cosine'
-    """
-
-    model: str = "googlenet_cifar"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    weights: str | None = None
-    freeze: str | None = None
-    data: str | None = "digits"
-    data_dir: str | None = None
-    image_size: int | None = None
-    epochs: int = 12
-    batch_size: int = 64
-    optimizer: str = "adam"
-    learning_rate: float = 2e-3
-    schedule: str = "cosine"
-    aux_weight: float = 0.3
-    seed: int = 0
-    device: str = "auto"
-    keep: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, known in (("optimizer", _OPTIMIZERS), ("schedule", _SCHEDULES)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"Unknown {name} {getattr(self, name)!r}; {nearest(getattr(self, name), list(known))}")
-        if self.freeze and not self.weights:
-            raise ValueError(f"To freeze {self.freeze!r} a recipe needs weights, got none: they would stay random.")
-        check_count("epochs", self.epochs)
-        check_count("batch_size", self.batch_size)
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate!r}.")
-        if not all(1 <= check_count("a kept epoch", epoch) <= self.epochs for epoch in self.keep):
-            raise ValueError(f"Kept epochs must lie between 1 and {self.epochs}, got {list(self.keep)}.")
+_FREE = ("save_minutes",)  # fields that do not change what comes out
+_LISTED = 20  # images that cannot be read, in a sentence
 
 
 @dataclass(frozen=True)
@@ -112,173 +39,204 @@ class Result:
     skipped: tuple[str, ...]  # images that could not be read, and why; config.json has them too
 
 
-def train(recipe: Recipe, out: str | Path, *, verbose: int | str = "auto") -> Result:
+def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbose: int | str = "auto") -> Result:
     """Trains a model and leaves all that is worth looking at in a folder.
 
-    The folder gets config.json; model.png; checkpoints/ with weights of the kept epochs, the last and the best;
-    metrics.csv, a row an epoch, rewritten after each; and at the end curves.png, test.csv with every kept checkpoint
-    on validation and test set, and model.keras: the net without auxiliary heads, with the weights best on validation.
+    The folder gets config.json; model.png; checkpoints/ with weights of the kept epochs, the last and the best, and
+    while the run is under way its state; metrics.csv, a row an epoch, and timing.csv, rewritten after each; and at the
+    end curves.png, test.csv with every kept checkpoint on validation and test set, and model.keras: the net without
+    auxiliary heads, in float32, with the weights best on validation.
+
+    Killed at any moment and started again with `resume`, a run ends as one that was never interrupted would have:
+    on one device bit by bit. SIGTERM ends it after the step under way, saved.
 
     Args:
-        recipe: What to do.
-        out: The folder; it is made, and must not hold a run already.
+        recipe: What to do; None for what the folder's run does, or the default recipe if it holds none.
+        out: The folder; it is made, and must not hold a run already, unless that is to be resumed. Workers on several
+            machines must all see it.
+        resume: Goes on with the folder's run; a finished one is left as it is, and without one a run begins.
         verbose: Keras's progress bar: 0 for none, 1 for a bar, 2 for a line an epoch.
 
     Returns:
         The figures of the run.
 
     Raises:
-        ValueError: If the recipe does not fit the data or the model.
-        FileExistsError: If the folder holds a run.
+        ValueError: If the recipe does not fit the data, the model or the run that is to be resumed, too many images
+            cannot be read, or, as `TrainingDiverged`, if the loss is not finite any more.
+        FileExistsError: If the folder holds a run and is not to be resumed.
+        RuntimeError: If another process works in the folder.
+        OSError: If a file cannot be written; the last state stays.
+        SystemExit: As `Stopped`, after SIGTERM.
 
     Examples:
         >>> recipe = Recipe(model="lenet5_modern", epochs=1)
         >>> train(recipe, tmp_path / "run", verbose=0).best_epoch
         1
+        >>> train(None, tmp_path / "run", resume=True, verbose=0).best_epoch
+        1
     """
     out = Path(out)
-    if (out / "config.json").exists():
-        raise FileExistsError(f"{out} holds a run already: name another folder, or remove it.")
-    with device(recipe.device):
-        keras.utils.set_random_seed(recipe.seed)
-        data = load_data(
-            recipe.data,
-            data_dir=recipe.data_dir,
-            image_size=recipe.image_size,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            preprocessing=first_preprocessing(recipe),
-        )
-        model = first_model(recipe, data)
-        steps = recipe.epochs * len(data.train)
-        rate = _SCHEDULES[recipe.schedule](recipe.learning_rate, steps)
-        optimizer = _OPTIMIZERS[recipe.optimizer](rate)
-        compile_model(model, optimizer, aux_weight=recipe.aux_weight, metrics=("accuracy", "cross_entropy"))
-
+    stored = _stored(out)
+    recipe = recipe or (stored and stored["recipe"]) or Recipe()
+    spread = strategy(recipe.devices)
+    worker, workers = _place(spread)
+    if worker == 0:
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-        config = {
-            "recipe": asdict(recipe),
-            "counts": data.counts,
-            "class_names": data.class_names,
-            "preprocessing": data.preprocessing.to_dict(),
-            "skipped": _skipped(data),
-        }
-        (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        plot_blocks(model, out / "model.png")
+    with locked(out) if worker == 0 else nullcontext():
+        stored = _stored(out)  # by now nobody else writes
+        if stored and worker == 0 and not resume:
+            raise FileExistsError(f"{out} holds a run already: name another folder, resume it, or remove it.")
+        if stored and resume:
+            _compare(recipe, stored["recipe"], out)
+            if "result" in stored:
+                print(f"The run in {out} is finished.")
+                if worker == 0:
+                    _clear(out, stored["result"]["rows"])
+                return _result(out)
+        alone = spread.num_replicas_in_sync == 1 and workers == 1
+        with device(recipe.device) if alone else nullcontext():
+            if recipe.deterministic:
+                tf.config.experimental.enable_op_determinism()
+            keras.utils.set_random_seed(recipe.seed)
+            data = _load(recipe)
+            with spread.scope(), _precision(recipe.precision):
+                model = first_model(recipe, data)
+                if recipe.sync_batch_norm:
+                    synchronize_batch_norm(model)
+                compile_model(
+                    model,
+                    build_optimizer(recipe, model),
+                    aux_weight=recipe.aux_weight,
+                    label_smoothing=recipe.label_smoothing,
+                    metrics=("accuracy", "cross_entropy"),
+                )
+            steps = Steps(model, spread, next(iter(with_aux_labels(data.epoch(0), model))))
+            loop = Loop(out, recipe, data, model, steps, verbose)
+            if resume:
+                loop.resume()
+            if worker == 0:
+                _begin(out, recipe, data, model, stored if resume else None)
+            loop.run()
+            if worker == 0:
+                _finish(out, recipe, data, loop.rows)
+            steps.any(False)  # nobody leaves before the chief is done
+    return _result(out)
 
-        record = _Record(out, recipe, data.counts["train"], heads(model))
-        model.fit(
-            with_aux_labels(data.train, model),
-            validation_data=with_aux_labels(data.validation, model),
-            epochs=recipe.epochs,
-            shuffle=False,  # the pipeline does
-            verbose=verbose,
-            callbacks=[record, *([_Bar()] if verbose else [])],
-        )
-        return _finish(out, recipe, data, model, record)
+
+def _load(recipe: Recipe) -> Data:
+    data = load_data(
+        recipe.data,
+        data_dir=recipe.data_dir,
+        image_size=recipe.image_size,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        augment=recipe.augment,
+        flip=recipe.flip,
+        mixup=recipe.mixup,
+        cutmix=recipe.cutmix,
+        max_bad=recipe.max_bad,
+        preprocessing=first_preprocessing(recipe),
+    )
+    bad, good = len(data.skipped), sum(data.counts.values())
+    if bad > recipe.max_bad * (bad + good):
+        listed = "; ".join(_skipped(data)[:_LISTED]) + ("; ..." if bad > _LISTED else "")
+        raise ValueError(f"{bad} of {bad + good} images cannot be read, more than max_bad={recipe.max_bad}: {listed}.")
+    return data
 
 
-def _finish(out: Path, recipe: Recipe, data: Data, model: keras.Model, record: "_Record") -> Result:
-    """Evaluates the kept checkpoints, and saves the best as the model of the run."""
+@contextmanager
+def _precision(name: str) -> Iterator[None]:
+    """Layers that are made inside compute in this precision; their weights are float32 in any."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _stored(out: Path) -> dict | None:
+    """The config.json of a folder, its recipe as a Recipe; None if there is none."""
+    path = out / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text())
+        return config | {"recipe": Recipe.from_dict(config["recipe"], str(path))}
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not one of a run: {error}") from None
+
+
+def _compare(recipe: Recipe, stored: Recipe, out: Path) -> None:
+    mine, theirs = recipe.to_dict(), stored.to_dict()
+    unlike = [name for name in mine if name not in _FREE and mine[name] != theirs[name]]
+    if unlike:
+        fields = ", ".join(f"{name} {theirs[name]!r}, not {mine[name]!r}" for name in unlike)
+        raise ValueError(f"The run in {out} has another recipe: {fields}.")
+
+
+def _begin(out: Path, recipe: Recipe, data: Data, model: keras.Model, stored: dict | None) -> None:
+    """config.json and the picture; of a run that is resumed, whether the data are those it had."""
+    config = {
+        "recipe": recipe.to_dict(),
+        "counts": data.counts,
+        "class_names": list(data.class_names),
+        "preprocessing": data.preprocessing.to_dict(),
+        "skipped": list(_skipped(data)),
+    }
+    for name in ("counts", "class_names"):
+        if stored and stored[name] != config[name]:
+            raise ValueError(f"The run in {out} had other data: {name} {stored[name]}, not {config[name]}.")
+    with whole(out / "model.png") as part:
+        plot_blocks(model, part)
+    _write_json(out / "config.json", config)
+
+
+def _finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
+    """Evaluates the kept checkpoints, and saves the best as the model of the run: a net in float32, on one device."""
+    model = first_model(recipe, data)
     net = compile_model(strip_aux(model))
+    best = best_epoch(epochs)
     rows = []
-    for epoch in sorted({*recipe.keep, recipe.epochs, record.best_epoch}):
+    for epoch in sorted({best, len(epochs), *(number for number in recipe.keep if number <= len(epochs))}):
         load_weights(model, checkpoint(out, epoch))
-        row: dict[str, Any] = {"epoch": epoch, "best": epoch == record.best_epoch}
+        row: dict[str, Any] = {"epoch": epoch, "best": epoch == best}
         for part, dataset in (("validation", data.validation), ("test", data.test)):
             figures = net.evaluate(dataset, verbose=0, return_dict=True)
             row |= {f"{part}_loss": figures["loss"], f"{part}_accuracy": figures["accuracy"]}
         rows.append(row)
     write_csv(out / "test.csv", rows)
-    load_weights(model, checkpoint(out, record.best_epoch))
-    keras.Model(net.input, net.output, name=net.name).save(out / "model.keras")  # without the optimizer
-    plot_curves(record.rows, out / "curves.png", best=record.best_epoch, title=f"{recipe.model} on {data.name}")
+    load_weights(model, checkpoint(out, best))
+    with whole(out / "model.keras") as file:
+        keras.Model(net.input, net.output, name=net.name).save(file)  # without the optimizer
+    with whole(out / "curves.png") as file:
+        plot_curves(epochs, file, best=best, title=f"{recipe.model} on {data.name}")
+
+    config = json.loads((out / "config.json").read_text())
+    _write_json(out / "config.json", config | {"result": {"best_epoch": best, "rows": rows}, "skipped": _skipped(data)})
+    _clear(out, rows)
+
+
+def _clear(out: Path, rows: list[dict]) -> None:
+    """Removes what a run needed only to go on."""
+    kept = {checkpoint(out, row["epoch"]) for row in rows}
+    for pattern in (NEWEST, BEFORE, "epoch_*.safetensors", "part-*"):
+        for path in {*(out / "checkpoints").glob(pattern)} - kept:
+            path.unlink()
+
+
+def _result(out: Path) -> Result:
+    """What a finished run's config.json says."""
+    config = json.loads((out / "config.json").read_text())
+    epoch, rows = config["result"]["best_epoch"], config["result"]["rows"]
     best = next(row for row in rows if row["best"])
-    return Result(
-        out, record.best_epoch, best["validation_accuracy"], best["test_accuracy"], tuple(rows), _skipped(data)
-    )
+    return Result(out, epoch, best["validation_accuracy"], best["test_accuracy"], tuple(rows), tuple(config["skipped"]))
 
 
 def _skipped(data: Data) -> tuple[str, ...]:
     return tuple(f"{path} {reason}" for path, reason in data.skipped)
 
 
-def checkpoint(out: Path, epoch: int) -> Path:
-    """Where the weights of an epoch lie."""
-    return out / "checkpoints" / f"epoch_{epoch:03}.safetensors"
-
-
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """Writes rows under the names of the first. A reader never sees half a file."""
-    part = path.with_suffix(".part")
-    with part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-    part.replace(path)
-
-
-class _Bar(keras.callbacks.ProgbarLogger):
-    """Keras's progress bar with the classifier's figures alone: those of every head do not fit on a line."""
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        super().on_train_batch_end(batch, _classifiers(logs))
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        super().on_epoch_end(epoch, _classifiers(logs))
-
-
-def _classifiers(logs: Any) -> dict[str, float]:
-    """Loss and accuracy of "predictions", in training and validation."""
-    if "predictions_accuracy" not in logs:
-        return {name: logs[name] for name in logs if not name.endswith("cross_entropy")}
-    names = {"loss": "predictions_cross_entropy", "accuracy": "predictions_accuracy"}
-    return {p + short: logs[p + long] for p in ("", "val_") for short, long in names.items() if p + long in logs}
-
-
-class _Record(keras.callbacks.Callback):
-    """After each epoch: a row of metrics.csv, and the checkpoints that the recipe keeps."""
-
-    def __init__(self, out: Path, recipe: Recipe, images: int, names: list[str]):
-        super().__init__()
-        self._out, self._recipe, self._images, self._names = out, recipe, images, names
-        self.rows: list[dict] = []
-        self.best_epoch = 0
-        self._best = (-1.0, 0.0)
-        self._begun = self._trained = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._begun = time.perf_counter()
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        self._trained = time.perf_counter() - self._begun
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        number = epoch + 1
-        figures = self._figures(logs)
-        row = {"epoch": number} | figures
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        row |= {"seconds": self._trained, "images_per_second": self._images / self._trained}
-        self.rows.append(row)
-        write_csv(self._out / "metrics.csv", self.rows)
-
-        reached = (figures["val_accuracy"], -figures["val_loss"])
-        better = reached > self._best
-        if better or number in self._recipe.keep or number == self._recipe.epochs:
-            save_weights(self.model, checkpoint(self._out, number))
-        if better:
-            if self.best_epoch and self.best_epoch not in self._recipe.keep:
-                checkpoint(self._out, self.best_epoch).unlink()
-            self._best, self.best_epoch = reached, number
-
-    def _figures(self, logs: Mapping[str, float]) -> dict[str, float]:
-        """Keras's logs; "loss" and "accuracy" are those of the classifier, "total_loss" is what is minimised."""
-        if len(self._names) == 1:
-            return {name: logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
-        figures = {}
-        for head in ["predictions", *(name for name in self._names if name != "predictions")]:
-            prefix = "" if head == "predictions" else f"{head}_"
-            for part in ("", "val_"):
-                figures[f"{part}{prefix}loss"] = logs[f"{part}{head}_cross_entropy"]
-                figures[f"{part}{prefix}accuracy"] = logs[f"{part}{head}_accuracy"]
-        return figures | {"total_loss": logs["loss"], "val_total_loss": logs["val_loss"]}
+def _write_json(path: Path, content: Any) -> None:
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n")

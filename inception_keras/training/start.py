@@ -16,7 +16,7 @@ from .compile import strip_aux
 from .transfer import freeze, transfer
 
 if TYPE_CHECKING:
-    from .run import Recipe
+    from .recipe import Recipe
 
 
 def first_preprocessing(recipe: "Recipe") -> Preprocessing | None:

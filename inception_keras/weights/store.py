@@ -3,15 +3,16 @@
 Keras's own `.weights.h5` counts layers by class, and so loads half of a net with auxiliary heads into one without.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 
 def variables(model: keras.Model) -> dict[str, Any]:
@@ -30,16 +31,10 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
     Examples:
         >>> save_weights(create_model("squeezenet1_1"), tmp_path / "squeezenet.safetensors")
     """
-    path = Path(path)
     # copies: safetensors writes the memory behind a transposed view as it lies
     arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as part:
-        temporary = Path(part.name)
-    try:
-        save_file(arrays, temporary, metadata={"model": model.name})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as part:
+        part.write_bytes(save(arrays, {"model": model.name}))
 
 
 def load_weights(model: keras.Model, path: str | Path) -> None:
@@ -64,13 +59,46 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """The entries of a safetensors file."""
+    return read_all(path)[0]
+
+
+def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The entries and the metadata of a safetensors file."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no weights file {path}.")
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}.") from None
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when it is on the disk: a reader never sees half a file.
+
+    Raises:
+        OSError: If it cannot be written; the sentence names `path`, whose older content stays.
+    """
+    path = Path(path)
+    part = path.with_name(f"part-{path.name}")  # in front: the suffix tells some writers the format
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        if os.name == "posix":  # the name itself
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        reason = f"{path} cannot be written: {error.strerror or error}; what was there before is as it was."
+        raise OSError(error.errno, reason) if error.errno else OSError(reason) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:

@@ -1,0 +1,146 @@
+"""Random changes of training images.
+
+Every number is a function of a key, and is drawn for all images of a batch: who makes a share of the batch changes his
+images as one who makes all of it.
+"""
+
+from collections.abc import Callable, Sequence
+from math import log
+from typing import Any
+
+import tensorflow as tf
+
+KINDS = ("none", "shift", "crop")
+TRIES = 10  # for a random crop that fits; with the two below as in torchvision
+_AREA = 0.08  # least share of the image that a random crop has
+_ASPECT = 4 / 3  # its greatest width by its height, and height by width
+_SHIFT = 1 / 8  # of a side: the 4 of 32 pixels that are usual for CIFAR
+_ROW, _COLUMN, _FLIP, _CROP, _MIX = range(5)  # what a number is for
+
+Draw = Callable[..., Any]  # (purpose, *shape) -> uniform numbers from 0 to 1, (images, *shape)
+
+
+def key(seed: int, epoch: Any, step: Any) -> Any:
+    """Of all random numbers of a batch."""
+    return tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), step)
+
+
+def draw(key: Any, count: Any, positions: Any) -> Draw:
+    """Random numbers for the images at some positions of a batch of `count`."""
+
+    def numbers(purpose: int, *shape: int) -> Any:
+        return tf.gather(tf.random.stateless_uniform((count, *shape), _fold(key, purpose)), positions)
+
+    return numbers
+
+
+def shift(images: Any, draw: Draw) -> Any:
+    """Shifts each image by its own number of pixels, up to an eighth of its sides; black comes in."""
+    sides = images.shape[1:3]
+    pads = [max(1, round(_SHIFT * side)) for side in sides]
+    images = tf.pad(images, [(0, 0), *((pad, pad) for pad in pads), (0, 0)])
+    for axis, (purpose, pad, side) in enumerate(zip((_ROW, _COLUMN), pads, sides, strict=True), start=1):
+        offsets = tf.cast(draw(purpose, 1) * (2 * pad + 1), tf.int32)
+        images = tf.gather(images, offsets + tf.range(side), axis=axis, batch_dims=1)
+    return images
+
+
+def flip(images: Any, draw: Draw) -> Any:
+    """Mirrors half of the images."""
+    return tf.where(draw(_FLIP, 1, 1, 1) < 0.5, images[:, :, ::-1], images)
+
+
+def crop_numbers(draw: Draw) -> Any:
+    """What `windows` makes a crop of: (images, TRIES, 4)."""
+    return draw(_CROP, TRIES, 4)
+
+
+def windows(numbers: Any, height: Any, width: Any) -> Any:
+    """Random crops of images of one size: int32 (..., 4) of top, left, height and width for numbers (..., TRIES, 4).
+
+    As torchvision's RandomResizedCrop: an area of 0.08 to 1 and an aspect of 3/4 to 4/3, its logarithm uniform; of
+    ten tries the first that fits, and else as much of the centre as such an aspect leaves.
+    """
+    height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    area = (_AREA + (1 - _AREA) * numbers[..., 0]) * height * width
+    aspect = tf.exp((2 * numbers[..., 1] - 1) * log(_ASPECT))
+    high, wide = tf.round(tf.sqrt(area / aspect)), tf.round(tf.sqrt(area * aspect))
+    fits = (high >= 1) & (high <= height) & (wide >= 1) & (wide <= width)
+    first = tf.argmax(tf.cast(fits, tf.int32), axis=-1)
+    chosen = tf.stack([high, wide, numbers[..., 2], numbers[..., 3]], axis=-1)
+    chosen = tf.gather(chosen, first, axis=-2, batch_dims=len(first.shape))
+    centre = tf.stack(
+        [tf.minimum(height, tf.round(width * _ASPECT)), tf.minimum(width, tf.round(height * _ASPECT)), 0.5, 0.5]
+    )
+    high, wide, down, right = tf.unstack(tf.where(tf.reduce_any(fits, axis=-1)[..., None], chosen, centre), axis=-1)
+    top, left = tf.floor(down * (height - high + 1)), tf.floor(right * (width - wide + 1))
+    return tf.cast(tf.stack([top, left, high, wide], axis=-1), tf.int32)
+
+
+def jpeg_crop(content: Any, numbers: Any, size: Sequence[int], channels: int) -> Any:
+    """A random crop of a JPEG file, uint8 (h, w, channels): no more than the crop is decoded.
+
+    Of one of twice the `size` and more, JPEG's own transform makes a half, a quarter or an eighth in less time.
+    """
+    window = windows(numbers, *tf.unstack(tf.io.extract_jpeg_shape(content)[:2]))
+    spare = tf.reduce_min(window[2:] // size)
+
+    def decode(ratio: int) -> Callable[[], Any]:
+        exact = {"channels": channels, "dct_method": "INTEGER_ACCURATE"}  # as Pillow does it
+        return lambda: tf.io.decode_and_crop_jpeg(content, window // ratio, ratio=ratio, **exact)
+
+    ratios = (1, 2, 4, 8)
+    which = tf.reduce_sum(tf.cast(spare >= ratios[1:], tf.int32))
+    return tf.switch_case(which, [decode(ratio) for ratio in ratios])
+
+
+def crop(images: Any, draw: Draw) -> Any:
+    """A random crop of each image, enlarged to the image's size: uint8 (n, h, w, c)."""
+    height, width = images.shape[1:3]
+    top, left, high, wide = tf.unstack(tf.cast(windows(crop_numbers(draw), height, width), tf.float32), axis=-1)
+    # the centres of the first and the last pixel, in an image with its border pixels doubled, from 0 to 1
+    boxes = [
+        (start + 0.5 + sign * (long / 2 - long / side / 2) + long / 2) / (side + 1)
+        for sign in (-1, 1)
+        for start, long, side in ((top, high, height), (left, wide, width))
+    ]
+    images = tf.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)], "SYMMETRIC")
+    images = tf.image.crop_and_resize(images, tf.stack(boxes, axis=-1), tf.range(tf.size(top)), (height, width))
+    return tf.cast(tf.round(images), tf.uint8)
+
+
+def mix(images: Any, labels: Any, key: Any, mixup: float, cutmix: float) -> tuple[Any, Any]:
+    """Mixes every image and its one-hot label with the next; the last is not among those that come back.
+
+    Args:
+        images: float32 (n + 1, h, w, c).
+        labels: float32 (n + 1, classes).
+        key: Of the batch; the share of the mixture is one for all its images.
+        mixup: alpha of mixup: images are laid over each other, shares are of Beta(alpha, alpha). 0 is none.
+        cutmix: alpha of cutmix: a rectangle of the next image takes the image's place. 0 is none; if neither is,
+            every other batch has the one, every other the other.
+    """
+    height, width = images.shape[1:3]
+    choice, down, right = tf.unstack(tf.random.stateless_uniform((3,), _fold(key, _MIX)))
+    alpha = tf.where(choice < 0.5, mixup or cutmix, cutmix or mixup)
+    gamma = tf.random.stateless_gamma((2,), _fold(key, _MIX + 1), tf.cast(alpha, tf.float64), dtype=tf.float64)
+    share = tf.cast(tf.math.divide_no_nan(gamma[0], gamma[0] + gamma[1]), tf.float32)
+    shares = share * tf.ones((1, height, width, 1))
+    if cutmix:
+        rows, columns = (_inside(place, share, side) for place, side in ((down, height), (right, width)))
+        box = tf.cast(rows[:, None] & columns, tf.float32)[None, ..., None]
+        shares = tf.where(choice < 0.5, shares, box) if mixup else box
+    mine, others = images[:-1], images[1:]
+    share = tf.reduce_mean(shares)
+    return mine + shares * (others - mine), labels[:-1] + share * (labels[1:] - labels[:-1])
+
+
+def _inside(place: Any, share: Any, side: int) -> Any:
+    """Which pixels lie in a rectangle of a share of the image around a place; a part of it may lie outside."""
+    half = tf.sqrt(share) * side / 2
+    centres = tf.range(side, dtype=tf.float32) + 0.5
+    return tf.abs(centres - place * side) < half
+
+
+def _fold(key: Any, purpose: int) -> Any:
+    return tf.random.experimental.stateless_fold_in(key, tf.constant(purpose, tf.int64))

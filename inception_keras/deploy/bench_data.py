@@ -1,0 +1,106 @@
+"""Speed of the training images beside torchvision's: decode, random crop, mirror, normalise."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..blocks import check_count
+from ..data.folders import read_folder
+from ..data.preprocessing import Preprocessing
+from .bench import _turn, _worker
+
+_STATISTICS: dict[str, Any] = {"scale": 255.0, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@dataclass(frozen=True)
+class DataSpeed:
+    """Images a second that two pipelines make of one folder."""
+
+    folder: Path
+    images: int
+    size: int  # height and width of what comes out, pixels
+    batch: int
+    workers: int  # processes of torchvision's loader
+    ours: float
+    theirs: float
+    ratio: float  # median of the rounds' ratios, above 1 where ours is faster
+
+
+def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers: int = 2, rounds: int = 5) -> DataSpeed:
+    """Times epochs over a folder of images by class beside torchvision's.
+
+    Theirs is ImageFolder with RandomResizedCrop, RandomHorizontalFlip, ToTensor and Normalize, in a DataLoader whose
+    workers live on between epochs; ours is `load_data(augment="crop", flip=True)`, with TensorFlow's operations
+    deterministic. The two take turns, an epoch each, in processes of their own.
+
+    Args:
+        folder: `DIR/class/*`, or `DIR/train/class/*`.
+        size: Height and width of the crops in pixels.
+        batch: Images a batch.
+        workers: Processes of torchvision's loader.
+        rounds: Turns of each.
+
+    Raises:
+        ValueError: If the folder holds no images by class, or one that torchvision would stumble over.
+        ImportError: If torch or torchvision is missing: the extra `bench` brings them.
+
+    Examples:
+        >>> bench_data("photos").ratio  # doctest: +SKIP
+        1.5
+    """
+    check_count("rounds", rounds)
+    try:
+        import torchvision  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"bench needs torch and torchvision ({error}): pip install 'inception_keras[bench]'."
+        ) from None
+    folder = Path(folder)
+    parts, _, skipped = read_folder(folder, Preprocessing((size, size), resize=size), in_memory=False)
+    if skipped:
+        path, reason = skipped[0]
+        raise ValueError(f"{path} {reason}; torchvision's loader would fail on it.")
+    images = len(parts["train"])
+    with (
+        _worker(_our_epoch, folder, size, batch) as ours,
+        _worker(_their_epoch, folder, size, batch, workers) as theirs,
+    ):
+        pairs = [(_turn(ours)[0], _turn(theirs)[0]) for _ in range(rounds)]
+    speeds = [images / statistics.median(seconds) for seconds in zip(*pairs, strict=True)]
+    ratio = statistics.median(b / a for a, b in pairs)
+    return DataSpeed(folder, images, size, batch, workers, speeds[0], speeds[1], ratio)
+
+
+def _our_epoch(folder: Path, size: int, batch: int) -> list[Callable]:
+    import tensorflow as tf
+
+    from ..data.pipeline import Batches
+
+    tf.config.experimental.enable_op_determinism()  # as training does
+    preprocessing = Preprocessing((size, size), resize=size, **_STATISTICS)
+    parts, _, _ = read_folder(folder, preprocessing, in_memory=False)
+    batches = Batches(parts["train"], preprocessing, batch, seed=0, augment="crop", flip=True)
+    return [partial(_drain, batches.dataset(None))]
+
+
+def _their_epoch(folder: Path, size: int, batch: int, workers: int) -> list[Callable]:
+    import torch
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
+
+    torch.manual_seed(0)
+    normalise = Normalize(_STATISTICS["mean"], _STATISTICS["std"])
+    changes = Compose([RandomResizedCrop(size), RandomHorizontalFlip(), ToTensor(), normalise])
+    root = folder / "train" if (folder / "train").is_dir() else folder
+    images = ImageFolder(str(root), changes)
+    loader = DataLoader(images, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    return [partial(_drain, loader)]
+
+
+def _drain(batches: Any) -> None:
+    for _ in batches:
+        pass

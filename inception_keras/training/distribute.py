@@ -1,0 +1,357 @@
+"""Training on several devices and machines, with the numbers of one: a compiled model's steps under a strategy."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ..layers.normalization import weighing
+
+
+class WorkerLost(RuntimeError):
+    """Another worker of the run ended, or does not answer."""
+
+
+def strategy(devices: int = 1) -> tf.distribute.Strategy:
+    """How a run is spread: what is built in its `scope()` lives on all of its devices.
+
+    Call it first: the devices of TensorFlow and its cluster are fixed by the first operation.
+
+    Args:
+        devices: Of this machine: its first GPUs; where there are none, that many logical devices of its CPU, which
+            share its cores (for trying out). With `TF_CONFIG`, each worker's number of GPUs, or 1.
+
+    Returns:
+        TensorFlow's default strategy for one device, `MirroredStrategy` for several, `MultiWorkerMirroredStrategy`
+        where the environment variable `TF_CONFIG` has a cluster of workers.
+
+    Raises:
+        ValueError: If there are not that many GPUs, or `TF_CONFIG` cannot be read.
+        RuntimeError: If TensorFlow has begun work, so that it is too late.
+
+    Examples:
+        >>> strategy(1).num_replicas_in_sync
+        1
+    """
+    if not isinstance(devices, int) or devices < 1:
+        raise ValueError(f"devices must be a whole number of at least 1, got {devices!r}.")
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and devices > len(gpus):
+        raise ValueError(f"There are {len(gpus)} GPUs, got devices={devices}.")
+    if _in_cluster():
+        return _multi_worker(gpus, devices)
+    if devices == 1:
+        return tf.distribute.get_strategy()
+    if gpus:
+        return tf.distribute.MirroredStrategy([f"/gpu:{i}" for i in range(devices)])
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    except RuntimeError:  # TensorFlow has begun: what it began with may do
+        there = len(tf.config.list_logical_devices("CPU"))
+        if there < devices:
+            raise RuntimeError(
+                f"TensorFlow has begun work with {there} CPU device{'s'[: there > 1]}: "
+                f"call strategy({devices}) before anything else, in a new process."
+            ) from None
+    return tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(devices)])
+
+
+def synchronize_batch_norm(model: keras.Model) -> keras.Model:
+    """Lets every batch norm of a model take its statistics from the images of all devices, not of its own alone.
+
+    Call it before the first step. It costs three sums over all devices for each layer and step, and is of use where a
+    device has few images.
+
+    Args:
+        model: A model.
+
+    Returns:
+        The same model.
+
+    Examples:
+        >>> model = synchronize_batch_norm(create_model("googlenet_cifar", batch_norm=True))
+        >>> model.get_layer("inception_3a-conv_1x1-bn").synchronized
+        True
+    """
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+    return model
+
+
+class Steps:
+    """A compiled model's training and evaluation on every device of a strategy.
+
+    Each device takes its slice of a global batch; its loss weighs what its slice is of that batch, so that losses and
+    gradients are those of one device with the whole batch, however the batch divides. Moving statistics of batch norm
+    are averaged in the same way after each step, unless the layer is synchronized. Dropout draws other masks on each
+    device.
+
+    With several workers every method but `is_chief` is a common act: each worker must call it, in the same order.
+
+    Args:
+        model: A model that was built and compiled within `strategy.scope()`.
+        strategy: From `strategy`.
+        batch: A batch as the data give it, `(images, labels)` or `(images, labels, weights)`: from it loss, metrics
+            and optimizer are built.
+
+    Raises:
+        ValueError: If the model was built outside the scope, or its optimizer clips gradients (Keras would clip each
+            device's share).
+
+    Examples:
+        >>> model = compile_model(create_model("lenet5_modern"), "sgd")
+        >>> data = load_data("digits", image_size=32, batch_size=64)
+        >>> steps = Steps(model, strategy(1), next(iter(data.train)))
+        >>> iterator = steps.distribute(lambda shard: data.train)
+        >>> steps.train(iterator) > 0
+        True
+    """
+
+    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy, batch: Any):
+        replicas = strategy.num_replicas_in_sync
+        if replicas > 1 and model.distribute_strategy is not strategy:
+            raise ValueError("The model must be built and compiled within strategy.scope().")
+        clips = [name for name in ("clipnorm", "global_clipnorm", "clipvalue") if getattr(_inner(model), name, None)]
+        if replicas > 1 and clips:
+            raise ValueError(f"An optimizer with {clips[0]} is for one device, got a strategy of {replicas}.")
+        self._model, self._strategy, self._replicas = model, strategy, replicas
+        self.worker, self.workers = _place(strategy)
+        self._local = replicas // self.workers
+        with strategy.scope():
+            # the build that `fit` does, from shapes that it would get wrong from a distributed batch
+            model._symbolic_build(data_batch=batch)
+        self._loss = model.metrics[0]
+        self._seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
+        self._statistics = [
+            v
+            for layer in model._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable and not layer.synchronized
+            for v in (layer.moving_mean, layer.moving_variance)
+        ]
+        self._train = self._function(self._train_share)
+        self._test = self._function(self._test_share)
+        self._results = tf.function(model.get_metrics_result, autograph=False)
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.worker == 0
+
+    def distribute(self, make_dataset: Callable[[tuple[int, int]], tf.data.Dataset]) -> Iterator:
+        """An iterator for `train`.
+
+        Args:
+            make_dataset: From `(index, count)` to the batches of worker `index` of `count`: of each global batch its
+                share, which may be empty. All workers must have the same number of batches.
+        """
+        return iter(make_dataset((self.worker, self.workers)))
+
+    def train(self, iterator: Iterator) -> float:
+        """One step with the next global batch: its mean loss. The metrics accumulate, see `metrics`.
+
+        Raises:
+            StopIteration: If there is no further batch.
+            WorkerLost: If another worker is gone.
+        """
+        return float(self._call(self._train, iterator))
+
+    def evaluate(self, dataset: tf.data.Dataset | Callable[[tuple[int, int]], tf.data.Dataset]) -> dict[str, float]:
+        """The metrics on a data set: means over all of its images, whichever worker had them.
+
+        Args:
+            dataset: Batches, of which each worker takes every `workers`-th; or a function as for `distribute`, whose
+                workers need not have the same number of batches.
+
+        Returns:
+            "loss", what is minimised, and the compiled metrics.
+        """
+        if isinstance(dataset, tf.data.Dataset):
+            mine = dataset.shard(self.workers, self.worker) if self.workers > 1 else dataset
+        else:
+            mine = dataset((self.worker, self.workers))
+        self.reset_metrics()
+        iterator = iter(mine)
+        try:
+            while True:
+                self._call(self._test, iterator)
+        except StopIteration:
+            figures = self.metrics()
+        self.reset_metrics()
+        return figures
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics since `reset_metrics`, over all workers."""
+        with self._strategy.scope():
+            figures = self._call(self._results)
+        # Keras's own loss of each head is a mean of batches, wrong where they differ in size
+        heads = {metric.name for metric in getattr(self._model._compile_loss, "metrics", ())}
+        return {name: float(figure) for name, figure in figures.items() if name not in heads}
+
+    def reset_metrics(self) -> None:
+        """Lets the metrics begin anew."""
+        with self._strategy.scope():
+            self._model.reset_metrics()
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each flag whether it is raised on any worker: what depends on a clock or a signal is decided so."""
+        if self.workers == 1:
+            return flags
+        return tuple(bool(count > 0) for count in self._call(self._sum, tf.cast(flags, "float32")).numpy())
+
+    def _sum(self, values: tf.Tensor) -> tf.Tensor:
+        return self._strategy.reduce("SUM", self._strategy.run(tf.identity, args=(values,)), axis=None)
+
+    def _function(self, share: Callable) -> Callable:
+        """`share` on every device, with what it gives summed; a graph."""
+
+        def step(batch: Any) -> Any:
+            return self._strategy.reduce("SUM", self._strategy.run(share, args=(batch,)), axis=None)
+
+        if self._replicas == 1 and self._model.jit_compile:
+            step = tf.function(step, reduce_retracing=True, autograph=False, jit_compile=True)
+        return tf.function(lambda iterator: step(iterator.get_next()), reduce_retracing=True, autograph=False)
+
+    def _call(self, function: Callable, *args: Any) -> Any:
+        try:
+            return function(*args)
+        except tf.errors.OutOfRangeError:
+            raise StopIteration from None
+        except (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError) as error:
+            if self.workers == 1:
+                raise
+            raise WorkerLost(f"Another of the {self.workers} workers is gone: {_first_line(error)}") from error
+
+    def _train_share(self, batch: Any) -> Any:
+        """What one device does in a step; its part of the mean loss."""
+        model = self._model
+        x, y, weights, images = self._slice(batch)
+        self._shift_seeds(1)
+        with tf.GradientTape() as tape, weighing(tf.cast(images > 0, "float32")):
+            outputs = self._outputs(x, images, training=True)
+            # Keras gives the mean over the device's images, divided by the number of devices
+            loss = mean = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
+            if self._replicas > 1:
+                context = tf.distribute.get_replica_context()
+                part = tf.cast(images, "float32") / context.all_reduce("SUM", tf.cast(images, "float32"))
+                mean = mean * self._replicas
+                loss = mean * part
+            scaled = model.optimizer.scale_loss(loss)
+        self._shift_seeds(-1)
+        self._loss.update_state(mean, sample_weight=images)
+        gradients = tape.gradient(scaled, model.trainable_weights)
+        if self._replicas > 1:
+            gradients = self._all_finite(gradients)
+            if self._statistics:
+                parts = [tf.convert_to_tensor(variable) * part for variable in self._statistics]
+                for variable, value in zip(self._statistics, context.all_reduce("SUM", parts), strict=True):
+                    variable.assign(value)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+        model.compute_metrics(x, y, outputs, sample_weight=weights)
+        return loss
+
+    def _test_share(self, batch: Any) -> Any:
+        model = self._model
+        x, y, weights, images = self._slice(batch)
+        outputs = self._outputs(x, images, training=False)
+        mean = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=False)
+        self._loss.update_state(mean * self._replicas if self._replicas > 1 else mean, sample_weight=images)
+        model.compute_metrics(x, y, outputs, sample_weight=weights)
+        return tf.cast(images, "float32")
+
+    def _slice(self, batch: Any) -> tuple[Any, Any, Any, tf.Tensor]:
+        """Of a worker's batch the part of the device that asks: images, labels, weights, and how many they are.
+
+        Where there are none, the images are one of zeros: convolutions of no image are wrong on CPU (oneDNN's give them
+        the channels of what goes in), and batch norm needs one.
+        """
+        if self._local > 1:
+            index = tf.distribute.get_replica_context().replica_id_in_sync_group % self._local
+            with tf.device("/cpu:0"):  # so that no more than the part goes to the device
+                size = tf.shape(tf.nest.flatten(batch)[0])[0]
+                begin, end = size * index // self._local, size * (index + 1) // self._local
+                batch = tf.nest.map_structure(lambda part: part[begin:end], batch)
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        images = tf.shape(x)[0]
+        if self._replicas > 1:
+            x = tf.cond(images > 0, lambda: x, lambda: tf.zeros((1, *x.shape[1:]), x.dtype))
+        return x, y, weights, images
+
+    def _outputs(self, x: Any, images: tf.Tensor, *, training: bool) -> Any:
+        outputs = self._model(x, training=training)
+        return outputs if self._replicas == 1 else tf.nest.map_structure(lambda part: part[:images], outputs)
+
+    def _shift_seeds(self, sign: int) -> None:
+        """Other seeds on each device while its masks are drawn; the first's are those of a run on one."""
+        if self._replicas > 1:
+            index = tf.distribute.get_replica_context().replica_id_in_sync_group
+            for seed in self._seeds:
+                shift = tf.cast(tf.stack([sign * 1_000_003 * index, 0]), seed.dtype)
+                seed.assign(tf.convert_to_tensor(seed) + shift)
+
+    def _all_finite(self, gradients: list) -> list:
+        """Under loss scaling a device whose gradients overflow must let all devices leave out the step."""
+        if not isinstance(self._model.optimizer, keras.optimizers.LossScaleOptimizer):
+            return gradients
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
+        bad = tf.distribute.get_replica_context().all_reduce("SUM", tf.cast(~finite, "float32"))
+        first = next(i for i, g in enumerate(gradients) if g is not None)
+        poison = tf.where(bad > 0, tf.constant(float("nan")), tf.constant(0.0))
+        return [*gradients[:first], gradients[first] + tf.cast(poison, gradients[first].dtype), *gradients[first + 1 :]]
+
+
+def _in_cluster() -> bool:
+    """Whether TF_CONFIG names more than this process."""
+    text = os.environ.get("TF_CONFIG", "").strip()
+    if not text:
+        return False
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        others = sorted(set(cluster) - {"chief", "worker", "evaluator"})
+        number = sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
+        if cluster and (others or not number or int(task["index"]) >= len(cluster[task["type"]])):
+            raise ValueError("the cluster must consist of workers and at most one chief, and the task be one of them")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            'TF_CONFIG must be {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, '
+            f"got {text!r} ({error})."
+        ) from None
+    return bool(cluster)
+
+
+def _multi_worker(gpus: list, devices: int) -> tf.distribute.Strategy:
+    if not gpus and devices > 1:
+        raise ValueError(f"A worker without GPUs has one device, got devices={devices}.")
+    try:
+        tf.config.set_visible_devices(gpus[:devices], "GPU")
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise RuntimeError(
+            "TensorFlow has begun work: with TF_CONFIG, call strategy() before anything else, in a new process "
+            f"({_first_line(error)})."
+        ) from error
+
+
+def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """This process's number among the workers, and how many there are. The chief is the first."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.cluster_spec().as_dict():
+        return 0, 1
+    spec = resolver.cluster_spec()
+    chiefs = spec.num_tasks("chief") if "chief" in spec.jobs else 0
+    workers = spec.num_tasks("worker") if "worker" in spec.jobs else 0
+    index = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
+    return index, chiefs + workers
+
+
+def _inner(model: keras.Model) -> Any:
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "message", error)).strip().partition("\n")[0].rstrip(".")

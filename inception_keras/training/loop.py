@@ -1,0 +1,220 @@
+"""The epochs of a run: steps, validation, rows, checkpoints, and the state that a killed run goes on from."""
+
+import csv
+import math
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..data.named import Data
+from ..weights.store import save_weights, whole
+from .compile import heads, with_aux_labels
+from .distribute import Steps
+from .recipe import Recipe
+from .schedule import averaged, best_epoch, is_over, learning_rate
+from .state import StopSign, is_finite, load_state, restore, save_state, variables
+
+_SHOWN = ("accuracy", "val_loss", "val_accuracy")  # beside the loss, when an epoch is over
+
+
+class TrainingDiverged(ValueError):
+    """The loss or a weight became infinite or not a number."""
+
+
+class Stopped(SystemExit):
+    """SIGTERM came, and the state was saved; a process that does not catch it ends with exit code 0."""
+
+    def __init__(self, sentence: str):
+        super().__init__(0)
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class Loop:
+    """A run under way: `rows` are the epochs that are over, `step` counts the steps of the one that is not."""
+
+    def __init__(self, out: Path, recipe: Recipe, data: Data, model: keras.Model, steps: Steps, verbose: int | str):
+        self._out, self._recipe, self._data, self._model, self._steps = out, recipe, data, model, steps
+        self._verbose = 0 if not steps.is_chief else 1 if verbose == "auto" else int(verbose)
+        self._length = len(data.train)
+        self.rows: list[dict] = []
+        self.step = 0
+        self._seconds: list[float] = []  # of each epoch's steps
+        self._spent = 0.0  # on the steps of this epoch
+        self._saved = time.monotonic()
+        self._skipped = len(data.skipped)  # images that were named
+        self._validation = cache(lambda shard: with_aux_labels(data.part("validation", shard), model))
+
+    def resume(self) -> None:
+        """Goes where the folder's state is, if it has one.
+
+        Raises:
+            ValueError: If the state cannot be read or does not fit, or some workers see none.
+        """
+        loaded = load_state(self._out / "checkpoints")
+        if all(self._steps.any(loaded is None, loaded is not None)):
+            raise ValueError(f"Some workers see no state in {self._out}: all of them must share the folder.")
+        if loaded is None:
+            return
+        arrays, facts, notice = loaded
+        origin = f"The state in {self._out}"
+        self.rows, self.step, self._seconds, self._spent = _facts(facts, origin, self._length)
+        restore(variables(self._model, metrics=self.step > 0), arrays, origin)
+        if notice and self._steps.is_chief:
+            print(notice)
+        self._tidy()
+
+    def run(self) -> None:
+        """Does what is left of the epochs.
+
+        Raises:
+            TrainingDiverged: If the loss or a weight is not finite any more.
+            Stopped: After SIGTERM.
+            OSError: If a file cannot be written; the sentence names it.
+        """
+        with StopSign() as sign:
+            if not self.rows and not self.step:
+                self._save()  # what cannot be written is known now, not after an epoch
+            while not is_over(self._recipe, self.rows):
+                self._end(self._train(sign))
+                if self._steps.any(sign.is_raised)[0]:
+                    self._stop()
+
+    def _train(self, sign: StopSign) -> keras.utils.Progbar:
+        number, model = len(self.rows), self._model
+        if not self.step:
+            self._steps.reset_metrics()
+        if self._verbose:
+            print(f"Epoch {number + 1}/{self._recipe.epochs}")
+        bar = keras.utils.Progbar(self._length, verbose=self._verbose, stateful_metrics=_SHOWN)
+        iterator = self._steps.distribute(
+            lambda shard: with_aux_labels(self._data.epoch(number, self.step, shard), model)
+        )
+        while self.step < self._length:
+            begun = time.perf_counter()
+            self.step += 1
+            model.optimizer.learning_rate = self._rate()
+            loss = self._steps.train(iterator)
+            self._spent += time.perf_counter() - begun
+            if not math.isfinite(loss):
+                raise self._diverged(f"The loss is {loss}")
+            bar.update(self.step, [("loss", loss)], finalize=False)
+            due = 0 < self._recipe.save_minutes <= (time.monotonic() - self._saved) / 60
+            stop, due = self._steps.any(sign.is_raised, due)
+            if self.step < self._length:  # the end of the epoch saves anyway
+                if stop or due:
+                    self._save()
+                if stop:
+                    self._stop()
+        return bar
+
+    def _end(self, bar: keras.utils.Progbar) -> None:
+        """After the steps of an epoch. Killed between any two lines, it is done again, to the same end."""
+        model, number = self._model, len(self.rows) + 1
+        self._check(variables(model, metrics=False))
+        row = {"epoch": number} | _figures(self._steps.metrics(), heads(model), "")
+        with averaged(model):
+            validation = self._steps.evaluate(self._validation)
+            row |= _figures(validation, heads(model), "val_") | {"learning_rate": self._rate()}
+            rows = [*self.rows, row]
+            wanted = number in {*self._recipe.keep, best_epoch(rows)} or is_over(self._recipe, rows)
+            if wanted and self._steps.is_chief:
+                save_weights(model, checkpoint(self._out, number))
+        self.rows, self.step = rows, 0
+        self._seconds, self._spent = [*self._seconds, self._spent], 0.0
+        self._save()
+        self._tidy()
+        bar.update(self._length, [(name, row[name]) for name in _SHOWN], finalize=True)
+        for path, reason in self._data.skipped[self._skipped :] if self._verbose else ():
+            print(f"{path} {reason}")
+        self._skipped = len(self._data.skipped)
+
+    def _rate(self) -> float:
+        """The learning rate of the step that was done last."""
+        done = len(self.rows) * self._length + self.step
+        return learning_rate(self._recipe, max(done - 1, 0), self._length, self.rows)
+
+    def _save(self) -> None:
+        """Every worker reads its variables, which takes all of them; the chief writes."""
+        arrays = self._check(variables(self._model, metrics=self.step > 0))
+        facts = {"rows": self.rows, "step": self.step, "seconds": self._seconds, "spent": self._spent}
+        if self._steps.is_chief:
+            save_state(self._out / "checkpoints", arrays, facts)
+        self._saved = time.monotonic()
+
+    def _tidy(self) -> None:
+        """Brings the tables to the state's epoch, and removes the weights that neither it nor the one before needs."""
+        if not self._steps.is_chief or not self.rows:
+            return
+        write_csv(self._out / "metrics.csv", self.rows)
+        images = self._data.counts["train"]
+        timing = [(number, seconds, images / seconds) for number, seconds in enumerate(self._seconds, start=1)]
+        names = ("epoch", "seconds", "images_per_second")
+        write_csv(self._out / "timing.csv", [dict(zip(names, row, strict=True)) for row in timing])
+        needed = {*self._recipe.keep, best_epoch(self.rows), best_epoch(self.rows[:-1])}
+        for number in {*range(1, len(self.rows))} - needed:
+            checkpoint(self._out, number).unlink(missing_ok=True)
+
+    def _check(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        arrays = {name: np.array(variable.numpy(), order="C") for name, variable in named.items()}
+        if not is_finite(arrays):
+            raise self._diverged("A weight is not finite")
+        return arrays
+
+    def _diverged(self, fact: str) -> TrainingDiverged:
+        step = len(self.rows) * self._length + self.step
+        kept = f"the last good weights are in {self._out / 'checkpoints'}"
+        return TrainingDiverged(
+            f"{fact} at step {step} (epoch {len(self.rows) + 1}) with learning rate {self._rate():.6g}; {kept}."
+        )
+
+    def _stop(self) -> None:
+        where = f"step {self.step} of epoch {len(self.rows) + 1}" if self.step else f"the end of epoch {len(self.rows)}"
+        if not is_over(self._recipe, self.rows):
+            raise Stopped(f"SIGTERM: the run is saved at {where} in {self._out}; --resume goes on from there.")
+
+
+def checkpoint(out: Path, epoch: int) -> Path:
+    """Where the weights of an epoch lie."""
+    return out / "checkpoints" / f"epoch_{epoch:03}.safetensors"
+
+
+def write_csv(path: Path, rows: list[dict]) -> None:
+    """Writes rows under the names of the first. A reader never sees half a file."""
+    with whole(path) as part, part.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float]:
+    """What a state says of the run, if it can be so."""
+    try:
+        rows, step, seconds, spent = (facts[name] for name in ("rows", "step", "seconds", "spent"))
+        numbers = [[float(row[name]) for name in ("epoch", "loss", *_SHOWN)] for row in rows]
+        if [row[0] for row in numbers] != list(range(1, len(rows) + 1)) or len(seconds) != len(rows):
+            raise ValueError("its epochs do not follow one another")
+        if not isinstance(step, int) or not 0 <= step < length:
+            raise ValueError(f"it is at step {step!r} of {length}")
+        return rows, step, [float(one) for one in seconds], float(spent)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{origin} is not one of such a run: {error!r}.") from None
+
+
+def _figures(logs: Mapping[str, float], names: list[str], part: str) -> dict[str, float]:
+    """The compiled metrics: "loss" and "accuracy" are the classifier's, "total_loss" is what is minimised."""
+    if len(names) == 1:
+        return {f"{part}{name}": logs[name] for name in ("loss", "accuracy")}
+    figures = {}
+    for head in ["predictions", *(name for name in names if name != "predictions")]:
+        prefix = part if head == "predictions" else f"{part}{head}_"
+        figures[f"{prefix}loss"] = logs[f"{head}_cross_entropy"]
+        figures[f"{prefix}accuracy"] = logs[f"{head}_accuracy"]
+    return figures | {f"{part}total_loss": logs["loss"]}

@@ -1,0 +1,132 @@
+"""All that a run needs to go on exactly where it stood, in one file; the lock of its folder; the sign to stop."""
+
+import hashlib
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors.numpy import save
+
+from ..weights.store import read_all, whole
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one folder are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+NEWEST, BEFORE = "state.safetensors", "state_before.safetensors"
+
+
+def variables(model: keras.Model, metrics: bool) -> dict[str, Any]:
+    """Whatever changes while a model is trained, by name: weights, random seeds, the optimizer's, the metrics'.
+
+    Optimizers and metrics are numbered: their names depend on what else the process has made.
+    """
+    named = {f"model/{layer.name}/{v.name}": v for layer in model.layers for v in layer.variables}
+    named |= {f"optimizer/{i}": v for i, v in enumerate(model.optimizer.variables)}
+    return named | ({f"metrics/{i}": v for i, v in enumerate(model.metrics_variables)} if metrics else {})
+
+
+def is_finite(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether no weight is infinite or not a number."""
+    floats = (array for name, array in arrays.items() if name.startswith("model/") and array.dtype.kind == "f")
+    return all(np.isfinite(array).all() for array in floats)
+
+
+def save_state(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    """Writes a state; the one before it stays beside it."""
+    text = json.dumps(facts)
+    with whole(folder / NEWEST) as part:
+        part.write_bytes(save(dict(arrays), {"facts": text, "sha256": _digest(arrays, text)}))
+        if (folder / NEWEST).exists():
+            (folder / NEWEST).replace(folder / BEFORE)
+
+
+def load_state(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str] | None:
+    """The newest whole state: its arrays, its facts, and a sentence if it is not the newest; None if there is none.
+
+    Raises:
+        ValueError: If there is one that cannot be read, and none before it.
+    """
+    fault = ""
+    for path in (folder / NEWEST, folder / BEFORE):
+        try:
+            return *_read(path), fault and f"{fault} The run goes on from the state before it."
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            if fault or path.name == BEFORE:
+                raise ValueError(f"{fault} {error}".strip()) from None
+            fault = str(error)
+    if fault:
+        raise ValueError(f"{fault} There is none before it; remove {folder.parent} to begin again.")
+    return None
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays, metadata = read_all(path)
+    text = metadata.get("facts", "")
+    if metadata.get("sha256") != _digest(arrays, text):
+        raise ValueError(f"{path} is not as it was written: its checksum differs.")
+    facts = json.loads(text)
+    return arrays, facts
+
+
+def restore(named: Mapping[str, Any], arrays: Mapping[str, np.ndarray], origin: str) -> None:
+    """Gives all variables their values at once, or raises a ValueError that says what does not fit."""
+    unlike = sorted(named.keys() ^ arrays.keys())
+    unlike += [name for name, v in named.items() if name in arrays and tuple(v.shape) != arrays[name].shape]
+    if unlike:
+        raise ValueError(f"{origin} does not fit the model: {', '.join(unlike)}.")
+    for name, variable in named.items():
+        variable.assign(arrays[name])
+
+
+def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder for this process alone; the lock ends with the process, however that ends.
+
+    Raises:
+        RuntimeError: If another process has it.
+    """
+    with (folder / ".lock").open("w") as file:
+        if fcntl:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RuntimeError(f"Another run works in {folder}: wait for it, or name another folder.") from None
+        yield
+
+
+class StopSign:
+    """Notes SIGTERM, which would end the process at once, for the loop to see; a context manager."""
+
+    def __init__(self) -> None:
+        self.is_raised = False
+
+    def __enter__(self) -> "StopSign":
+        self._ours = threading.current_thread() is threading.main_thread()  # others may not set handlers
+        if self._ours:
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._ours:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _note(self, *_: Any) -> None:
+        self.is_raised = True

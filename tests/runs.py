@@ -1,0 +1,76 @@
+"""What the tests of training runs share: a run of seconds, and whether two folders came to the same."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+
+from inception_keras.weights.store import read
+
+TINY = {"model": "lenet5_modern", "data": "digits", "epochs": 3, "batch_size": 256, "learning_rate": 2e-3, "ema": 0.9}
+
+
+def difference(run: Path, other: Path) -> float:
+    """The largest difference of any weight of two finished runs, whose tables and files must be the same."""
+    for name in ("metrics.csv", "test.csv"):
+        assert (run / name).read_bytes() == (other / name).read_bytes(), name
+    names = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (run, other)]
+    assert names[0] == names[1]
+    files = [sorted(path.name for path in folder.iterdir()) for folder in (run, other)]
+    assert files[0] == files[1]
+    worst = 0.0
+    for name in names[0]:
+        mine, theirs = (read(folder / "checkpoints" / name) for folder in (run, other))
+        assert mine.keys() == theirs.keys()
+        worst = max(worst, *(float(np.abs(mine[key] - theirs[key]).max()) for key in mine))
+    return worst
+
+
+class Death(BaseException):
+    """Ends a run in the process of the test as SIGKILL ends a process."""
+
+
+def die_at(number: int, kill: bool) -> None:
+    """Ends this process, or by an exception what it does, at its `number`-th act on the disk from now on.
+
+    An act is a write, a sync, a renaming or a removal; a write is left half done.
+    """
+    left = number
+
+    def dies() -> bool:
+        nonlocal left
+        left -= 1
+        return left == 0
+
+    def die() -> None:
+        if kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise Death
+
+    def before(act):
+        def patched(*args, **kwargs):
+            if dies():
+                die()
+            return act(*args, **kwargs)
+
+        return patched
+
+    def write_bytes(path, content, act=Path.write_bytes):
+        if dies():
+            act(path, content[: len(content) // 2])
+            die()
+        return act(path, content)
+
+    for name in ("fsync", "replace", "unlink"):
+        setattr(os, name, before(getattr(os, name)))
+    Path.write_bytes = write_bytes
+
+
+if __name__ == "__main__":  # runs.py NUMBER WORDS...: the command line, killed at that act
+    import sys
+
+    from inception_keras.cli import app
+
+    die_at(int(sys.argv[1]), kill=True)
+    app(sys.argv[2:])

@@ -1,0 +1,67 @@
+"""The comparison with torchvision and timm: which net is beside which, and what the figures are."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from inception_keras.deploy.bench import bench, reference
+
+
+@pytest.fixture
+def libraries(monkeypatch):
+    """torchvision and timm that know a few names."""
+    models = SimpleNamespace(list_models=lambda: ["googlenet", "resnet18"])
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(models=models))
+    monkeypatch.setitem(
+        sys.modules, "timm", SimpleNamespace(list_models=lambda: ["resnet18", "legacy_senet154", "dpn68"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("id", "against", "found"),
+    [
+        ("resnet18", None, ("torchvision", "resnet18")),
+        ("resnet18", "timm", ("timm", "resnet18")),
+        ("googlenet_slim", None, ("torchvision", "googlenet")),
+        ("senet154", None, ("timm", "legacy_senet154")),
+        ("dpn68", None, ("timm", "dpn68")),
+    ],
+)
+def test_finds_the_other_net(libraries, id, against, found):
+    assert reference(id, against) == found
+
+
+@pytest.mark.parametrize(
+    ("id", "against", "says"),
+    [
+        ("lenet5", None, "Neither torchvision nor timm has lenet5"),
+        ("dpn68", "torchvision", "torchvision has no dpn68"),
+        ("resnet18", "keras", "torchvision or timm, got 'keras'"),
+    ],
+)
+def test_says_what_it_cannot_compare(libraries, id, against, says):
+    with pytest.raises(ValueError, match=says):
+        reference(id, against)
+
+
+def test_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(ImportError, match=r"inception_keras\[bench\]"):
+        next(bench(["resnet18"]))
+
+
+def test_wants_an_id_of_the_zoo(libraries):
+    with pytest.raises(ValueError, match="did you mean resnet18"):
+        next(bench(["resnet_18"]))
+
+
+@pytest.mark.slow
+def test_times_both():
+    pytest.importorskip("torch", reason="the extra `bench` brings it")
+    speeds = list(bench(["squeezenet1_1"], batch=2, train_batch=2, size=64, rounds=1))
+    assert [(speed.work, speed.batch, speed.size) for speed in speeds] == [("inference", 2, 64), ("training", 2, 64)]
+    for speed in speeds:
+        assert speed.reference == "torchvision:squeezenet1_1"
+        assert speed.ratio == pytest.approx(speed.ours / speed.theirs)
+        assert min(speed.ours_mib, speed.theirs_mib) > 50

@@ -1,0 +1,133 @@
+"""Several devices and workers give the numbers of one: in logical CPUs, and in processes over 127.0.0.1."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import worker
+
+from inception_keras import Steps, compile_model, create_model, load_data, strategy
+from inception_keras.training.distribute import _in_cluster
+
+NAMES = ("losses", "epochs", "dataset", "weights", "averages", "scale")
+
+
+def difference(one, other):
+    """The largest between the numbers of two nested structures of the same form."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        return max((difference(one[name], other[name]) for name in one), default=0.0)
+    if isinstance(one, list):
+        assert len(one) == len(other)
+        return max((difference(a, b) for a, b in zip(one, other, strict=True)), default=0.0)
+    assert np.isfinite(one)
+    assert np.isfinite(other)
+    return abs(one - other)
+
+
+def assert_same(one, other, names=NAMES, tolerance=1e-5):
+    for name in names:
+        assert difference(one[name], other[name]) <= tolerance, name
+
+
+def test_two_devices_give_the_numbers_of_one():
+    [[two, one]] = worker.run(devices=[2, 1])
+    assert_same(one, two)
+
+
+def test_one_device_gives_the_numbers_of_fit():
+    data = load_data("digits", image_size=32, batch_size=512, seed=1)
+    batches = data.validation.cache()
+
+    def model():
+        keras.utils.set_random_seed(0)
+        return compile_model(create_model("lenet5_modern", classes=10), "sgd")
+
+    fitted = model()
+    history = fitted.fit(batches, epochs=2, shuffle=False, verbose=0).history
+    stepped = model()
+    steps = Steps(stepped, strategy(), next(iter(batches)))
+    figures = []
+    for _ in range(2):
+        steps.reset_metrics()
+        iterator = steps.distribute(lambda shard: batches)
+        with pytest.raises(StopIteration):
+            while True:
+                steps.train(iterator)
+        figures.append(steps.metrics())
+    assert history == {name: [figure[name] for figure in figures] for name in history}
+    for a, b in zip(fitted.get_weights(), stepped.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    assert steps.evaluate(batches) == fitted.evaluate(batches, return_dict=True, verbose=0)
+
+
+def test_errors_are_one_sentence(monkeypatch):
+    with pytest.raises(ValueError, match="devices must be a whole number of at least 1, got 0"):
+        strategy(0)
+    keras.ops.zeros(1) + 1  # TensorFlow has begun
+    with pytest.raises(RuntimeError, match=r"begun work with 1 CPU device: call strategy\(2\) before anything else"):
+        strategy(2)
+    for text in ("{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"ps": ["a:1"]}, "task": {}}'):
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(ValueError, match="TF_CONFIG must be"):
+            strategy()
+    monkeypatch.setenv(
+        "TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}})
+    )
+    with pytest.raises(ValueError, match="TF_CONFIG must be"):
+        strategy()
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert not _in_cluster()
+
+
+CASES = {
+    "aux heads, synchronized batch norm": {},
+    "one head, no batch norm": {"aux": False, "batch_norm": None},
+    "soft labels": {"soft": True},
+    "an average of the weights": {"ema": 0.9},
+    "one image": {"images": 1},
+    "GoogLeNet": {
+        "model": "googlenet_cifar",
+        "options": {"aux": True, "batch_norm": True},
+        "images": 9,
+        "optimizer": "sgd",
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_workers_give_the_losses_of_one_process(name, capsys):
+    first, second = worker.run(2, **CASES[name])
+    [alone] = worker.run(**CASES[name])
+    with capsys.disabled():
+        largest = difference(alone["losses"], first["losses"])
+        print(f"\n{name}: largest difference of the losses {largest:.1e}\n  step  one process  two workers")
+        for step, (one, two) in enumerate(zip(alone["losses"], first["losses"], strict=True)):
+            print(f"  {step:4}  {one:11.7f}  {two:11.7f}")
+    assert [first["chief"], second["chief"]] == [True, False]
+    assert_same(alone, first)
+    assert_same(first, second, tolerance=0)
+    assert first["any"] == second["any"] == [True, False]
+
+
+@pytest.mark.slow
+def test_local_batch_norm_is_the_same_on_every_worker():
+    first, second = worker.run(2, batch_norm="local")
+    assert_same(first, second, tolerance=0)
+    [two] = worker.run(devices=2, batch_norm="local")
+    assert_same(first, two)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(precision):
+    case = {"precision": precision, "batch_norm": "local" if precision == "mixed_float16" else "synchronized"}
+    first, second = worker.run(2, **case)
+    [alone], [mirrored] = worker.run(**case), worker.run(devices=2, **case)
+    assert_same(first, second, tolerance=0)
+    assert_same(first, mirrored, tolerance=1e-5)
+    assert first["scale"] == alone["scale"] == (1.0 if precision == "mixed_bfloat16" else 2.0**15)
+    # a sum in another order differs by the last of 8 or 11 bits
+    assert difference(alone["losses"], first["losses"]) < 0.05

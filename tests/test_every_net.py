@@ -1,0 +1,47 @@
+"""Every net at its least input: it runs, every weight learns, and it comes back from a file as it was."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from inception_keras import create_model, list_models
+from inception_keras.weights.store import save_weights
+from inception_keras.zoo import ZOO
+
+FAST = (
+    "lenet5",
+    "alexnet_2012",
+    "googlenet",
+    "resnet20_cifar",
+    "squeezenet1_1",
+    "mobilenet_v3_small",
+    "shufflenet_v1_g3",
+)
+IDS = [id if id in FAST else pytest.param(id, marks=pytest.mark.slow) for id in list_models()]
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_runs_learns_and_is_stored(id, tmp_path):
+    keras.utils.set_random_seed(0)
+    with keras.StatelessScope(initialize_variables=False):
+        channels = create_model(id).input_shape[-1]
+    options = {"input_shape": (ZOO[id].least, ZOO[id].least, channels), "classes": 5, "classifier_activation": None}
+    model = create_model(id, **options)
+    image = keras.random.normal((2, *options["input_shape"]), seed=1)
+
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(image, training=True) ** 2)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    without = [v.path for v, g in zip(model.trainable_variables, gradients, strict=True) if g is None]
+    assert without == []
+    assert all(np.isfinite(g).all() for g in gradients)
+
+    expected = model(image).numpy()
+    assert np.isfinite(expected).all()
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(image), expected)
+    save_weights(model, tmp_path / "weights.safetensors")
+    again = create_model(id, weights=tmp_path / "weights.safetensors", **options)
+    np.testing.assert_array_equal(again(image), expected)
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]

@@ -1,0 +1,409 @@
+"""Batches as functions of seed, epoch and batch: skipped, shared among workers, augmented, with files that go."""
+
+from dataclasses import replace
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.stats import beta, ks_2samp, kstest
+from skimage import data as photos
+from tensorflow.python.framework.config import disable_op_determinism
+from test_data import everything, write_photos
+from test_preprocessing import MODES
+
+from inception_keras import load_data
+from inception_keras.data import augment, folders
+from inception_keras.data.parts import Part
+from inception_keras.data.pipeline import Batches
+from inception_keras.data.preprocessing import Preprocessing
+from inception_keras.data.unreadable import Unreadable
+
+
+def write_jpegs(folder: Path, count: int, size: tuple[int, int] = (60, 40)) -> None:
+    """Two classes of so many photographs, all of them different."""
+    for name, photo in (("coffee", photos.coffee()), ("chelsea", photos.chelsea())):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(photo[i:, 2 * i :]).resize(size).save(folder / name / f"{i}.jpg", quality=90)
+
+
+def equal(a, b) -> None:
+    for x, y in zip(everything(a), everything(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.fixture(params=["memory", "files"])
+def data(request, tmp_path, monkeypatch):
+    """14 images for training in batches of 5, 4 in the last."""
+    if request.param == "files":
+        monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    write_photos(tmp_path / "train", 8)
+    (tmp_path / "train/coffee/0.png").unlink()
+    write_photos(tmp_path / "test", 3)
+    loaded = load_data(None, data_dir=tmp_path, image_size=(12, 16), batch_size=5, validation=0.01)
+    assert loaded.counts == {"train": 14, "validation": 1, "test": 6}
+    return loaded
+
+
+# -- epochs
+
+
+def test_an_epoch_is_a_function_of_its_number(data):
+    equal(data.epoch(2), data.epoch(2))
+    (first, order), (second, other) = everything(data.epoch(0)), everything(data.epoch(1))
+    assert first.shape == second.shape == (14, 12, 16, 3) and not np.array_equal(first, second)
+    assert sorted(order) == sorted(other)
+    for number in (0, 1, 2):
+        equal(data.train, data.epoch(number))  # each time that it is iterated, the next
+
+
+def test_skipped_batches_change_nothing(data):
+    whole = list(data.epoch(3).as_numpy_iterator())
+    assert len(whole) == len(data.epoch(3)) == 3
+    for skip in range(4):
+        rest = data.epoch(3, skip=skip)
+        assert len(rest) == 3 - skip
+        for (a, x), (b, y) in zip(rest.as_numpy_iterator(), whole[skip:], strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(x, y)
+
+
+def test_skipped_images_are_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    write_photos(tmp_path)
+    data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=4)
+    opened = []
+    fit = Preprocessing.fit
+    monkeypatch.setattr(Preprocessing, "fit", lambda self, path: (opened.append(path), fit(self, path))[1])
+    everything(data.epoch(0, skip=1))
+    assert len(opened) == 4
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+@pytest.mark.parametrize(
+    "part", [lambda data, shard: data.epoch(1, 1, shard), lambda data, shard: data.part("test", shard)]
+)
+def test_the_shares_of_all_workers_are_the_batch(data, workers, part):
+    shares = [list(part(data, (index, workers)).as_numpy_iterator()) for index in range(workers)]
+    whole = list(part(data, (0, 1)).as_numpy_iterator())
+    for step, (images, labels) in enumerate(whole):
+        sizes = [len(share[step][1]) for share in shares]
+        assert max(sizes) - min(sizes) <= 1
+        np.testing.assert_array_equal(np.concatenate([share[step][0] for share in shares]), images)
+        np.testing.assert_array_equal(np.concatenate([share[step][1] for share in shares]), labels)
+    assert {len(share) for share in shares} == {len(whole)}
+
+
+def test_parts_in_order(data):
+    equal(data.part("test"), data.test)
+    equal(data.part("validation"), data.validation)
+    assert (np.diff(everything(data.part("train"))[1]) >= 0).all()
+    equal(data.part("train"), data.part("train"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 23), st.integers(1, 9), st.integers(0, 2**70), st.data())
+def test_any_sizes(count, size, seed, more):
+    part = Part(np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), np.arange(count))
+    batches = Batches(part, Preprocessing((1, 1), channels=1), size, seed=seed % 2**63)
+    workers = more.draw(st.integers(1, size))
+    skip = more.draw(st.integers(0, len(batches)))
+    whole = [labels for _, labels in batches.dataset(4).as_numpy_iterator()]
+    assert sorted(np.concatenate(whole)) == list(range(count)) and {len(labels) for labels in whole[:-1]} <= {size}
+    shares = [list(batches.dataset(4, skip, (index, workers)).as_numpy_iterator()) for index in range(workers)]
+    for share in zip(*shares, strict=True):
+        images, labels = (np.concatenate(column) for column in zip(*share, strict=True))
+        assert np.array_equal(labels, whole[skip]) and np.array_equal(np.round((images.ravel() + 1) * 127.5), labels)
+        skip += 1
+    assert skip == len(whole)
+
+
+def test_wrong_epochs(data):
+    for wrong, sentence in [
+        ({"number": -1}, "number of an epoch must be an int of at least 0, got -1"),
+        ({"skip": 4}, "skip must be at most 3, the batches of an epoch, got 4"),
+        ({"skip": -1}, "skip must be an int of at least 0"),
+        ({"shard": (2, 2)}, "index of a shard must be below their count, 2, got 2"),
+        ({"shard": (-1, 2)}, "index of a shard must be an int"),
+        ({"shard": (0, 0)}, "count of shards must be an int"),
+        ({"shard": (0, 6)}, "A batch of 5 images cannot be shared by 6 workers"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            data.epoch(**({"number": 0} | wrong))
+    with pytest.raises(ValueError, match="must be one of train, validation, test, got 'val'"):
+        data.part("val")
+
+
+def test_op_determinism_changes_nothing(data):
+    before = everything(data.epoch(1))
+    tf.config.experimental.enable_op_determinism()
+    try:
+        after = everything(data.epoch(1))
+    finally:
+        disable_op_determinism()
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# -- augmentation
+
+
+def drawn(count: int, seed: int = 0, step: int = 0):
+    key = augment.key(seed, tf.constant(0, tf.int64), tf.constant(step, tf.int64))
+    return augment.draw(key, count, tf.range(count))
+
+
+@pytest.mark.parametrize("height, width", [(375, 500), (224, 224), (8, 300)])
+def test_crops_are_distributed_as_torchvisions(height, width):
+    torch = pytest.importorskip("torch")
+    transforms = pytest.importorskip("torchvision.transforms")
+    top, left, high, wide = augment.windows(augment.crop_numbers(drawn(4000)), height, width).numpy().T
+    assert (top >= 0).all() and (left >= 0).all() and (high > 0).all() and (wide > 0).all()
+    assert (top + high <= height).all() and (left + wide <= width).all()
+    torch.manual_seed(0)
+    image = torch.zeros(3, height, width)
+    params = transforms.RandomResizedCrop.get_params
+    theirs = np.array([params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(4000)]).T
+    if height == 8:  # nothing fits: the centre
+        assert {*high} == {8} and {*wide} == {11} and theirs[2:].T.tolist() == [[8, 11]] * 4000
+        assert np.abs(left - theirs[1]).max() <= 1
+        return
+    for a, b in zip((top, left, high, wide, high * wide), (*theirs, theirs[2] * theirs[3]), strict=True):
+        assert ks_2samp(a, b).pvalue > 1e-3
+
+
+def test_a_crop_is_that_part_of_the_image():
+    ramp = tf.cast(tf.stack(tf.meshgrid(tf.range(0, 240, 4), tf.range(0, 240, 6)), axis=-1), tf.uint8)[None]  # x, y
+    images = tf.repeat(ramp, 64, axis=0)
+    crops = augment.crop(images, drawn(64)).numpy().astype(float)
+    assert crops.shape == images.shape
+    windows = augment.windows(augment.crop_numbers(drawn(64)), 40, 60).numpy()
+    for crop, (top, left, high, wide) in zip(crops, windows, strict=True):
+        x = 4 * np.clip(left + (np.arange(60) + 0.5) * wide / 60 - 0.5, 0, 59)
+        y = 6 * np.clip(top + (np.arange(40) + 0.5) * high / 40 - 0.5, 0, 39)
+        assert np.abs(crop - np.stack(np.meshgrid(x, y), axis=-1)).max() < 0.51
+
+
+@pytest.mark.parametrize("flip", [True, False, None])
+@pytest.mark.parametrize("kind", augment.KINDS)
+def test_flips(tmp_path, kind, flip):
+    write_photos(tmp_path, 10)
+    data = load_data(None, data_dir=tmp_path, image_size=8, augment=kind, flip=flip, batch_size=3)
+    assert data.batches["train"].flip is (kind != "none" if flip is None else flip)
+    assert load_data("digits", augment=kind, flip=flip).batches["train"].flip is bool(flip)
+
+
+def test_half_of_the_images_are_mirrored():
+    images = tf.repeat(tf.range(6)[None, None, :, None], 1000, axis=0)
+    first = augment.flip(images, drawn(1000))[:, 0, 0, 0].numpy()
+    assert set(first) == {0, 5} and 430 < (first == 5).sum() < 570
+
+
+@pytest.mark.parametrize("name, alpha", [("mixup", 0.2), ("mixup", 1.0), ("cutmix", 1.0)])
+def test_mixtures(name, alpha):
+    images = np.stack([np.full((20, 30, 2), value, np.float32) for value in (0, 1, 0)])
+    labels = np.eye(3, dtype=np.float32)
+    shares = []
+    for step in range(400):
+        key = augment.key(0, tf.constant(1, tf.int64), tf.constant(step, tf.int64))
+        mixed, mixture = augment.mix(images, labels, key, **{"mixup": 0.0, "cutmix": 0.0, name: alpha})
+        mixed, mixture = mixed.numpy(), mixture.numpy()
+        assert mixed.shape == (2, 20, 30, 2) and mixture.shape == (2, 3)
+        share = mixture[0, 1]
+        np.testing.assert_allclose(mixture, [[1 - share, share, 0], [0, 1 - share, share]], atol=1e-5)
+        np.testing.assert_allclose(mixed.mean((1, 2, 3)), [share, 1 - share], atol=1e-5)
+        if name == "cutmix":
+            rows, columns = np.nonzero(mixed[0, ..., 0])
+            assert set(np.unique(mixed)) <= {0, 1}
+            assert len(rows) == 0 or len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)  # a rectangle
+        else:
+            assert np.ptp(mixed[0]) < 1e-6
+        shares.append(share)
+    if name == "mixup":
+        assert kstest(shares, beta(alpha, alpha).cdf).pvalue > 1e-3
+    else:
+        assert 0.2 < np.mean(shares) < 0.5  # half, less what lies outside
+
+
+def test_mixup_and_cutmix_take_turns():
+    images = np.stack([np.zeros((8, 8, 1), np.float32), np.ones((8, 8, 1), np.float32)])
+    pictures = [
+        augment.mix(images, np.eye(2, dtype=np.float32), augment.key(0, np.int64(0), np.int64(step)), 1.0, 1.0)[0]
+        for step in range(200)
+    ]
+    assert 60 < sum(len(np.unique(picture)) == 1 and 0 < np.max(picture) < 1 for picture in pictures) < 140
+
+
+@pytest.mark.parametrize("kind", augment.KINDS)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_every_kind_is_a_function_of_seed_epoch_and_batch(tmp_path, monkeypatch, kind, in_memory):
+    monkeypatch.setattr(folders, "_IN_MEMORY", 2**29 if in_memory else 0)
+    write_jpegs(tmp_path, 7)
+    options = {"image_size": (24, 32), "batch_size": 4, "validation": 0.01, "augment": kind, "flip": True}
+    data, again, other = (
+        load_data(None, data_dir=tmp_path, mixup=0.4, cutmix=1.0, seed=seed, **options) for seed in (1, 1, 2)
+    )
+    images, labels = everything(data.epoch(0))
+    assert images.shape == (10, 24, 32, 3) and labels.shape == (10, 2) and labels.dtype == np.float32
+    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+    assert ((labels > 0) & (labels < 1)).any()
+    equal(data.epoch(0), again.epoch(0))
+    equal(data.train, data.epoch(0))
+    assert not np.array_equal(images, everything(data.epoch(1))[0])
+    assert not np.array_equal(images, everything(other.epoch(0))[0])
+    rest = everything(data.epoch(0, skip=1))
+    np.testing.assert_array_equal(rest[0], images[4:])
+    for workers in (2, 3):
+        shares = [list(data.epoch(0, 0, (index, workers)).as_numpy_iterator()) for index in range(workers)]
+        batches = [np.concatenate([share[step][column] for share in shares]) for column in (0, 1) for step in range(3)]
+        np.testing.assert_array_equal(np.concatenate(batches[:3]), images)
+        np.testing.assert_allclose(np.concatenate(batches[3:]), labels, atol=1e-6)
+    assert set(np.unique(everything(data.validation)[1])) == {0, 1}  # one-hot, too
+
+
+def test_a_crop_of_files_shows_what_is_there(tmp_path):
+    """What TensorFlow decodes of a JPEG is what Pillow makes of it, but for rounding."""
+    write_jpegs(tmp_path, 12, (300, 200))
+    data = load_data(None, data_dir=tmp_path, image_size=32, batch_size=4, augment="crop", flip=False)
+    batches = data.batches["train"]
+    assert batches.part.jpeg.all()
+    slow = replace(batches, part=replace(batches.part, jpeg=None))
+    a, b = everything(batches.dataset(5)), everything(slow.dataset(5))
+    np.testing.assert_array_equal(a[1], b[1])
+    assert np.corrcoef(a[0].ravel(), b[0].ravel())[0, 1] > 0.95  # JPEG's own transform makes halves of whole pixels
+    small = replace(batches, preprocessing=Preprocessing((190, 190), resize=190))
+    slow = replace(slow, preprocessing=small.preprocessing)
+    a, b = everything(small.dataset(5)), everything(slow.dataset(5))
+    assert np.abs(a[0] - b[0]).mean() < 0.1 / 127.5
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("kind", augment.KINDS)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_photographs_are_upright(tmp_path, monkeypatch, kind, orientation, in_memory):
+    monkeypatch.setattr(folders, "_IN_MEMORY", 2**29 if in_memory else 0)
+    upright = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[:, None], 64, axis=1)  # dark above, bright below
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    lying = np.rot90(upright, {1: 0, 3: 2, 6: 1}[orientation])
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            Image.fromarray(np.ascontiguousarray(lying)).save(tmp_path / name / f"{i}.jpg", exif=exif)
+    data = load_data(None, data_dir=tmp_path, image_size=16, augment=kind)
+    for part in (data.train, data.validation):
+        for image in everything(part)[0]:
+            seen = image[3:-3, 3:-3].mean(axis=-1)  # without what a shift leaves black
+            assert (np.diff(seen.mean(axis=1)) > 0).all() and np.ptp(seen, axis=1).max() < 0.1
+
+
+def test_every_mode_of_image_is_cropped(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for name, make in MODES.items():
+            make().save(tmp_path / label / name.replace("jpeg", "JPEG"))
+    data = load_data(None, data_dir=tmp_path, image_size=16, augment="crop", batch_size=3)
+    everything(data.epoch(0))
+    assert data.skipped == [] and everything(data.epoch(0))[0].shape == (data.counts["train"], 16, 16, 3)
+
+
+def test_wrong_changes():
+    for options, sentence in [
+        ({"augment": "twist"}, "augment must be one of none, shift, crop, got 'twist'"),
+        ({"flip": "yes"}, "flip must be True, False or None, got 'yes'"),
+        ({"mixup": -0.1}, "mixup must be a number of at least 0, got -0.1"),
+        ({"cutmix": float("nan")}, "cutmix must be a number of at least 0, got nan"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            load_data("digits", **options)
+
+
+# -- files that go
+
+
+def changed(folder, data, count: int) -> dict:
+    """Breaks some training files in different ways; returns their names and what is to be said of them."""
+    files = sorted(data.batches["train"].part.images)[:count]
+    ways = {
+        "is no longer there": lambda path: path.unlink(),
+        "is empty": lambda path: path.write_bytes(b""),
+        "is no JPEG, PNG": lambda path: path.write_bytes(b"not an image"),
+        "cannot be read: ": lambda path: path.write_bytes(path.read_bytes()[:300]),
+    }
+    for path, break_ in zip(files, ways.values(), strict=False):
+        break_(path)
+    return dict(zip(files, ways, strict=False))
+
+
+@pytest.mark.parametrize("kind", augment.KINDS)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypatch, kind, workers):
+    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    write_jpegs(tmp_path, 16)
+    data = load_data(None, data_dir=tmp_path, image_size=16, batch_size=6, augment=kind, max_bad=0.5)
+    count, before = data.counts["train"], everything(data.epoch(0))
+    order = everything(replace(data.batches["train"], augment="none", flip=False).dataset(0))[0]
+    reasons = changed(tmp_path, data, 4)
+    shares = [list(data.epoch(0, 0, (index, workers)).as_numpy_iterator()) for index in range(workers)]
+    after = [np.concatenate([share[step][i] for step in range(len(shares[0])) for share in shares]) for i in (0, 1)]
+    assert after[0].shape == before[0].shape and after[1].shape == (count,)
+    same = (after[0] == before[0]).all(axis=(1, 2, 3))
+    assert same.sum() == count - 4
+    for again in everything(data.epoch(0)), everything(data.epoch(0)):
+        np.testing.assert_array_equal(again[0], after[0])
+    found = dict(data.skipped)
+    assert len(data.skipped) == 4 and found.keys() == reasons.keys()  # each once, though they were met three times
+    for path, reason in reasons.items():
+        assert reason in found[path]
+    if kind == "none":
+        plain = everything(replace(data.batches["train"], flip=False).dataset(0))[0]
+        for i in np.flatnonzero((plain != order).any(axis=(1, 2, 3))):
+            batch = order[i // 6 * 6 : i // 6 * 6 + 6]
+            assert any((plain[i] == other).all() for other in batch)  # replaced by another of the batch
+
+
+def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    write_jpegs(tmp_path, 8)
+    data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=1)
+    data.batches["train"].part.images[3].unlink()
+    assert len(everything(data.epoch(0))[0]) == data.counts["train"] and len(data.skipped) == 1
+
+
+@pytest.mark.parametrize("kind", ["none", "crop"])
+def test_too_many_files_that_go_stop_the_run(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    write_jpegs(tmp_path, 20)
+    data = load_data(None, data_dir=tmp_path, image_size=8, augment=kind, max_bad=0.1, batch_size=5)
+    files = data.batches["train"].part.images
+    limit = int(0.1 * len(files))
+    for path in files[:limit]:
+        path.unlink()
+    everything(data.epoch(0))
+    data.check()
+    files[limit].unlink()
+    with pytest.raises(tf.errors.OpError):
+        everything(data.epoch(0))
+    sentence = f"{limit + 1} of {len(files)} images can be read no more, and max_bad allows a share of 0.1: .* is no"
+    with pytest.raises(ValueError, match=sentence) as caught:
+        data.check()
+    assert all(str(path) in str(caught.value) for path in files[: limit + 1]) and str(caught.value).endswith(".")
+
+
+def test_many_threads_write_each_file_once():
+    skipped = []
+    unreadable = Unreadable(skipped, 1000, 0.5)
+    with ThreadPool(8) as pool:
+        pool.map(lambda i: unreadable.add(Path(str(i % 50)), FileNotFoundError()), range(4000))
+    assert sorted(skipped) == sorted((Path(str(i)), "is no longer there") for i in range(50))
+    many = Unreadable([], 50, 0.0)
+    for i in range(30):
+        with pytest.raises(ValueError, match=rf"^{i + 1} of 50 images"):
+            many.add(Path(str(i)), OSError(13, "Permission denied"))
+    with pytest.raises(ValueError, match=r"19 cannot be read: Permission denied, and 10 more\.$"):
+        many.check()

@@ -1,0 +1,260 @@
+"""A run that is killed, stopped or fails ends, once resumed, as one that never was."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import TINY, Death, die_at, difference
+from typer.testing import CliRunner
+
+import inception_keras as ik
+from inception_keras.cli import app
+from inception_keras.training.distribute import Steps
+from inception_keras.training.evaluate import load_run
+from inception_keras.training.loop import Stopped, TrainingDiverged
+from inception_keras.training.state import BEFORE, NEWEST, load_state, locked, save_state
+from inception_keras.weights.store import read
+
+RECIPE = ik.Recipe(**TINY)
+OFTEN = RECIPE.with_changes(save_minutes=1e-9)  # after each step
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing interrupts."""
+    return ik.train(RECIPE.with_changes(save_minutes=0), tmp_path_factory.mktemp("runs") / "whole", verbose=0)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "run"
+
+
+def at_step(monkeypatch, number, act):
+    """Lets a run do something after its step `number`."""
+    step, done = Steps.train, []
+
+    def train(self, iterator):
+        loss = step(self, iterator)
+        done.append(loss)
+        return act(loss) if len(done) == number else loss
+
+    monkeypatch.setattr(Steps, "train", train)
+
+
+def test_whatever_interrupts_a_run_it_ends_as_one_that_nothing_did(whole, out, monkeypatch, capsys):
+    def terminate(loss):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loss
+
+    def fill_the_disk(loss):
+        def fsync(handle):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        return loss
+
+    before = signal.getsignal(signal.SIGTERM)
+    at_step(monkeypatch, 4, terminate)
+    with pytest.raises(Stopped, match=r"saved at step 4 of epoch 1 in .*; --resume goes on from there") as stopped:
+        ik.train(RECIPE, out, verbose=0)
+    monkeypatch.undo()
+    assert stopped.value.code == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+    at_step(monkeypatch, 5, fill_the_disk)  # the third of the second epoch
+    with pytest.raises(OSError, match=r"state.safetensors cannot be written: No space left on device"):
+        ik.train(OFTEN, out, resume=True, verbose=0)
+    monkeypatch.undo()
+    assert not list(out.rglob("part-*"))
+    assert load_state(out / "checkpoints")[1]["step"] == 2
+
+    for name in ("fsync", "replace", "unlink"):
+        monkeypatch.setattr(os, name, getattr(os, name))  # so that they come back
+    monkeypatch.setattr(Path, "write_bytes", Path.write_bytes)
+    die_at(60, kill=False)  # acts on the disk: within the third epoch
+    with pytest.raises(Death):
+        ik.train(OFTEN, out, resume=True, verbose=0)
+    monkeypatch.undo()
+
+    newest = out / "checkpoints" / NEWEST
+    newest.write_bytes(newest.read_bytes()[:5000])
+    capsys.readouterr()
+    result = ik.train(None, out, resume=True, verbose=0)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{NEWEST} is not a whole safetensors file" in said
+    assert "The run goes on from the state before it." in said
+
+    assert difference(out, whole.folder) == 0
+    assert (result.best_epoch, result.rows) == (whole.best_epoch, whole.rows)
+    assert not list(out.rglob("*state*")) + list(out.rglob("part-*"))
+
+
+def test_states_that_cannot_be_read_are_one_sentence(tmp_path):
+    assert load_state(tmp_path) is None
+    for step in range(3):
+        save_state(tmp_path, {"model/a": np.arange(4.0)}, {"step": step})
+        assert load_state(tmp_path)[1:] == ({"step": step}, "")
+    content = bytearray((tmp_path / NEWEST).read_bytes())
+    content[-3] ^= 1
+    (tmp_path / NEWEST).write_bytes(content)
+    _, facts, notice = load_state(tmp_path)
+    assert facts["step"] == 1
+    assert "state.safetensors is not as it was written: its checksum differs. The run goes on from" in notice
+    (tmp_path / BEFORE).write_bytes(content)
+    with pytest.raises(ValueError, match=r"checksum differs.*checksum differs"):
+        load_state(tmp_path)
+    (tmp_path / BEFORE).unlink()
+    with pytest.raises(ValueError, match=r"its checksum differs\. There is none before it; remove .* to begin again"):
+        load_state(tmp_path)
+
+
+def test_a_second_run_in_the_folder_is_refused(out):
+    out.mkdir()
+    with locked(out), pytest.raises(RuntimeError, match=r"Another run works in .*run: wait for it"):
+        ik.train(RECIPE, out, verbose=0)
+    with locked(out):  # the first is gone
+        pass
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(out):
+    recipe = RECIPE.with_changes(optimizer="sgd", learning_rate=1e12, schedule="constant", save_minutes=1e-9)
+    with pytest.raises(
+        TrainingDiverged, match=r"(loss is (nan|inf)|not finite) at step \d+ \(epoch \d\) with learning r"
+    ):
+        ik.train(recipe, out, verbose=0)
+    arrays, facts, _ = load_state(out / "checkpoints")
+    assert all(np.isfinite(array).all() for name, array in arrays.items() if name.startswith("model/"))
+    assert len(facts["rows"]) < 3
+
+
+def test_a_removed_folder_is_named(out, monkeypatch):
+    def remove(loss):
+        shutil.rmtree(out)
+        return loss
+
+    at_step(monkeypatch, 3, remove)
+    with pytest.raises(OSError, match=r"run/checkpoints/state.safetensors cannot be written: No such file"):
+        ik.train(OFTEN, out, verbose=0)
+    assert not out.exists()
+
+
+def test_resuming_with_another_recipe_is_refused(whole):
+    with pytest.raises(ValueError, match=r"has another recipe: batch_size 256, not 128, ema 0\.9, not 0\.0\."):
+        ik.train(RECIPE.with_changes(batch_size=128, ema=0.0), whole.folder, resume=True)
+
+
+def test_resuming_a_finished_run_gives_its_result(whole, capsys):
+    before = (whole.folder / "config.json").stat().st_mtime_ns
+    assert ik.train(OFTEN, whole.folder, resume=True) == whole  # how often it is saved is not part of the numbers
+    assert "is finished" in capsys.readouterr().out
+    assert (whole.folder / "config.json").stat().st_mtime_ns == before
+
+
+def test_the_folders_files_may_be_broken(whole, out):
+    out.mkdir()
+    for text in ("", "[]", "{}", '{"recipe": 3}', '{"recipe": {"epochs": "x"}}', "[" * 100_000):
+        (out / "config.json").write_text(text)
+        with pytest.raises(ValueError, match=r"config.json is not one of a run"):
+            ik.train(None, out, resume=True)
+
+
+@pytest.mark.slow
+def test_patience_ends_a_run(out):
+    recipe = RECIPE.with_changes(optimizer="sgd", learning_rate=1e-12, ema=0.0, epochs=9, patience=2)
+    result = ik.train(recipe, out, verbose=0)
+    assert result.best_epoch == 1
+    assert [row["epoch"] for row in result.rows] == [1, 3]
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+def test_a_run_in_mixed_precision_leaves_a_net_in_float32(precision, out):
+    recipe = RECIPE.with_changes(precision=precision, epochs=1, weight_decay=0.01, label_smoothing=0.1)
+    result = ik.train(recipe, out, verbose=0)
+    net, _ = load_run(out)
+    assert {layer.compute_dtype for layer in net.layers} == {"float32"}
+    assert {array.dtype for array in read(out / "checkpoints" / "epoch_001.safetensors").values()} == {
+        np.dtype("float32")
+    }
+    assert ik.evaluate(out).accuracy == pytest.approx(result.test_accuracy)
+
+
+def start(out, *words, kill_at=None):
+    """A process of its own."""
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items() if name != "model"]
+    begin = ["-m", "inception_keras"] if kill_at is None else [str(Path(__file__).with_name("runs.py")), str(kill_at)]
+    command = [sys.executable, *begin, "train", TINY["model"], *options, "--out", str(out), *words]
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(ik.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    }
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+
+
+@pytest.mark.slow
+def test_killed_processes(tmp_path, capsys):
+    """SIGKILL at random moments, and at random acts on the disk; then SIGTERM."""
+    words = ("--epochs", "12", "--batch-size", "32", "--save-minutes", "0.001", "--resume", "--keep", "3")
+    whole = tmp_path / "whole"
+    process = start(whole, *words)
+    assert process.wait() == 0, process.stdout.read()
+    draw = random.Random(0)
+    kills, stops, runs, worst = 0, 0, 0, 0.0
+    while kills < 24 or not stops:
+        out = tmp_path / f"run_{runs}"
+        while True:
+            by_clock = draw.random() < 0.5
+            process = start(out, *words, **({} if by_clock else {"kill_at": draw.randint(1, 400)}))
+            if by_clock:
+                while not (out / "checkpoints" / NEWEST).exists() and process.poll() is None:
+                    time.sleep(0.01)
+                time.sleep(draw.uniform(0, 9))
+                process.send_signal(signal.SIGTERM if draw.random() < 0.2 else signal.SIGKILL)
+            output = process.communicate()[0]
+            if process.returncode == -signal.SIGKILL:
+                kills += 1
+            elif "SIGTERM: the run is saved" in output and process.returncode == 0:
+                stops += 1
+            elif process.returncode != -signal.SIGTERM:  # that is one before its first step
+                assert process.returncode == 0, output
+                break
+        worst = max(worst, difference(out, whole))
+        runs += 1
+    with capsys.disabled():
+        print(f"\n{kills} kills and {stops} SIGTERM in {runs} runs; largest difference of a weight: {worst}")
+    assert worst == 0
+
+
+@pytest.mark.slow
+def test_a_killed_net_with_dropout_batch_norm_and_aux_heads(tmp_path):
+    recipe = ik.Recipe(
+        options={"aux": True, "batch_norm": True}, image_size=16, epochs=2, batch_size=256, weight_decay=0.01, ema=0.9
+    )
+    whole = ik.train(recipe, tmp_path / "whole", verbose=0)
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(patch, 8, lambda loss: (_ for _ in ()).throw(Death))
+        with pytest.raises(Death):
+            ik.train(recipe.with_changes(save_minutes=1e-9), tmp_path / "run", verbose=0)
+    ik.train(None, tmp_path / "run", resume=True, verbose=0)
+    assert difference(tmp_path / "run", whole.folder) == 0
+
+
+@pytest.mark.slow
+def test_a_limit_of_the_file_size(tmp_path):
+    """The kernel refuses to write: one sentence, no traceback, and the run goes on when there is room."""
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY));"
+        "from inception_keras.cli import app; app(sys.argv[1:])"
+    )
+    words = ["train", "lenet5_modern", "--epochs", "1", "--out", str(tmp_path / "run")]
+    process = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert process.returncode == 1
+    assert "state.safetensors cannot be written: File too large" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert CliRunner().invoke(app, [*words, "--resume"]).exit_code == 0

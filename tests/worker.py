@@ -1,0 +1,185 @@
+"""A short run as a process of its own: `python tests/worker.py '{"devices": 2}'`, its figures as JSON on stdout.
+
+TF_CONFIG makes it one worker of several. `run` starts such processes, and gives what they print.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+CASE: dict[str, Any] = {
+    "devices": 1,  # a list plays the case with each number in turn
+    "images": 25,
+    "batch": 8,  # the last batch has one image: with two devices one of them has none
+    "epochs": 2,
+    "aux": True,
+    "batch_norm": "synchronized",  # or "local", or None
+    "soft": False,
+    "precision": "float32",
+    "dropout": 0.0,
+    "ema": 0.0,
+    "optimizer": "sgd",
+    "rate": 0.1,
+    "overflow": None,  # a step whose first image alone overflows float16
+    "model": None,  # an id of the zoo instead of the small net
+    "options": {},
+    "pause": 0.0,  # seconds after each step
+}
+
+
+def processes(workers: int, **case: Any) -> list[subprocess.Popen]:
+    """Starts the workers of a case; one needs no cluster."""
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(workers)]
+    started = []
+    for index in range(workers):
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment.pop("TF_CONFIG", None)
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        if workers > 1:
+            task = {"type": "worker", "index": index}
+            environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": task})
+        command = [sys.executable, __file__, json.dumps(case)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes))
+    return started
+
+
+def run(workers: int = 1, **case: Any) -> list[dict]:
+    """The figures of each worker."""
+    started = processes(workers, **case)
+    try:
+        ended = [process.communicate(timeout=300) for process in started]
+    finally:
+        for process in started:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    for process, (_, errors) in zip(started, ended, strict=True):
+        assert process.returncode == 0, errors[-4000:]
+    return [json.loads(out.splitlines()[-1]) for out, _ in ended]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
+    """The losses of each step, and what is known at the end."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from inception_keras import Steps, compile_model, create_model, synchronize_batch_norm
+    from inception_keras.training.compile import heads, with_aux_labels
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(case["precision"])
+    classes = 10
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((case["images"], 32, 32, 3), "float32")
+    labels = rng.integers(0, classes, case["images"])
+    if case["overflow"] is not None:
+        images[case["overflow"] * case["batch"]] = 6e4
+    targets = np.eye(classes, dtype="float32")[labels] * 0.9 + 0.01 if case["soft"] else labels
+    with strategy.scope():
+        if case["model"]:
+            model = create_model(case["model"], input_shape=(32, 32, 3), classes=classes, **case["options"])
+        else:
+            model = small_net(case, classes)
+        if case["batch_norm"] == "synchronized":
+            synchronize_batch_norm(model)
+        ema = {"use_ema": True, "ema_momentum": case["ema"]} if case["ema"] else {}
+        optimizer = keras.optimizers.get(
+            {"class_name": case["optimizer"], "config": {"learning_rate": case["rate"]} | ema}
+        )
+        compile_model(model, optimizer, metrics=("accuracy",) if case["soft"] else ("accuracy", "cross_entropy"))
+        if case["soft"]:
+            names = heads(model)
+            losses = {name: keras.losses.CategoricalCrossentropy() for name in names}
+            weights = {name: 1.0 if name == "predictions" else 0.3 for name in names}
+            one = len(names) == 1
+            model.compile(
+                optimizer,
+                losses["predictions"] if one else losses,
+                loss_weights=None if one else weights,
+                metrics=["accuracy"] if one else {name: ["accuracy"] for name in names},
+                jit_compile=False,
+            )
+
+    def data(shard: tuple[int, int]) -> tf.data.Dataset:
+        index, count = shard
+
+        def part(batch_images: Any, batch_labels: Any) -> Any:
+            size = tf.shape(batch_images)[0]
+            begin, end = size * index // count, size * (index + 1) // count
+            return batch_images[begin:end], batch_labels[begin:end]
+
+        batches = tf.data.Dataset.from_tensor_slices((images, targets)).batch(case["batch"])
+        return with_aux_labels(batches.map(part), model)
+
+    steps = Steps(model, strategy, next(iter(data((0, 1)))))
+    result: dict[str, Any] = {"losses": [], "epochs": [], "chief": steps.is_chief}
+    for _ in range(case["epochs"]):
+        iterator = steps.distribute(data)
+        steps.reset_metrics()
+        for _ in range(-(-case["images"] // case["batch"])):
+            result["losses"].append(steps.train(iterator))
+            if case["pause"]:
+                print(f"step {len(result['losses'])}", flush=True)
+                time.sleep(case["pause"])
+        result["epochs"].append({"train": steps.metrics(), "shared": steps.evaluate(data)})
+    result["dataset"] = steps.evaluate(data((0, 1)))
+    result["any"] = steps.any(steps.worker == steps.workers - 1, False)
+    result["scale"] = float(getattr(model.optimizer, "dynamic_scale", 1.0))
+    result["weights"] = [np.asarray(v.value).ravel()[:50].tolist() for v in model.weights]
+    average = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    averages = getattr(average, "_model_variables_moving_average", None) or ()
+    result["averages"] = [np.asarray(v.value).ravel()[:50].tolist() for v in averages]
+    return result
+
+
+def small_net(case: dict[str, Any], classes: int) -> Any:
+    """Convolution, batch norm, two heads: quick to trace."""
+    import keras
+
+    from inception_keras.layers import BatchNormalization
+
+    x = image = keras.Input((32, 32, 3))
+    for width in (8, 16):
+        x = keras.layers.Conv2D(width, 3, strides=2, use_bias=not case["batch_norm"], kernel_regularizer="l2")(x)
+        if case["batch_norm"]:
+            x = BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.ReLU()(x)
+        if width == 8:
+            side = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    if case["dropout"]:
+        x = keras.layers.Dropout(case["dropout"], seed=1)(x)
+    outputs = {"predictions": keras.layers.Dense(classes, activation="softmax", dtype="float32", name="predictions")(x)}
+    if case["aux"]:
+        outputs["aux_1"] = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="aux_1")(side)
+    return keras.Model(image, outputs if case["aux"] else outputs["predictions"])
+
+
+def main() -> None:
+    case = CASE | json.loads(sys.argv[1])
+    from inception_keras import strategy
+
+    numbers = case["devices"]
+    results = [play(case, strategy(number)) for number in (numbers if isinstance(numbers, list) else [numbers])]
+    print(json.dumps(results if isinstance(numbers, list) else results[0]))
+
+
+if __name__ == "__main__":
+    main()
