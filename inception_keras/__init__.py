@@ -63,6 +63,7 @@ _PUBLIC = {
     "training.distribute": ("strategy", "synchronize_batch_norm", "Steps"),
     "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),
+    "data.check": ("check_data",),
     "data.preprocessing": ("Preprocessing", "preprocessing"),
     "weights.store": ("save_weights", "load_weights"),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on this machine are not ours
 app = typer.Typer(help="GoogLeNet and the classic convolutional nets in Keras 3.", no_args_is_help=True)
+data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 console = Console()
 
 Model = Annotated[str, typer.Argument(help="A model id; `inception-keras list` shows them.")]
@@ -255,6 +258,37 @@ def predict(
                 console.print(f"  {score:.4f}  {name}", highlight=False)
 
 
+@data_app.command("check")
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of data, as for `train --data-dir`.")],
+    label: Annotated[str | None, typer.Option(help="The column of a CSV file that has the labels.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the problems to this file as well.")] = None,
+) -> None:
+    """Every image that is broken, misnamed or a duplicate, and a row for each class; ends with 1 if there is any."""
+    with _one_sentence():
+        from .data.check import check_data
+
+        found = check_data(folder, label=label)
+        if csv:
+            found.to_csv(csv)
+        if found.problems:
+            table = Table("problem", "image", "", box=None, header_style="bold", padding=(0, 1, 0, 0))
+            for problem in found.problems:
+                table.add_row(problem.kind, _printable(problem.image), _printable(problem.detail))
+            console.print(table, "")
+        counts = [name for name in found.classes[0] if name not in ("class", "smallest", "largest")]
+        table = Table("class", box=None, header_style="bold", padding=(0, 1, 0, 0))
+        for name in (*counts, "smallest", "largest"):
+            table.add_column(name, justify="right")
+        for row in found.classes:
+            sizes = ("x".join(map(str, row[name] or ())) for name in ("smallest", "largest"))
+            table.add_row(_printable(row["class"]), *(f"{row[part]:,}" for part in counts), *sizes)
+        images = sum(row[part] for row in found.classes for part in counts)
+        console.print(table, f"\n{images:,} images in {len(found.classes)} classes, {len(found.problems):,} problems")
+    if found.problems:
+        raise typer.Exit(1)
+
+
 @app.command()
 def convert(
     weights: Annotated[str, typer.Argument(help="A .pth, .safetensors, .h5 or .onnx file, an address, or `imagenet`.")],
@@ -371,6 +405,11 @@ def _ints(text: str, separator: str) -> list[int]:
         raise ValueError(f"Expected whole numbers with {separator!r} between them, got {text!r}.") from None
 
 
+def _printable(text: str) -> str:
+    """Names of files as they are, without what a terminal would obey."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
 def _import_tensorflow() -> None:
     """Imports TensorFlow without the lines that it writes to stderr before it reads its log level."""
     stderr = os.dup(2)
@@ -393,5 +432,5 @@ def _one_sentence() -> Iterator[None]:
         console.print(str(stopped), soft_wrap=True)
         raise typer.Exit(int(stopped.code or 0)) from None
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[red]error:[/red] {_printable(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None

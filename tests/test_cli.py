@@ -30,6 +30,7 @@ def said(result):
         ("train",),
         ("evaluate",),
         ("predict",),
+        ("data", "check"),
         ("convert",),
         ("bench",),
     ],

@@ -18,8 +18,9 @@ from sklearn.datasets import load_digits
 from test_preprocessing import MODES, broken_files
 
 from inception_keras import load_data
-from inception_keras.data import folders
-from inception_keras.data.files import read_cifar, read_idx
+from inception_keras.data import listing
+from inception_keras.data.cifar import read_cifar
+from inception_keras.data.files import read_idx
 from inception_keras.data.named import UNDERSTOOD
 from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing
 
@@ -184,6 +185,7 @@ def test_unknown_and_wrong_options():
         ({"validation": "0.1"}, "validation must be"),
         ({"batch_size": 0}, "batch_size must be an int of at least 1, got 0"),
         ({"seed": -1}, "seed must be"),
+        ({"max_bad": 10}, "max_bad must be a share from 0 to 1, got 10"),
         ({"image_size": (1, 2, 3)}, "image_size must be an int or"),
         ({"image_size": 0}, "image_size must be an int of at least 1"),
     ]:
@@ -389,7 +391,7 @@ def test_wrong_cifar_files_are_named(tmp_path):
         with pytest.raises(ValueError, match=sentence):
             load_data(data_dir=tmp_path)
     write_tar(archive, {"readme.html": b"hello"}, "cifar-10-batches-bin")
-    with pytest.raises(ValueError, match=r"has no data_batch_\*\.bin in it"):
+    with pytest.raises(ValueError, match=r"has no data_batch_\*\.bin or data_batch_\? in it"):
         load_data(data_dir=tmp_path)
     write_tar(archive, files, "cifar-10-batches-bin")
     whole = archive.read_bytes()
@@ -400,7 +402,7 @@ def test_wrong_cifar_files_are_named(tmp_path):
 
 
 def test_archives_that_unfold_without_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("inception_keras.data.files._LARGEST", 4 * 200_000)
+    monkeypatch.setattr("inception_keras.data.cifar._LIMIT", 200_000)
     write_tar(tmp_path / "cifar-10-binary.tar.gz", {"data_batch_1.bin": bytes(3073 * 300)}, "a")
     with pytest.raises(ValueError, match="unfolds to more than 200000 bytes"):
         load_data(data_dir=tmp_path)
@@ -438,7 +440,7 @@ def test_no_change_of_an_archive_raises_anything_but_value_errors(tmp_path_facto
 def test_a_folder_of_photographs(tmp_path, monkeypatch, in_memory):
     write_photos(tmp_path)
     if not in_memory:
-        monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+        monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     data = load_data(None, data_dir=tmp_path, image_size=48, batch_size=4, augment=False)
     assert data.class_names == ("chelsea", "coffee") and data.image_shape == (48, 48, 3)
     assert data.counts == {"train": 8, "validation": 1, "test": 3} and data.skipped == []
@@ -454,7 +456,7 @@ def test_a_folder_of_photographs(tmp_path, monkeypatch, in_memory):
 def test_the_preprocessing_of_weights_replaces_our_own(tmp_path, monkeypatch, in_memory):
     write_photos(tmp_path)
     if not in_memory:
-        monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+        monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     for size, wanted in ((None, SQUEEZENET1_1), (64, SQUEEZENET1_1.resized((64, 64)))):
         data = load_data(None, data_dir=tmp_path, image_size=size, augment=False, preprocessing=SQUEEZENET1_1)
         assert data.preprocessing == wanted and data.image_shape == (*wanted.size, 3)
@@ -484,7 +486,7 @@ def test_coloured_images_do_not_become_grey(tmp_path):
 def test_decoded_once_or_in_each_epoch_is_the_same(tmp_path, monkeypatch):
     write_photos(tmp_path)
     kept = load_data(None, data_dir=tmp_path, image_size=(24, 40), batch_size=4)
-    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     read = load_data(None, data_dir=tmp_path, image_size=(24, 40), batch_size=4)
     for _ in range(2):
         for a, b in zip(everything(kept.train), everything(read.train), strict=True):
@@ -518,7 +520,7 @@ def test_classes_may_be_called_train_and_test(tmp_path):
 def test_what_cannot_be_read_is_skipped_and_named(tmp_path, monkeypatch, in_memory):
     write_photos(tmp_path)
     if not in_memory:
-        monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+        monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600 * 450)
     reasons = broken_files(tmp_path / "coffee") | {
         "notes.txt": "is not named as one of",
@@ -529,7 +531,9 @@ def test_what_cannot_be_read_is_skipped_and_named(tmp_path, monkeypatch, in_memo
     Image.new("RGB", (1, 270_001)).save(tmp_path / "coffee" / "bomb.bmp")
     (tmp_path / "coffee" / ".hidden").touch()
     (tmp_path / "coffee" / "folder.png").mkdir()
-    data = load_data(None, data_dir=tmp_path, image_size=16)
+    with pytest.raises(ValueError, match=r"has 6 of 20 images that cannot be read, more than max_bad=0.25 allows: "):
+        load_data(None, data_dir=tmp_path, image_size=16, max_bad=0.25)
+    data = load_data(None, data_dir=tmp_path, image_size=16, max_bad=0.3)
     skipped = {path.name: reason for path, reason in data.skipped}
     assert skipped.keys() == reasons.keys() and len(data.skipped) == len(reasons)
     assert all(reason in skipped[name] for name, reason in reasons.items())
@@ -540,7 +544,7 @@ def test_what_cannot_be_read_is_skipped_and_named(tmp_path, monkeypatch, in_memo
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_every_mode_of_image_in_a_folder(tmp_path, monkeypatch, in_memory):
     if not in_memory:
-        monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+        monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     for label in "ab":
         (tmp_path / label).mkdir()
         for name, make in MODES.items():
@@ -557,16 +561,16 @@ def test_folders_that_hold_no_data_set(tmp_path, monkeypatch):
         load_data(data_dir=tmp_path)
     assert UNDERSTOOD in str(caught.value)
     write_photos(tmp_path / "some")
-    with pytest.raises(ValueError, match="has one class, some: there must be a folder for each of two or more"):
+    with pytest.raises(ValueError, match="has one class, some: there must be two or more"):
         load_data(data_dir=tmp_path)
     (tmp_path / "some" / "tea").mkdir()
-    with pytest.raises(ValueError, match=r"class folder .*tea has no image that can be read"):
+    with pytest.raises(ValueError, match=r"some has no training image of the class tea"):
         load_data(data_dir=tmp_path / "some")
     broken_files(tmp_path / "some" / "tea")
     for path in (tmp_path / "some" / "tea").glob("whole.*"):
         path.unlink()
-    with pytest.raises(ValueError, match=r"class folder .*tea has no image that can be read"):
-        load_data(data_dir=tmp_path / "some")
+    with pytest.raises(ValueError, match=r"some has no training image that can be read of the class tea"):
+        load_data(data_dir=tmp_path / "some", max_bad=1)
 
     def refuse(self):
         raise PermissionError(13, "Permission denied", str(self))

@@ -91,6 +91,7 @@ CASES = {
         "model": "googlenet_cifar",
         "options": {"aux": True, "batch_norm": True},
         "images": 9,
+        "rate": 0.01,
         "optimizer": "sgd",
     },
 }

@@ -17,7 +17,7 @@ from test_data import everything, write_photos
 from test_preprocessing import MODES
 
 from inception_keras import load_data
-from inception_keras.data import augment, folders
+from inception_keras.data import augment, listing
 from inception_keras.data.parts import Part
 from inception_keras.data.pipeline import Batches
 from inception_keras.data.preprocessing import Preprocessing
@@ -41,7 +41,7 @@ def equal(a, b) -> None:
 def data(request, tmp_path, monkeypatch):
     """14 images for training in batches of 5, 4 in the last."""
     if request.param == "files":
-        monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+        monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_photos(tmp_path / "train", 8)
     (tmp_path / "train/coffee/0.png").unlink()
     write_photos(tmp_path / "test", 3)
@@ -74,7 +74,7 @@ def test_skipped_batches_change_nothing(data):
 
 
 def test_skipped_images_are_not_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_photos(tmp_path)
     data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=4)
     opened = []
@@ -242,7 +242,7 @@ def test_mixup_and_cutmix_take_turns():
 @pytest.mark.parametrize("kind", augment.KINDS)
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_every_kind_is_a_function_of_seed_epoch_and_batch(tmp_path, monkeypatch, kind, in_memory):
-    monkeypatch.setattr(folders, "_IN_MEMORY", 2**29 if in_memory else 0)
+    monkeypatch.setattr(listing, "_IN_MEMORY", 2**29 if in_memory else 0)
     write_jpegs(tmp_path, 7)
     options = {"image_size": (24, 32), "batch_size": 4, "validation": 0.01, "augment": kind, "flip": True}
     data, again, other = (
@@ -271,7 +271,7 @@ def test_a_crop_of_files_shows_what_is_there(tmp_path):
     write_jpegs(tmp_path, 12, (300, 200))
     data = load_data(None, data_dir=tmp_path, image_size=32, batch_size=4, augment="crop", flip=False)
     batches = data.batches["train"]
-    assert batches.part.jpeg.all()
+    assert (batches.part.jpeg == (200, 300)).all()
     slow = replace(batches, part=replace(batches.part, jpeg=None))
     a, b = everything(batches.dataset(5)), everything(slow.dataset(5))
     np.testing.assert_array_equal(a[1], b[1])
@@ -279,14 +279,14 @@ def test_a_crop_of_files_shows_what_is_there(tmp_path):
     small = replace(batches, preprocessing=Preprocessing((190, 190), resize=190))
     slow = replace(slow, preprocessing=small.preprocessing)
     a, b = everything(small.dataset(5)), everything(slow.dataset(5))
-    assert np.abs(a[0] - b[0]).mean() < 0.1 / 127.5
+    assert np.abs(a[0] - b[0]).mean() < 1 / 127.5
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize("kind", augment.KINDS)
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_photographs_are_upright(tmp_path, monkeypatch, kind, orientation, in_memory):
-    monkeypatch.setattr(folders, "_IN_MEMORY", 2**29 if in_memory else 0)
+    monkeypatch.setattr(listing, "_IN_MEMORY", 2**29 if in_memory else 0)
     upright = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[:, None], 64, axis=1)  # dark above, bright below
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -343,7 +343,7 @@ def changed(folder, data, count: int) -> dict:
 @pytest.mark.parametrize("kind", augment.KINDS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypatch, kind, workers):
-    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 16)
     data = load_data(None, data_dir=tmp_path, image_size=16, batch_size=6, augment=kind, max_bad=0.5)
     count, before = data.counts["train"], everything(data.epoch(0))
@@ -368,7 +368,7 @@ def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypat
 
 
 def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 8)
     data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=1)
     data.batches["train"].part.images[3].unlink()
@@ -377,7 +377,7 @@ def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["none", "crop"])
 def test_too_many_files_that_go_stop_the_run(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(folders, "_IN_MEMORY", 0)
+    monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 20)
     data = load_data(None, data_dir=tmp_path, image_size=8, augment=kind, max_bad=0.1, batch_size=5)
     files = data.batches["train"].part.images

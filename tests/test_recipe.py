@@ -8,8 +8,9 @@ import tensorflow as tf
 import inception_keras as ik
 from inception_keras.blocks import conv_bn
 from inception_keras.training.recipe import RECIPES
-from inception_keras.training.start import first_model, _precision
+from inception_keras.training.run import _precision
 from inception_keras.training.schedule import averaged, best_epoch, build_optimizer, is_over, learning_rate
+from inception_keras.training.start import first_model
 from inception_keras.zoo import ZOO
 
 

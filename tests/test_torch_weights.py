@@ -232,3 +232,13 @@ def test_names_by_rules():
 def test_says_what_files_it_reads(tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.safetensors, \.pth, \.pt.*, got weights\.bin"):
         create_model("squeezenet1_1", weights=tmp_path / "weights.bin", input_shape=(17, 17, 3))
+
+
+def test_a_file_of_a_few_bytes_does_not_fill_the_memory(tmp_path):
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (tmp_path / "memo.pth").write_bytes(b"\x80\2Nr\0\0\0\x20.")  # the memo number 2 ** 29
+    with pytest.raises(ValueError, match=r"memo.pth is not a file of torch weights"):
+        torch_file.read(tmp_path / "memo.pth")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kibibytes

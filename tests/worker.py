@@ -95,6 +95,9 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
     with strategy.scope():
         if case["model"]:
             model = create_model(case["model"], input_shape=(32, 32, 3), classes=classes, **case["options"])
+            for layer in model.layers:  # the masks of dropout are each device's own
+                if isinstance(layer, keras.layers.Dropout):
+                    layer.rate = case["dropout"]
         else:
             model = small_net(case, classes)
         if case["batch_norm"] == "synchronized":

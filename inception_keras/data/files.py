@@ -1,13 +1,11 @@
-"""Readers of the binary files in which MNIST and CIFAR are published. What a file says of itself is not believed."""
+"""Readers of binary files, first of all MNIST's IDX. What a file says of itself is not believed."""
 
 import gzip
 import struct
 import tarfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,29 +13,9 @@ import numpy as np
 from .images import line
 from .parts import Part
 
-_LARGEST = 2**32  # bytes that a file may unfold to
+LARGEST = 2**32  # bytes that a file may unfold to
+BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
 _DEFLATE = 1032  # deflate makes a byte of at most so many
-_BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
-
-
-@dataclass(frozen=True)
-class _Cifar:
-    folder: str  # into which the archive unfolds
-    train: str
-    test: str
-    labels: int  # bytes before the pixels, the last of them the label
-    names: str
-    classes: int
-
-    @property
-    def archive(self) -> str:
-        return f"{self.folder.replace('-batches-bin', '-binary')}.tar.gz"
-
-
-CIFAR = {
-    "cifar10": _Cifar("cifar-10-batches-bin", "data_batch_*.bin", "test_batch.bin", 1, "batches.meta.txt", 10),
-    "cifar100": _Cifar("cifar-100-binary", "train.bin", "test.bin", 2, "fine_label_names.txt", 100),
-}
 
 
 def find_idx(folder: Path, split: str, content: str) -> Path | None:
@@ -91,116 +69,37 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
             shape = struct.unpack(f">{rank}I", header[4:])
             size = prod(shape)
             if not size:
-                raise ValueError(f"{path} is empty: its header says {_by(shape)}.")
-            possible = min(_LARGEST, length * _DEFLATE if zipped else length - len(header))
+                raise ValueError(f"{path} is empty: its header says {by(shape)}.")
+            possible = min(LARGEST, length * _DEFLATE if zipped else length - len(header))
             if size > possible:
                 raise ValueError(
-                    f"{path} is cut short: its header says {_by(shape)} bytes, there are at most {possible}."
+                    f"{path} is cut short: its header says {by(shape)} bytes, there are at most {possible}."
                 )
-            pixels = _read(file, size + 1)
-    except _BROKEN as error:
+            pixels = read(file, size + 1)
+    except BROKEN as error:
         raise ValueError(f"{path} is not a whole gzip file: {line(error)}.") from None
     if len(pixels) != size:
         found = "more" if len(pixels) > size else f"only {len(pixels)}"
-        raise ValueError(f"{path} has {found} bytes where its header says {_by(shape)}.")
+        raise ValueError(f"{path} has {found} bytes where its header says {by(shape)}.")
     return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
-def find_cifar(folder: Path, kind: str) -> Path | None:
-    """The archive, or the folder that has its files, in a folder; None where it has neither."""
-    layout = CIFAR[kind]
-    for place in (folder, folder / layout.folder):
-        if any(place.glob(layout.train)):
-            return place
-    archive = folder / layout.archive
-    return archive if archive.is_file() else None
+class Bounded:
+    """A stream that ends in an error where it gives more than `limit` bytes."""
 
-
-def read_cifar(source: Path, kind: str) -> tuple[dict[str, Part], tuple[str, ...] | None]:
-    """The `train` and `test` of a CIFAR archive or of the folder that it unfolds to, and its names of the classes.
-
-    Raises:
-        ValueError: If a file is missing, cut short or not of CIFAR's format.
-    """
-    layout = CIFAR[kind]
-    files = _members(source, layout) if source.is_file() else _contents(source, layout)
-    train = sorted(name for name in files if PurePosixPath(name).match(layout.train))
-    if not train:
-        raise ValueError(f"{source} has no {layout.train} in it.")
-    parts = {"train": _records(files, train, layout, source)}
-    if layout.test in files:
-        parts["test"] = _records(files, [layout.test], layout, source)
-    return parts, _names(files, layout, source)
-
-
-def _records(files: Mapping[str, bytes], names: list[str], layout: _Cifar, source: Path) -> Part:
-    record = layout.labels + 3 * 32 * 32
-    images, labels = [], []
-    for name in names:
-        content = np.frombuffer(files[name], np.uint8)
-        if not len(content) or len(content) % record:
-            wanted = f"a multiple of {record}, the size of a labelled image"
-            raise ValueError(f"{source}: {name} has {len(content)} bytes, not {wanted}; it may be cut short.")
-        rows = content.reshape(-1, record)
-        labels.append(rows[:, layout.labels - 1])
-        if labels[-1].max() >= layout.classes:
-            raise ValueError(f"{source}: {name} has the label {labels[-1].max()}, more than {layout.classes - 1}.")
-        images.append(rows[:, layout.labels :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return Part(np.concatenate(images), np.concatenate(labels))
-
-
-def _names(files: Mapping[str, bytes], layout: _Cifar, source: Path) -> tuple[str, ...] | None:
-    if layout.names not in files:
-        return None
-    try:
-        names = tuple(files[layout.names].decode().split())
-    except UnicodeDecodeError:
-        raise ValueError(f"{source}: {layout.names} is not a text file.") from None
-    if len(names) != layout.classes:
-        raise ValueError(f"{source}: {layout.names} has {len(names)} names, not {layout.classes}.")
-    return names
-
-
-def _wanted(name: str, layout: _Cifar) -> bool:
-    return any(PurePosixPath(name).match(pattern) for pattern in (layout.train, layout.test, layout.names))
-
-
-def _contents(folder: Path, layout: _Cifar) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file() and _wanted(file.name, layout)}
-
-
-def _members(archive: Path, layout: _Cifar) -> dict[str, bytes]:
-    """The archive's files by name, read in memory: nothing is unfolded onto the disk."""
-    files = {}
-    try:
-        with gzip.open(archive) as unzipped:
-            bounded: Any = _Bounded(unzipped, archive)
-            with tarfile.open(fileobj=bounded, mode="r|") as tar:
-                for member in tar:
-                    name = PurePosixPath(member.name).name
-                    content = tar.extractfile(member) if member.isfile() and _wanted(name, layout) else None
-                    if content is not None:
-                        files[name] = _read(content, member.size)
-    except _BROKEN as error:
-        raise ValueError(f"{archive} is not a whole tar.gz archive: {line(error)}.") from None
-    return files
-
-
-class _Bounded:
-    """A stream that ends in an error where it gives more than any CIFAR archive has."""
-
-    def __init__(self, file: Any, path: Path):
-        self._file, self._path, self._left = file, path, _LARGEST // 4
+    def __init__(self, file: Any, path: Path, limit: int):
+        self._file, self._path, self._left, self._limit = file, path, limit, limit
 
     def read(self, size: int) -> bytes:
+        """At most `size` bytes."""
         content = self._file.read(size)
         self._left -= len(content)
         if self._left < 0:
-            raise ValueError(f"{self._path} unfolds to more than {_LARGEST // 4} bytes, more than any CIFAR archive.")
+            raise ValueError(f"{self._path} unfolds to more than {self._limit} bytes.")
         return content
 
 
-def _read(file: Any, size: int) -> bytes:
+def read(file: Any, size: int) -> bytes:
     """At most `size` bytes; memory grows with what there is, not with what was asked for."""
     content = bytearray()
     while len(content) < size and (more := file.read(min(size - len(content), 2**20))):
@@ -208,5 +107,6 @@ def _read(file: Any, size: int) -> bytes:
     return bytes(content)
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def by(shape: tuple[int, ...]) -> str:
+    """Sides as they are spoken: 2 x 3."""
     return " x ".join(map(str, shape))

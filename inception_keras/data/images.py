@@ -1,7 +1,9 @@
 """Pillow images of every mode as upright RGB or grey ones, and one sentence for those that cannot be read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -19,10 +21,30 @@ _UPRIGHT = {  # by EXIF's orientation
 
 
 class UnreadableImage(ValueError):
-    """An image that cannot be read; the text is the predicate of a sentence, such as "is empty"."""
+    """An image that cannot be read; the text is the predicate of a sentence, such as "is empty".
+
+    `kind` is "empty", "truncated", "too large" or "unreadable".
+    """
+
+    def __init__(self, text: str, kind: str = "unreadable"):
+        super().__init__(text)
+        self.kind = kind
 
 
-def read_image(path: str | Path, channels: int = 3) -> Image.Image:
+class Inner:
+    """An image inside a larger file. Its `str` is the name that it goes by."""
+
+    __slots__ = ()
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """The bytes of the image, as `Path.open` gives those of a file."""
+        raise NotImplementedError
+
+
+Source = Path | Inner
+
+
+def read_image(source: str | Source, channels: int = 3) -> Image.Image:
     """A file as an upright 8-bit image: RGB, or grey for one channel; of an animation the first frame.
 
     Raises:
@@ -30,16 +52,21 @@ def read_image(path: str | Path, channels: int = 3) -> Image.Image:
             `Image.MAX_IMAGE_PIXELS`.
         FileNotFoundError: If there is no such file.
     """
-    return _read(Path(path), channels, sketch=False)[0]
+    with _opened(Path(source) if isinstance(source, str) else source) as image:
+        return plain(image, channels)
 
 
-def check_image(path: Path) -> bool:
-    """Raises as `read_image` does, in a fraction of its time for a JPEG: every byte is read, few pixels are made.
+def check_image(source: Source) -> tuple[str, tuple[int, int], bool]:
+    """The format, the width and height as they are stored, and whether it is upright RGB or grey.
 
-    Returns:
-        Whether it is a JPEG, RGB or grey, that need not be turned: any decoder reads it alike.
+    Raises as `read_image` does, in a fraction of its time for a JPEG: every byte is read, few pixels are made.
     """
-    return _read(path, 3, sketch=True)[1]
+    with _opened(source) as image:
+        format, size = str(image.format), image.size
+        simple = image.mode in ("RGB", "L") and _orientation(image) not in _UPRIGHT
+        image.draft("RGB", (1, 1))
+        plain(image, 3)
+        return format, size, simple
 
 
 def plain(image: Image.Image, channels: int) -> Image.Image:
@@ -63,32 +90,36 @@ def _orientation(image: Image.Image) -> int | None:
     return image.getexif().get(ExifTags.Base.Orientation)
 
 
-def _read(path: Path, channels: int, sketch: bool) -> tuple[Image.Image, bool]:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no image {path}.")
-    if not path.stat().st_size:
-        raise UnreadableImage("is empty")
+@contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    if isinstance(source, Path) and not source.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(f"There is no image {source}.")
     try:
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            _check_pixels(image.size)
-            alike = image.format == "JPEG" and image.mode in ("RGB", "L") and _orientation(image) not in _UPRIGHT
-            if sketch:
-                image.draft("RGB", (1, 1))
-            return plain(image, channels), alike
+        with source.open("rb") as file:
+            if not file.read(1):
+                raise UnreadableImage("is empty", "empty")
+            file.seek(0)
+            with Image.open(file, formats=FORMATS) as image:
+                _check_pixels(image.size)
+                yield image
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage("is no JPEG, PNG, GIF, BMP or WebP image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UnreadableImage(f"has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit of Pillow") from None
+        raise UnreadableImage(
+            f"has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit of Pillow", "too large"
+        ) from None
     except Exception as error:  # decoders raise all kinds: OSError, SyntaxError, struct.error, zlib.error ...
-        raise UnreadableImage(f"cannot be read: {line(error)}") from None
+        kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
+        raise UnreadableImage(f"cannot be read: {line(error)}", kind) from None
 
 
 def _check_pixels(size: tuple[int, int]) -> None:
     limit: Any = Image.MAX_IMAGE_PIXELS
     if limit is not None and size[0] * size[1] > limit:
-        raise UnreadableImage(f"has {size[0]} x {size[1]} pixels, more than {limit}, the limit of Pillow")
+        text = f"has {size[0]} x {size[1]} pixels, more than {limit}, the limit of Pillow"
+        raise UnreadableImage(text, "too large")
 
 
 def line(error: BaseException) -> str:

@@ -11,26 +11,13 @@ import tensorflow as tf
 
 from ..blocks import check_count
 from .augment import KINDS
-from .files import CIFAR, find_cifar, find_idx, read_cifar, read_mnist
-from .folders import EXTENSIONS, Skipped, has_classes, read_folder
+from .listing import Skipped
 from .names import NAMES
 from .parts import Part, complete
 from .pipeline import Batches
 from .preprocessing import Preprocessing
+from .recognise import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .unreadable import Unreadable
-
-_SIZES = {"digits": (32, 32)}  # others keep their own
-_PHOTO = (224, 224)
-_FORMAT = {"mnist": "idx", "fashion_mnist": "idx", "cifar10": "cifar10", "cifar100": "cifar100"}
-_TITLES = {"idx": "IDX files", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-UNDERSTOOD = (
-    "IDX files as MNIST names them (train-images-idx3-ubyte[.gz] ...), "
-    "CIFAR binaries (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz, or the .bin files in them), "
-    f"or images in a folder for each class (DIR/class/* or DIR/train/class/*, with {', '.join(EXTENSIONS)})"
-)
-
-
-Wanted = Preprocessing | tuple[int, int] | None  # what is known of the input: all, its size, or nothing
 
 
 @dataclass(frozen=True)
@@ -48,7 +35,7 @@ class Data:
     image_shape: tuple[int, int, int]
     counts: dict[str, int]  # images in train, validation and test
     preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
-    skipped: list[tuple[Path, str]]  # files that could not be read, and why; it grows where some become unreadable
+    skipped: Skipped  # files that could not be read, and why; it grows where some become unreadable
     batches: dict[str, Batches] = field(repr=False)  # how each part becomes batches
 
     def epoch(self, number: int, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
@@ -112,18 +99,6 @@ class Data:
         return replace(self.batches[name], seed=None).dataset(shard=shard)
 
 
-@dataclass(frozen=True)
-class _Raw:
-    """What a source gave, before it is split and normalised."""
-
-    name: str
-    parts: dict[str, Part]
-    class_names: tuple[str, ...]
-    preprocessing: Preprocessing
-    flip: bool  # whether a mirrored image is still of its class
-    skipped: Skipped
-
-
 def load_data(
     name: str | None = "digits",
     *,
@@ -137,16 +112,18 @@ def load_data(
     mixup: float = 0.0,
     cutmix: float = 0.0,
     one_hot: bool = False,
+    label: str | None = None,
     max_bad: float = 0.1,
     preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Loads a data set, splits it, and makes batches of it.
 
-    The format of `data_dir` is recognised: IDX files as MNIST names them, gzipped or not; the binary archives of
-    CIFAR-10 and CIFAR-100 or the files in them; or a folder of images by class, `DIR/class/*`, or `DIR/train/class/*`
-    with `DIR/val` or `DIR/validation` and `DIR/test` beside it. Images are JPEG, PNG, GIF, BMP or WebP; those of a
-    folder become RGB, are turned upright, and are resized to cover `image_size` and cropped at the centre. One that
-    cannot be read is left out and listed in `skipped`.
+    The format of `data_dir` is recognised: IDX files as MNIST names them, gzipped or not; the archives of CIFAR-10 and
+    CIFAR-100 or the files in them, binary or in Python's form; a .npz file as Keras keeps its sets, with `x_train` and
+    `y_train`; TFRecord shards; a CSV file of paths and labels; or a folder of images by class, `DIR/class/*`, or
+    `DIR/train/class/*` with `DIR/val` or `DIR/validation` and `DIR/test` beside it. Nothing in a file is ever run.
+    Encoded images are JPEG, PNG, GIF, BMP or WebP; they become RGB, are turned upright, and are resized to cover
+    `image_size` and cropped at the centre. One that cannot be read is left out and listed in `skipped`.
 
     A test set that is given is kept; else a fifth of each class is cut off. A validation set is then cut off the rest.
     Equal seeds give equal splits, and equal batches epoch by epoch.
@@ -157,7 +134,7 @@ def load_data(
             several sets; `"fashion_mnist"` gives IDX files their class names.
         data_dir: A folder to read in place of a download.
         image_size: Pixels of a side, or (height, width); None keeps the images' own, but 32 x 32 for digits and
-            224 x 224 for a folder of images.
+            224 x 224 for encoded images.
         batch_size: Images in a batch.
         validation: Share of the training images that is cut off for validation, between 0 and 1.
         seed: Of splits, order and augmentation.
@@ -172,8 +149,9 @@ def load_data(
         cutmix: alpha of cutmix (Yun et al., 2019): a rectangle of the next image is laid over every image of a batch.
             If both are above 0, each batch has one of the two by chance.
         one_hot: Labels of all parts are float32 (n, classes).
-        max_bad: Share of a part's files that may become unreadable or vanish while batches are made. Another image
-            of the batch takes the place of one that does, and `skipped` names it; more than that is an error.
+        label: The column of a CSV file that has the labels, if several could.
+        max_bad: Share of the encoded images that may be unreadable, from 0 to 1; and of each part's that may become
+            so, or vanish, while batches are made: another image of the batch takes the place of one that does.
         preprocessing: What the images go through, such as `preprocessing("squeezenet1_1")` for that net's weights, and
             their size if `image_size` is None; grey images become RGB for it. None gives pixels from -1 to 1.
 
@@ -181,8 +159,9 @@ def load_data(
         Pipelines of a known length, class names, shapes, counts and the preprocessing.
 
     Raises:
-        ValueError: If an option, a format or a file is not one that is understood; the sentence names it.
-        OSError: If a folder cannot be read: FileNotFoundError if there is none.
+        ValueError: If an option, a format or a file is not one that is understood, or too many images cannot be read;
+            the sentence names it.
+        OSError: If a file or folder cannot be read: FileNotFoundError if there is none.
         ConnectionError: If a download fails; the sentence names what `data_dir` may hold instead.
 
     Examples:
@@ -199,6 +178,8 @@ def load_data(
         raise ValueError(f"load_data needs a name, one of {', '.join(NAMES)}, or a data_dir.")
     if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
         raise ValueError(f"validation must be a share between 0 and 1, got {validation!r}.")
+    if isinstance(max_bad, bool) or not isinstance(max_bad, (int, float)) or not 0 <= max_bad <= 1:
+        raise ValueError(f"max_bad must be a share from 0 to 1, got {max_bad!r}.")
     check_count("batch_size", batch_size)
     check_count("seed", seed, least=0)
     changes = _changes(augment, flip, mixup, cutmix)
@@ -206,7 +187,8 @@ def load_data(
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # what is resized already makes a poor crop
-    raw = _from_folder(Path(data_dir), name, wanted, keep) if data_dir is not None else _by_name(str(name), wanted)
+    folder = Path(data_dir) if data_dir is not None else None
+    raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else _by_name(str(name), wanted)
     if len(raw.class_names) < 2:
         raise ValueError(f"{raw.name} has one class, {raw.class_names[0]}: there must be two or more.")
     parts = complete(raw.parts, validation, seed, origin=raw.name)
@@ -255,13 +237,13 @@ def _size(image_size: Any) -> tuple[int, int] | None:
     return check_count("image_size", sides[0]), check_count("image_size", sides[1])
 
 
-def _by_name(name: str, wanted: Wanted) -> _Raw:
+def _by_name(name: str, wanted: Wanted) -> Raw:
     if name == "digits":
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        return _in_memory(name, name, {"train": Part(pixels, digits.target)}, None, wanted)
+        return in_memory(name, name, {"train": Part(pixels, digits.target)}, None, wanted)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises bare Exceptions, and ValueError where a download is not whole
@@ -274,63 +256,4 @@ def _by_name(name: str, wanted: Wanted) -> _Raw:
         part: Part(images.reshape(*images.shape[:3], -1), labels)
         for part, (images, labels) in (("train", train), ("test", test))
     }
-    return _in_memory(name, name, parts, None, wanted)
-
-
-def _from_folder(root: Path, name: str | None, wanted: Wanted, in_memory: bool) -> _Raw:
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}; data_dir may hold {UNDERSTOOD}.")
-    title = root.resolve().name
-    kinds = {kind: place for kind in CIFAR if (place := find_cifar(root, kind))}
-    if any(find_idx(root, split, content) for split in ("train", "t10k") for content in ("images", "labels")):
-        kinds["idx"] = root
-    if kinds:
-        kind = _choose(root, name, list(kinds))
-        if kind != "idx":
-            parts, names = read_cifar(kinds[kind], kind)
-            return _in_memory(title, kind, parts, names, wanted)
-        parts = read_mnist(root)
-        if _FORMAT.get(name or "") == "idx":
-            return _in_memory(title, str(name), parts, None, wanted)
-        labels = 1 + max(part.labels.max() for part in parts.values())
-        return _in_memory(title, "mnist", parts, tuple(map(str, range(labels))), wanted)
-    if not has_classes(root):
-        raise ValueError(f"{root} holds nothing that is understood: it may hold {UNDERSTOOD}.")
-    if isinstance(wanted, Preprocessing):
-        preprocessing = wanted
-    else:
-        preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
-    folder, classes, skipped = read_folder(root, preprocessing, in_memory)
-    return _Raw(title, folder, classes, preprocessing, name != "mnist", skipped)
-
-
-def _choose(root: Path, name: str | None, kinds: list[str]) -> str:
-    wanted = _FORMAT.get(name or "")
-    if wanted in kinds:
-        return wanted
-    found = " and ".join(_TITLES[kind] for kind in kinds)
-    if wanted:
-        raise ValueError(f"{root} holds {found}, not {name}.")
-    if len(kinds) > 1:
-        raise ValueError(f"{root} holds {found}: give a name, one of {', '.join(_FORMAT)}, to say which.")
-    return kinds[0]
-
-
-def _in_memory(
-    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, wanted: Wanted
-) -> _Raw:
-    """Images that came with the labels of a named set."""
-    names = class_names or NAMES[kind]
-    highest = max(part.labels.max() for part in parts.values())
-    if highest >= len(names):
-        raise ValueError(f"{title} has the label {highest}, more than the {len(names)} classes of {kind}.")
-    _, height, width, channels = np.asarray(parts["train"].images).shape
-    if isinstance(wanted, Preprocessing):
-        preprocessing = replace(wanted, resize=None)  # as the pipeline resizes what is in memory
-        if channels == 1 and wanted.channels == 3:
-            parts = {name: Part(np.repeat(np.asarray(p.images), 3, axis=-1), p.labels) for name, p in parts.items()}
-        elif channels != wanted.channels:
-            raise ValueError(f"{title} has {channels} channels, the preprocessing is for {wanted.channels}.")
-    else:
-        preprocessing = Preprocessing(wanted or _SIZES.get(kind, (height, width)), channels=channels)
-    return _Raw(title, parts, names, preprocessing, kind not in ("digits", "mnist"), [])
+    return in_memory(name, name, parts, None, wanted)

@@ -16,7 +16,7 @@ class Part:
 
     images: np.ndarray | Sequence[Path]
     labels: np.ndarray
-    jpeg: np.ndarray | None = None  # bool (n,): which files are JPEGs that need not be turned; None is none
+    jpeg: np.ndarray | None = None  # int32 (n, 2): height and width of files that are upright JPEGs, 0 of others
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels).reshape(-1).astype(np.int32))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,8 +104,12 @@ class Batches:
     def _slots(self, plan: dict[str, Any]) -> tf.data.Dataset:
         """One element for each image of a batch."""
         slots = {"position": self._positions(plan)}
+        slots["chosen"] = tf.gather(plan["batch"], slots["position"])
         if self._crops:
-            slots["crop"] = augment.crop_numbers(augment.draw(plan["key"], tf.size(plan["batch"]), slots["position"]))
+            draw = augment.draw(plan["key"], tf.size(plan["batch"]), slots["position"])
+            slots["crop"] = augment.crop_numbers(draw)
+            slots["jpeg"] = tf.gather(self._jpegs, slots["chosen"])
+            slots["window"] = augment.windows(slots["crop"], slots["jpeg"][:, 0], slots["jpeg"][:, 1])
         return tf.data.Dataset.from_tensor_slices(slots).map(lambda slot: plan | slot)
 
     # -- images of files
@@ -115,21 +120,29 @@ class Batches:
             return slots.map(lambda slot: _filled(slot, *self._open(slot, self.preprocessing.fit, self._shape)), _AUTO)
         # TensorFlow decodes no more than the crop, but its errors end a dataset, and it knows neither EXIF nor CMYK:
         # what it may not or cannot decode is left to Pillow
-        jpeg = tf.constant(self.part.jpeg if self.part.jpeg is not None else np.zeros(len(self.part), bool))
-        paths = tf.constant([str(path) for path in self.part.images])
 
         def decode(slot: dict[str, Any]) -> tf.data.Dataset:
-            once, index = tf.data.Dataset.range(1), slot["batch"][slot["position"]]
-            quick = once.filter(lambda _: jpeg[index]).map(lambda _: self._quick(slot, index, paths[index]))
+            once = tf.data.Dataset.range(1)
+            quick = once.filter(lambda _: slot["jpeg"][0] > 0).map(lambda _: self._quick(slot))
             return quick.ignore_errors().concatenate(once.map(lambda _: self._slow(slot))).take(1)
 
         return slots.interleave(decode, num_parallel_calls=_AUTO, deterministic=True)
 
-    def _quick(self, slot: dict[str, Any], index: Any, path: Any) -> dict[str, Any]:
-        image = augment.jpeg_crop(
-            tf.io.read_file(path), slot["crop"], self.preprocessing.size, self.preprocessing.channels
-        )
-        return _filled(slot, resized(image, self.preprocessing), index)
+    def _quick(self, slot: dict[str, Any]) -> dict[str, Any]:
+        *size, channels = self._shape
+        image = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
+        # of less than twice the size, bilinear interpolation touches every pixel: it is a third of antialiasing's work
+        return _filled(slot, resized(image, self.preprocessing, antialias=False), slot["chosen"])
+
+    def _content(self, index: Any) -> Any:
+        if self._paths is not None:
+            return tf.io.read_file(self._paths[index])
+
+        def read(index: int) -> bytes:
+            with self.part.images[index].open("rb") as file:
+                return file.read()
+
+        return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), ())
 
     def _slow(self, slot: dict[str, Any]) -> dict[str, Any]:
         image, index = self._open(slot, np.asarray, (None, None, self.preprocessing.channels))
@@ -194,6 +207,20 @@ class Batches:
             in_memory = isinstance(self.part.images, np.ndarray)
             return tf.constant(self.part.images) if in_memory else None, tf.constant(self.part.labels)
 
+    @cached_property
+    def _paths(self) -> Any:
+        """The names of the files; None if some are inside of others."""
+        with tf.init_scope(), tf.device("CPU:0"):
+            names = [str(source) for source in self.part.images if isinstance(source, Path)]
+            return tf.constant(names) if len(names) == len(self.part) else None
+
+    @cached_property
+    def _jpegs(self) -> Any:
+        """Height and width of the files that TensorFlow may decode, 0 of the others."""
+        with tf.init_scope(), tf.device("CPU:0"):
+            none = np.zeros((len(self.part), 2), np.int32)
+            return tf.constant(none if self.part.jpeg is None else self.part.jpeg)
+
     @property
     def _shape(self) -> tuple[int, int, int]:
         return (*self.preprocessing.size, self.preprocessing.channels)
@@ -236,10 +263,10 @@ def _filled(slot: dict[str, Any], image: Any, chosen: Any) -> dict[str, Any]:
     return kept | {"image": image, "chosen": chosen, "whole": tf.size(slot["batch"])}
 
 
-def resized(images: Any, preprocessing: Preprocessing) -> Any:
+def resized(images: Any, preprocessing: Preprocessing, antialias: bool = True) -> Any:
     """uint8 images (..., h, w, c) of the size of `preprocessing`."""
     if tuple(images.shape[-3:-1]) == preprocessing.size:
         return images
     # rounded as Pillow does, so that a photograph and a batch are seen alike
-    images = tf.image.resize(images, preprocessing.size, preprocessing.interpolation, antialias=True)
+    images = tf.image.resize(images, preprocessing.size, preprocessing.interpolation, antialias=antialias)
     return tf.saturate_cast(tf.round(images), tf.uint8)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..blocks import check_count
 from ..weights.published import find
-from .images import UnreadableImage, line, plain, read_image
+from .images import Inner, UnreadableImage, line, plain, read_image
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -143,7 +143,7 @@ class Preprocessing:
 
     def _open(self, image: Any) -> Image.Image:
         try:
-            if isinstance(image, (str, Path)):
+            if isinstance(image, (str, Path, Inner)):
                 name = str(image)
                 return read_image(image, self.channels)
             if isinstance(image, Image.Image):

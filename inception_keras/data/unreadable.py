@@ -1,9 +1,9 @@
 """The book of files that could be read when the data were loaded, and can be read no more."""
 
-from pathlib import Path
 from threading import Lock
 
-from .images import UnreadableImage, line
+from .images import Source, UnreadableImage, line
+from .listing import Skipped
 
 _NAMED = 20  # in an error
 
@@ -12,17 +12,17 @@ class Unreadable:
     """What became unreadable of a part; the threads of all its pipelines write here, each file once.
 
     Args:
-        skipped: A list that every (path, reason) is added to.
+        skipped: Every file is added to this with the reason.
         files: Files in the part.
         max_bad: Share of them that may become unreadable.
     """
 
-    def __init__(self, skipped: list[tuple[Path, str]], files: int, max_bad: float):
+    def __init__(self, skipped: Skipped, files: int, max_bad: float):
         self._skipped, self._files, self._max_bad = skipped, files, max_bad
-        self._reasons: dict[Path, str] = {}
+        self._reasons: dict[Source, str] = {}
         self._lock = Lock()
 
-    def add(self, path: Path, error: Exception) -> None:
+    def add(self, path: Source, error: Exception) -> None:
         """Writes down a file that could not be read for an error.
 
         Raises:

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..blocks import check_count
-from ..data.folders import read_folder
+from ..data.folders import list_folder
 from ..data.preprocessing import Preprocessing
 from .bench import _turn, _worker
-
-_STATISTICS: dict[str, Any] = {"scale": 255.0, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
             f"bench needs torch and torchvision ({error}): pip install 'inception_keras[bench]'."
         ) from None
     folder = Path(folder)
-    parts, _, skipped = read_folder(folder, Preprocessing((size, size), resize=size), in_memory=False)
+    parts, skipped = list_folder(folder).read(Preprocessing((size, size), resize=size), 1.0, in_memory=False)
     if skipped:
         path, reason = skipped[0]
         raise ValueError(f"{path} {reason}; torchvision's loader would fail on it.")
@@ -80,8 +78,8 @@ def _our_epoch(folder: Path, size: int, batch: int) -> list[Callable]:
     from ..data.pipeline import Batches
 
     tf.config.experimental.enable_op_determinism()  # as training does
-    preprocessing = Preprocessing((size, size), resize=size, **_STATISTICS)
-    parts, _, _ = read_folder(folder, preprocessing, in_memory=False)
+    preprocessing = Preprocessing((size, size), resize=size)
+    parts, _ = list_folder(folder).read(preprocessing, 1.0, in_memory=False)
     batches = Batches(parts["train"], preprocessing, batch, seed=0, augment="crop", flip=True)
     return [partial(_drain, batches.dataset(None))]
 
@@ -93,7 +91,7 @@ def _their_epoch(folder: Path, size: int, batch: int, workers: int) -> list[Call
     from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
     torch.manual_seed(0)
-    normalise = Normalize(_STATISTICS["mean"], _STATISTICS["std"])
+    normalise = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     changes = Compose([RandomResizedCrop(size), RandomHorizontalFlip(), ToTensor(), normalise])
     root = folder / "train" if (folder / "train").is_dir() else folder
     images = ImageFolder(str(root), changes)

@@ -120,7 +120,7 @@ class Steps:
         if replicas > 1 and clips:
             raise ValueError(f"An optimizer with {clips[0]} is for one device, got a strategy of {replicas}.")
         self._model, self._strategy, self._replicas = model, strategy, replicas
-        self.worker, self.workers = _place(strategy)
+        self.worker, self.workers = place(strategy)
         self._local = replicas // self.workers
         with strategy.scope():
             # the build that `fit` does, from shapes that it would get wrong from a distributed batch
@@ -224,7 +224,7 @@ class Steps:
         except (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError) as error:
             if self.workers == 1:
                 raise
-            raise WorkerLost(f"Another of the {self.workers} workers is gone: {_first_line(error)}") from error
+            raise WorkerLost(f"Another of the {self.workers} workers is gone: {_reason(error)}") from error
 
     def _train_share(self, batch: Any) -> Any:
         """What one device does in a step; its part of the mean loss."""
@@ -333,11 +333,11 @@ def _multi_worker(gpus: list, devices: int) -> tf.distribute.Strategy:
     except RuntimeError as error:
         raise RuntimeError(
             "TensorFlow has begun work: with TF_CONFIG, call strategy() before anything else, in a new process "
-            f"({_first_line(error)})."
+            f"({_reason(error)})."
         ) from error
 
 
-def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+def place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """This process's number among the workers, and how many there are. The chief is the first."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
@@ -353,5 +353,8 @@ def _inner(model: keras.Model) -> Any:
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
-def _first_line(error: Exception) -> str:
-    return str(getattr(error, "message", error)).strip().partition("\n")[0].rstrip(".")
+def _reason(error: Exception) -> str:
+    """What TensorFlow says, without the node and the call that it was in."""
+    text = str(getattr(error, "message", error)).partition("The error could be from")[0]
+    text = text.partition("Additional GRPC error")[0].rpartition("Collective ops is aborted by:")[2]
+    return " ".join(text.split()).rstrip(". ")

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ..data.named import Data
 from ..weights.store import save_weights, whole
@@ -78,12 +79,17 @@ class Loop:
             TrainingDiverged: If the loss or a weight is not finite any more.
             Stopped: After SIGTERM.
             OSError: If a file cannot be written; the sentence names it.
+            ValueError: If too many images cannot be read any more.
         """
         with StopSign() as sign:
             if not self.rows and not self.step:
                 self._save()  # what cannot be written is known now, not after an epoch
             while not is_over(self._recipe, self.rows):
-                self._end(self._train(sign))
+                try:
+                    self._end(self._train(sign))
+                except tf.errors.OpError:
+                    self._data.check()  # if it is for images, in a sentence
+                    raise
                 if self._steps.any(sign.is_raised)[0]:
                     self._stop()
 

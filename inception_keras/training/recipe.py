@@ -207,9 +207,14 @@ class Recipe:
             raise ValueError(f"{origin}: {error}") from None
 
     def with_changes(self, **changes: Any) -> "Recipe":
-        """The recipe with other values of some fields; `options` are added to those there are."""
+        """The recipe with other values of some fields; `options` are added to those there are.
+
+        With other `epochs`, those that are kept are those of them that there still are.
+        """
         if "options" in changes:
             changes["options"] = {**self.options, **changes["options"]}
+        if isinstance(epochs := changes.get("epochs"), int) and "keep" not in changes:
+            changes["keep"] = tuple(epoch for epoch in self.keep if epoch <= epochs)
         return type(self)(**asdict(self) | changes)
 
     def to_dict(self) -> dict[str, Any]:

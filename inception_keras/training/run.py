@@ -16,7 +16,7 @@ from ..data.named import Data, load_data
 from ..weights.store import load_weights, whole
 from .compile import compile_model, strip_aux, with_aux_labels
 from .devices import device
-from .distribute import Steps, _place, strategy, synchronize_batch_norm
+from .distribute import Steps, place, strategy, synchronize_batch_norm
 from .loop import Loop, checkpoint, write_csv
 from .recipe import Recipe
 from .schedule import best_epoch, build_optimizer
@@ -79,7 +79,7 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
     stored = _stored(out)
     recipe = recipe or (stored and stored["recipe"]) or Recipe()
     spread = strategy(recipe.devices)
-    worker, workers = _place(spread)
+    worker, workers = place(spread)
     if worker == 0:
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     with locked(out) if worker == 0 else nullcontext():
@@ -89,9 +89,10 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
         if stored and resume:
             _compare(recipe, stored["recipe"], out)
             if "result" in stored:
-                print(f"The run in {out} is finished.")
                 if worker == 0:
                     _clear(out, stored["result"]["rows"])
+                    if verbose:
+                        print(f"The run in {out} is finished.")
                 return _result(out)
         alone = spread.num_replicas_in_sync == 1 and workers == 1
         with device(recipe.device) if alone else nullcontext():

@@ -89,8 +89,11 @@ def _read_legacy(path: Path) -> tuple[dict, dict[str, bytes]]:
         return entries, storages
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows tensors and dicts; asked for any other class or function, it raises."""
+class _Unpickler(pickle._Unpickler):
+    """Knows tensors and dicts; asked for any other class or function, it raises.
+
+    It is the one in Python: that in C makes room for as many memos as nine bytes ask for, and fills the memory.
+    """
 
     def __init__(self, file: BinaryIO):
         super().__init__(file, encoding="utf-8")

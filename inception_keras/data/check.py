@@ -1,0 +1,182 @@
+"""What is in a folder of images, and what is wrong with it."""
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from .images import Source, UnreadableImage, check_image, line
+from .listing import Listing
+from .recognise import Arrays, open_folder
+
+_EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "GIF": (".gif",), "BMP": (".bmp",), "WEBP": (".webp",)}
+_NAMED = {extension for extensions in _EXTENSIONS.values() for extension in extensions}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with an image.
+
+    `kind` is "empty", "truncated", "too large", "unreadable", "missing", "not an image", "extension", "duplicate",
+    "train and test" (the same image in both) or "classes".
+    """
+
+    kind: str
+    image: str  # its path in the folder, or where it stands in a file
+    detail: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check_data` found."""
+
+    folder: Path
+    problems: tuple[Problem, ...]
+    classes: tuple[dict[str, Any], ...]  # a row each: class, images of each part, smallest and largest (width, height)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Writes the problems, a header line first."""
+        with Path(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([field.name for field in fields(Problem)])
+            writer.writerows(astuple(problem) for problem in self.problems)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An image that was looked at; without a digest it could not be read."""
+
+    part: str
+    label: int
+    name: str
+    size: tuple[int, int] | None = None
+    digest: bytes | None = None
+    problem: Problem | None = None
+
+
+def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
+    """Looks at every image of a folder, and changes nothing.
+
+    Args:
+        data_dir: A folder that `load_data` reads.
+        label: The column of a CSV file that has the labels, if several could.
+
+    Returns:
+        The problems, and a row for each class. A mere wrong extension, a .jpg that is a PNG, does not keep
+        `load_data` from reading the image.
+
+    Raises:
+        ValueError: If the folder holds nothing that is understood, or a file that is no list of images.
+        OSError: If a file or folder cannot be read: FileNotFoundError if there is none.
+
+    Examples:
+        >>> from PIL import Image
+        >>> for name, colour in (("cat", "grey"), ("dog", "white")):
+        ...     (tmp_path / name).mkdir()
+        ...     Image.new("RGB", (9, 9), colour).save(tmp_path / name / "1.png")
+        >>> (tmp_path / "dog" / "2.png").touch()
+        >>> check_data(tmp_path).problems
+        (Problem(kind='empty', image='dog/2.png', detail='is empty'),)
+    """
+    root = Path(data_dir)
+    found = open_folder(root, label=label)
+    problems = []
+    if isinstance(found, Listing):
+        problems = [Problem("not an image", _name(source, root), reason) for source, reason in found.skipped]
+        try:
+            found.check_classes()
+        except ValueError as error:
+            problems.append(Problem("classes", ".", str(error).rstrip(".")))
+        names = found.classes
+        parts: Mapping[str, Any] = found.parts
+        seen = list(_look(found, root))
+    else:
+        names = found.class_names or tuple(map(str, range(1 + max(part.labels.max() for part in found.parts.values()))))
+        parts = found.parts
+        seen = list(_hash(found))
+    problems += [image.problem for image in seen if image.problem]
+    problems += _duplicates(seen, names)
+    return Check(root, tuple(problems), tuple(_rows(seen, names, list(parts))))
+
+
+def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
+    def look(entry: tuple[str, int, Source]) -> _Seen:
+        part, label, source = entry
+        name = _name(source, root)
+        try:
+            format, size, _ = check_image(source)
+            with source.open("rb") as file:
+                digest = hashlib.file_digest(cast(Any, file), "sha256").digest()
+        except FileNotFoundError:
+            return _Seen(part, label, name, problem=Problem("missing", name, "is not there"))
+        except (UnreadableImage, OSError) as error:
+            kind = error.kind if isinstance(error, UnreadableImage) else "unreadable"
+            return _Seen(part, label, name, problem=Problem(kind, name, line(error)))
+        suffix = source.suffix.lower() if isinstance(source, Path) else ""
+        wrong = suffix in _NAMED and suffix not in _EXTENSIONS.get(format, (suffix,))
+        problem = Problem("extension", name, f"is a {format} image by its content") if wrong else None
+        return _Seen(part, label, name, size, digest, problem)
+
+    entries = [
+        (part, label, source)
+        for part, (sources, labels) in listing.parts.items()
+        for source, label in zip(sources, labels, strict=True)
+    ]
+    with ThreadPool() as pool:
+        yield from pool.imap(look, entries, chunksize=16)
+
+
+def _hash(arrays: Arrays) -> Iterator[_Seen]:
+    for part, content in arrays.parts.items():
+        images = np.asarray(content.images)
+        for i, (image, label) in enumerate(zip(images, content.labels.tolist(), strict=True)):
+            size = (image.shape[1], image.shape[0])
+            yield _Seen(part, label, f"{part} image {i}", size, hashlib.sha256(image.tobytes()).digest())
+
+
+def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem]:
+    """Each image whose bytes came before, with the first that had them."""
+    first: dict[bytes, list[_Seen]] = defaultdict(list)
+    for image in seen:
+        if image.digest is None:
+            continue
+        same = first[image.digest]
+        other = next((one for one in same if one.part == image.part), same[0] if same else None)
+        if other is None or other.part != image.part:
+            same.append(image)  # the first of its part
+        if other is not None:
+            across = {other.part, image.part} == {"train", "test"}
+            detail = f"is the same as {other.name}"
+            if other.part != image.part:
+                detail += f" in {other.part}"
+            if other.label != image.label:
+                detail += f", but {names[image.label]} for {names[other.label]}"
+            yield Problem("train and test" if across else "duplicate", image.name, detail)
+
+
+def _rows(seen: Sequence[_Seen], names: Sequence[str], parts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each class; images that cannot be read are not counted."""
+    by_class: dict[int, list[_Seen]] = defaultdict(list)
+    for image in seen:
+        if image.digest is not None:
+            by_class[image.label].append(image)
+    for label, name in enumerate(names):
+        images = by_class[label]
+        sizes = sorted((image.size for image in images if image.size), key=lambda size: (size[0] * size[1], size))
+        counts = {part: sum(image.part == part for image in images) for part in parts}
+        yield {
+            "class": name,
+            **counts,
+            "smallest": sizes[0] if sizes else None,
+            "largest": sizes[-1] if sizes else None,
+        }
+
+
+def _name(source: Source, root: Path) -> str:
+    return str(source.relative_to(root) if isinstance(source, Path) and source.is_relative_to(root) else source)

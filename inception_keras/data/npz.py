@@ -1,0 +1,96 @@
+"""NumPy archives of images and labels as Keras keeps its data sets; no object in them is ever unpickled."""
+
+import io
+import zipfile
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from .files import LARGEST, by, read
+from .images import line
+from .listing import number
+from .parts import Part
+
+_KEYS = {"train": "train", "validation": "val", "test": "test"}
+
+
+def find_npz(root: Path) -> list[Path]:
+    """The .npz files that have training images as `x_train`, and those that are broken."""
+    found = []
+    for path in sorted(root.glob("*.npz")):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                ours = "x_train.npy" in archive.namelist()
+        except Exception:  # a damaged archive can raise anything; it is named when it is read
+            ours = path.is_file()
+        if ours:
+            found.append(path)
+    return found
+
+
+def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """The parts `x_train`, `y_train`, and where they are there `x_val`, `y_val`, `x_test`, `y_test`; the classes.
+
+    Images are uint8 (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels whole numbers or text, (n,) or (n, 1).
+
+    Raises:
+        ValueError: If the file is broken, an array is missing or of another kind, or they do not fit each other.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            arrays = {
+                name: _array(archive, name)
+                for part in _KEYS.values()
+                for name in (f"x_{part}", f"y_{part}")
+                if f"{name}.npy" in names
+            }
+    except ValueError as error:
+        raise ValueError(f"{path}: {line(error)}.") from None
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive can raise anything
+        raise ValueError(f"{path} is not a whole .npz file: {line(error)}.") from None
+
+    images, labels = {}, {}
+    for part, key in _KEYS.items():
+        x, y = arrays.get(f"x_{key}"), arrays.get(f"y_{key}")
+        if x is None and y is None and part != "train":
+            continue
+        if x is None or y is None:
+            raise ValueError(f"{path} has no {'x' if x is None else 'y'}_{key} beside its other arrays.")
+        images[part] = x[..., None] if x.ndim == 3 else x
+        labels[part] = y.reshape(-1).tolist()
+        if x.dtype != np.uint8 or not x.size or images[part].ndim != 4 or images[part].shape[3] not in (1, 3):
+            raise ValueError(
+                f"{path}: x_{key} must be uint8 (n, h, w), (n, h, w, 1) or (n, h, w, 3), got {x.dtype} {x.shape}."
+            )
+        if y.dtype.kind not in "iuU" or y.shape not in ((len(x),), (len(x), 1)):
+            raise ValueError(f"{path}: y_{key} must be {len(x)} whole numbers or texts, got {y.dtype} {y.shape}.")
+    shapes = {array.shape[1:] for array in images.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"{path} has training and test images of different sizes: {sorted(shapes)}.")
+    numbers, classes = number(labels, path)
+    parts = {part: Part(images[part], np.array(numbers[part])) for part in images}
+    return parts, tuple(map(str, classes))
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    with archive.open(f"{name}.npy") as member:
+        content = io.BytesIO(read(member, LARGEST + 1))
+    version = np.lib.format.read_magic(content)
+    reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if reader is None:
+        raise ValueError(f"{name} has the unknown version {version}")
+    shape, fortran, dtype = reader(content)
+    left = content.getbuffer().nbytes - content.tell()
+    if (
+        dtype.hasobject
+        or dtype.kind not in "biufU"
+        or dtype.itemsize * prod(shape) != left
+        or min(shape, default=0) < 0
+    ):
+        raise ValueError(f"{name} is said to be {dtype} {by(shape)}, which {left} bytes are not")
+    flat = np.frombuffer(content.getbuffer()[content.tell() :], dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")

@@ -1,0 +1,172 @@
+"""What a folder holds, by the names of its files; and its images as they are, neither split nor normalised."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .cifar import CIFAR, find_cifar, read_cifar
+from .csv_file import find_csv, list_csv
+from .files import find_idx, read_mnist
+from .folders import EXTENSIONS, has_classes, list_folder
+from .listing import Listing, Skipped, readable, stay_inside
+from .names import NAMES
+from .npz import find_npz, read_npz
+from .parts import Part
+from .preprocessing import Preprocessing
+from .tfrecords import find_tfrecords, list_tfrecords
+
+_SIZES = {"digits": (32, 32)}  # others keep their own
+_PHOTO = (224, 224)
+_FORMATS = {"mnist": "idx", "fashion_mnist": "idx", "cifar10": "cifar10", "cifar100": "cifar100"}
+_TITLES = {
+    "idx": "IDX files",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "npz": "a NumPy archive",
+    "tfrecords": "TFRecord shards",
+    "csv": "a CSV of images",
+}
+UNDERSTOOD = (
+    "IDX files as MNIST names them (train-images-idx3-ubyte[.gz] ...), "
+    "CIFAR archives (cifar-10-binary.tar.gz, cifar-10-python.tar.gz, the same of cifar-100, or the files in them), "
+    "a .npz file with x_train and y_train, TFRecord shards (*.tfrecord, train-00000-of-00001), "
+    "a .csv file with a line of column names, image paths and labels, "
+    f"or images in a folder for each class (DIR/class/* or DIR/train/class/*, with {', '.join(EXTENSIONS)})"
+)
+
+
+Wanted = Preprocessing | tuple[int, int] | None  # what is known of the input: all, its size, or nothing
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a source gave, before it is split and normalised."""
+
+    name: str
+    parts: dict[str, Part]
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    flip: bool  # whether a mirrored image is still of its class
+    skipped: Skipped
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images that a file holds as pixels; without names of the classes they are those of the set `kind`."""
+
+    kind: str
+    parts: dict[str, Part]
+    class_names: tuple[str, ...] | None
+
+
+def open_folder(root: Path, name: str | None = None, label: str | None = None) -> Listing | Arrays:
+    """The images of a folder: listed, or read where they are pixels.
+
+    Args:
+        root: The folder.
+        name: One of the named sets, where there are several; it names classes, too.
+        label: The column of a CSV file that has the labels.
+
+    Raises:
+        ValueError: If nothing is understood, more than one thing is, or a file is broken.
+        OSError: If a file or folder cannot be read: FileNotFoundError if there is none.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root}; data_dir may hold {UNDERSTOOD}.")
+    with readable(root):
+        kinds = _kinds(root)
+        kind = _choose(root, name, list(kinds)) if kinds else "folder"
+        if label is not None and kind != "csv":
+            raise ValueError(f"label={label!r} chooses a column of a CSV file, but {root} holds none of images.")
+        for path in kinds.get(kind, ()):
+            stay_inside(path, root)
+        if kind == "folder":
+            if not has_classes(root):
+                raise ValueError(f"{root} holds nothing that is understood: it may hold {UNDERSTOOD}.")
+            return list_folder(root)
+        if kind == "csv":
+            return list_csv(kinds[kind], root, label)
+        if kind == "tfrecords":
+            return list_tfrecords(kinds[kind], root)
+        return _arrays(kind, kinds[kind], root, name)
+
+
+def from_folder(root: Path, name: str | None, wanted: Wanted, label: str | None, max_bad: float, keep: bool) -> Raw:
+    """The images of a folder, those that cannot be read left out; few are kept in memory if `keep`.
+
+    Raises as `open_folder` and `Listing.read` do.
+    """
+    found = open_folder(root, name, label)
+    title = root.resolve().name
+    if isinstance(found, Arrays):
+        return in_memory(title, found.kind, found.parts, found.class_names, wanted)
+    if isinstance(wanted, Preprocessing):
+        preprocessing = wanted
+    else:
+        preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
+    parts, skipped = found.read(preprocessing, max_bad, keep)
+    return Raw(title, parts, found.classes, preprocessing, name != "mnist", skipped)
+
+
+def in_memory(
+    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, wanted: Wanted
+) -> Raw:
+    """Images that came with the labels of a named set."""
+    names = class_names or NAMES[kind]
+    highest = max(part.labels.max() for part in parts.values())
+    if highest >= len(names):
+        raise ValueError(f"{title} has the label {highest}, more than the {len(names)} classes of {kind}.")
+    _, height, width, channels = np.asarray(parts["train"].images).shape
+    if isinstance(wanted, Preprocessing):
+        preprocessing = replace(wanted, resize=None)  # as the pipeline resizes what is in memory
+        if channels == 1 and wanted.channels == 3:
+            parts = {name: Part(np.repeat(np.asarray(p.images), 3, axis=-1), p.labels) for name, p in parts.items()}
+        elif channels != wanted.channels:
+            raise ValueError(f"{title} has {channels} channels, the preprocessing is for {wanted.channels}.")
+    else:
+        preprocessing = Preprocessing(wanted or _SIZES.get(kind, (height, width)), channels=channels)
+    return Raw(title, parts, names, preprocessing, kind not in ("digits", "mnist"), [])
+
+
+def _kinds(root: Path) -> dict[str, list[Path]]:
+    """The files of each format that is there."""
+    kinds = {kind: [place] for kind in CIFAR if (place := find_cifar(root, kind))}
+    idx = [find_idx(root, split, content) for split in ("train", "t10k") for content in ("images", "labels")]
+    kinds["idx"] = [path for path in idx if path]
+    finders: dict[str, Callable[[Path], list[Path]]] = {"npz": find_npz, "tfrecords": find_tfrecords, "csv": find_csv}
+    kinds |= {kind: find(root) for kind, find in finders.items()}
+    return {kind: paths for kind, paths in kinds.items() if paths}
+
+
+def _choose(root: Path, name: str | None, kinds: list[str]) -> str:
+    wanted = _FORMATS.get(name or "")
+    if wanted in kinds:
+        return wanted
+    found = " and ".join(_TITLES[kind] for kind in kinds)
+    if wanted and not {"npz", "tfrecords", "csv"}.intersection(kinds):
+        raise ValueError(f"{root} holds {found}, not {name}.")
+    if len(kinds) > 1:
+        named = f": give a name, one of {', '.join(_FORMATS)}, to say which" if set(kinds) & set(_FORMATS) else ""
+        raise ValueError(f"{root} holds {found}{named or '; only one of them can be meant'}.")
+    return kinds[0]
+
+
+def _arrays(kind: str, places: list[Path], root: Path, name: str | None) -> Arrays:
+    if kind in CIFAR:
+        return Arrays(kind, *read_cifar(places[0], kind))
+    if kind == "npz":
+        if len(places) > 1:
+            names = ", ".join(path.name for path in places)
+            raise ValueError(f"{root} has several NumPy archives, {names}: only one of them can be meant.")
+        parts, classes = read_npz(places[0])
+        published = next((known for known in (name, places[0].stem) if known in _FORMATS), None)
+        if published and classes == tuple(map(str, range(len(classes)))):
+            return Arrays(published, parts, None)
+        return Arrays("npz", parts, classes)
+    parts = read_mnist(root)
+    if _FORMATS.get(name or "") == "idx":
+        return Arrays(str(name), parts, None)
+    labels = 1 + max(part.labels.max() for part in parts.values())
+    return Arrays("mnist", parts, tuple(map(str, range(labels))))
