@@ -16,13 +16,13 @@ from .names import NAMES
 from .parts import Part, complete
 from .pipeline import Batches
 from .preprocessing import Preprocessing
-from .recognise import UNDERSTOOD, Raw, from_folder, in_memory
+from .recognise import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .unreadable import Unreadable
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as three pipelines of batches: float32 images (n, h, w, c) from -1 to 1, int32 labels (n,).
+    """A data set as three pipelines of batches: float32 images (n, h, w, c), int32 labels (n,).
 
     One-hot labels are float32 (n, classes).
     """
@@ -34,7 +34,7 @@ class Data:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     counts: dict[str, int]  # images in train, validation and test
-    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images
+    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
     skipped: Skipped  # files that could not be read, and why; it grows where some become unreadable
     batches: dict[str, Batches] = field(repr=False)  # how each part becomes batches
 
@@ -114,6 +114,7 @@ def load_data(
     one_hot: bool = False,
     label: str | None = None,
     max_bad: float = 0.1,
+    preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Loads a data set, splits it, and makes batches of it.
 
@@ -151,6 +152,8 @@ def load_data(
         label: The column of a CSV file that has the labels, if several could.
         max_bad: Share of the encoded images that may be unreadable, from 0 to 1; and of each part's that may become
             so, or vanish, while batches are made: another image of the batch takes the place of one that does.
+        preprocessing: What the images go through, such as `preprocessing("squeezenet1_1")` for that net's weights, and
+            their size if `image_size` is None; grey images become RGB for it. None gives pixels from -1 to 1.
 
     Returns:
         Pipelines of a known length, class names, shapes, counts and the preprocessing.
@@ -181,10 +184,11 @@ def load_data(
     check_count("seed", seed, least=0)
     changes = _changes(augment, flip, mixup, cutmix)
     size = _size(image_size)
+    wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # what is resized already makes a poor crop
     folder = Path(data_dir) if data_dir is not None else None
-    raw = from_folder(folder, name, size, label, max_bad, keep) if folder else _by_name(str(name), size)
+    raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else _by_name(str(name), wanted)
     if len(raw.class_names) < 2:
         raise ValueError(f"{raw.name} has one class, {raw.class_names[0]}: there must be two or more.")
     parts = complete(raw.parts, validation, seed, origin=raw.name)
@@ -233,13 +237,13 @@ def _size(image_size: Any) -> tuple[int, int] | None:
     return check_count("image_size", sides[0]), check_count("image_size", sides[1])
 
 
-def _by_name(name: str, size: tuple[int, int] | None) -> Raw:
+def _by_name(name: str, wanted: Wanted) -> Raw:
     if name == "digits":
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        return in_memory(name, name, {"train": Part(pixels, digits.target)}, None, size)
+        return in_memory(name, name, {"train": Part(pixels, digits.target)}, None, wanted)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises bare Exceptions, and ValueError where a download is not whole
@@ -252,4 +256,4 @@ def _by_name(name: str, size: tuple[int, int] | None) -> Raw:
         part: Part(images.reshape(*images.shape[:3], -1), labels)
         for part, (images, labels) in (("train", train), ("test", test))
     }
-    return in_memory(name, name, parts, None, size)
+    return in_memory(name, name, parts, None, wanted)
