@@ -89,7 +89,12 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
 
 
 def from_folder(
-    root: Path, name: str | None, size: tuple[int, int] | None, label: str | None, max_bad: float, keep: bool
+    root: Path,
+    name: str | None,
+    size: tuple[int, int] | None,
+    label: str | None,
+    max_bad: float,
+    keep: bool = True,
 ) -> Raw:
     """The images of a folder, those that cannot be read left out; few are kept in memory if `keep`.
 
