@@ -58,6 +58,8 @@ _PUBLIC = {
     "training.devices": ("device",),
     "training.recipe": ("Recipe",),
     "training.run": ("train",),
+    "training.transfer": ("transfer", "freeze", "unfreeze"),
+    "training.finetune": ("finetune", "extract_features"),
     "training.distribute": ("strategy", "synchronize_batch_norm", "Steps"),
     "training.evaluate": ("evaluate", "predict"),
     "data.named": ("load_data",),

@@ -14,6 +14,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     import keras
 
+    from .training.run import Result
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on this machine are not ours
 app = typer.Typer(help="GoogLeNet and the classic convolutional nets in Keras 3.", no_args_is_help=True)
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
@@ -112,10 +114,14 @@ def train(
     data_dir: Annotated[
         Path | None, typer.Option(help="IDX files, CIFAR archives, a folder of images by class, and others.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="The column of labels, where a CSV file has several.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column of a CSV file that has the labels.")] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Resize the images to this height and width, in pixels.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="What to start from: imagenet, another published set, or the folder of a run.")
+    ] = None,
+    freeze: Annotated[str | None, typer.Option(help="Blocks that stay as they are, as for finetune.")] = None,
     epochs: int | None = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step, on all devices together.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adam, adamw, rmsprop or sgd.")] = None,
@@ -163,17 +169,54 @@ def train(
             changes["keep"] = tuple(_ints(keep, ","))
         base = Recipe.load(recipe) if recipe else Recipe()
         wanted = base.with_changes(**changes) if recipe or changes else None
-        result = run(wanted, out, resume=resume, verbose=1)
-        table = Table("epoch", "val loss", "val accuracy", "test loss", "test accuracy", "", box=None)
-        for row in result.rows:
-            figures = [f"{value:.4f}" for name, value in row.items() if name not in ("epoch", "best")]
-            table.add_row(str(row["epoch"]), *figures, "best on val" if row["best"] else "")
-        console.print(table)
-        if result.skipped:
-            console.print(f"{len(result.skipped)} images were left out:", *result.skipped, sep="\n  ", soft_wrap=True)
-        console.print(
-            f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}"
+        _tell(run(wanted, out, resume=resume, verbose=1))
+
+
+@app.command()
+def finetune(
+    data_dir: Annotated[Path, typer.Option(help="A folder of images by class, or other data that `train` takes.")],
+    model: Annotated[str, typer.Option(help="A model id; only the weights of squeezenet1_1 need no network.")] = (
+        "squeezenet1_1"
+    ),
+    out: Annotated[Path, typer.Option(help="The folder for the run; it must not hold one already.")] = Path("runs/run"),
+    weights: Annotated[str, typer.Option(help="Published weights, or the folder of a run.")] = "imagenet",
+    freeze: Annotated[
+        str,
+        typer.Option(
+            help="What the second stage leaves as it is: early (all but the last resolution), all, none, "
+            "'up to BLOCK', or a shell pattern of blocks."
+        ),
+    ] = "early",
+    linear: Annotated[bool, typer.Option("--linear", help="A linear classifier on fixed features: much faster.")] = (
+        False
+    ),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    image_size: Annotated[int | None, typer.Option(help="Height and width; the weights' own if not given.")] = None,
+    epochs: Annotated[int, typer.Option(help="Of each of the two stages.")] = 8,
+    batch_size: int = 32,
+    learning_rate: Annotated[float, typer.Option(help="Of the first stage; the second has a tenth.")] = 2e-3,
+    seed: int = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, gpu or /GPU:0.")] = "auto",
+) -> None:
+    """Trains a net with ImageNet weights on your photographs; evaluate and predict take the folder."""
+    with _one_sentence():
+        from .training.finetune import finetune as run
+        from .training.recipe import Recipe
+
+        recipe = Recipe(
+            model=model,
+            weights=weights,
+            freeze=None if freeze == "none" else freeze,
+            data=None,
+            data_dir=str(data_dir),
+            image_size=image_size,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            device=device,
         )
+        _tell(run(recipe, out, linear=linear, resume=resume, verbose=1))
 
 
 @app.command()
@@ -315,6 +358,20 @@ def bench(
             rows.append(asdict(speed))
             if csv:
                 write_csv(csv, rows)
+
+
+def _tell(result: "Result") -> None:
+    """The figures of a run."""
+    table = Table("epoch", "val loss", "val accuracy", "test loss", "test accuracy", "", box=None)
+    for row in result.rows:
+        figures = [f"{value:.4f}" for name, value in row.items() if name not in ("epoch", "best")]
+        table.add_row(str(row["epoch"]), *figures, "best on val" if row["best"] else "")
+    console.print(table)
+    if result.skipped:
+        console.print(f"{len(result.skipped)} images were left out:", *result.skipped, sep="\n  ", soft_wrap=True)
+    console.print(
+        f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}"
+    )
 
 
 def _structure(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":

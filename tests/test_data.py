@@ -22,6 +22,7 @@ from inception_keras.data import listing
 from inception_keras.data.cifar import read_cifar
 from inception_keras.data.files import read_idx
 from inception_keras.data.named import UNDERSTOOD
+from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing
 
 RANDOM = np.random.default_rng(0)
 
@@ -449,6 +450,37 @@ def test_a_folder_of_photographs(tmp_path, monkeypatch, in_memory):
     for image, label in zip(images, labels, strict=True):
         path = next(path for path, prepared in wanted.items() if (prepared == image).all())
         assert path.parent.name == data.class_names[label]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_preprocessing_of_weights_replaces_our_own(tmp_path, monkeypatch, in_memory):
+    write_photos(tmp_path)
+    if not in_memory:
+        monkeypatch.setattr(listing, "_IN_MEMORY", 0)
+    for size, wanted in ((None, SQUEEZENET1_1), (64, SQUEEZENET1_1.resized((64, 64)))):
+        data = load_data(None, data_dir=tmp_path, image_size=size, augment=False, preprocessing=SQUEEZENET1_1)
+        assert data.preprocessing == wanted and data.image_shape == (*wanted.size, 3)
+        images = np.concatenate([everything(part)[0] for part in (data.train, data.validation, data.test)])
+        found = sorted(image.tobytes() for image in images)
+        assert found == sorted(wanted(path).tobytes() for path in tmp_path.rglob("*.png"))
+    assert SQUEEZENET1_1.resized((64, 64)).resize == 72
+
+
+def test_grey_images_become_coloured_for_a_coloured_preprocessing():
+    data = load_data("digits", image_size=24, augment=False, preprocessing=SQUEEZENET1_1)
+    assert data.image_shape == (24, 24, 3) and data.preprocessing.resize is None
+    images, _ = everything(data.validation)
+    colours = images + np.float32(data.preprocessing.mean)
+    np.testing.assert_allclose(colours - colours[..., :1], 0, atol=1e-3)
+    alone = data.preprocessing((load_digits().images[0] * (255 / 16)).round().astype(np.uint8))
+    every = np.concatenate([everything(part)[0] for part in (data.train, data.validation, data.test)])
+    assert np.abs(every - alone).max(axis=(1, 2, 3)).min() < 1.01
+
+
+def test_coloured_images_do_not_become_grey(tmp_path):
+    (tmp_path / "data_batch_1.bin").write_bytes(cifar_records(40, 10)[0])
+    with pytest.raises(ValueError, match="has 3 channels, the preprocessing is for 1"):
+        load_data(None, data_dir=tmp_path, preprocessing=Preprocessing((32, 32), channels=1))
 
 
 def test_decoded_once_or_in_each_epoch_is_the_same(tmp_path, monkeypatch):

@@ -105,14 +105,55 @@ def test_every_mode_becomes_rgb_and_grey(tmp_path, name):
     assert read_image(tmp_path / name, channels=1).mode == "L"
 
 
+CUT_OUT = np.dstack([np.full((4, 5, 3), (200, 10, 30), np.uint8), np.zeros((4, 5), np.uint8)])
+CUT_OUT[:2, :, 3] = 255  # the lower half is transparent, and red below
+
+
+def keyed(pixels: np.ndarray) -> Image.Image:
+    """A picture in two colours of a palette, both the same to the eye, the second transparent."""
+    image = Image.fromarray((pixels[..., 3] == 0).astype(np.uint8), "L").convert("P")
+    image.putpalette([200, 10, 30] * 2)
+    image.info["transparency"] = 1
+    return image
+
+
+CLEAR = {
+    "RGBA.png": lambda: Image.fromarray(CUT_OUT),
+    "LA.png": lambda: Image.fromarray(CUT_OUT).convert("LA"),
+    "RGBA.webp": lambda: Image.fromarray(CUT_OUT),
+    "P.gif": lambda: keyed(CUT_OUT),
+    "P.png": lambda: Image.fromarray(CUT_OUT).quantize(8),
+}
+
+
+@pytest.mark.parametrize("name", CLEAR)
+def test_what_is_transparent_shows_white(tmp_path, name):
+    CLEAR[name]().save(tmp_path / name, **({"lossless": True, "exact": True} if name.endswith("webp") else {}))
+    for channels, mode in ((3, "RGB"), (1, "L")):
+        pixels = np.asarray(read_image(tmp_path / name, channels))
+        assert (pixels[2:] == 255).all()
+        seen = CLEAR[name]().convert("RGBA").convert(mode).crop((0, 0, 5, 2))
+        np.testing.assert_array_equal(pixels[:2], np.asarray(seen))
+
+
+def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
+    picture = np.full((2, 2, 4), (0, 100, 200, 128), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "half.png")
+    Image.new("RGB", (2, 2), (9, 9, 9)).save(tmp_path / "key.png", transparency=(9, 9, 9))
+    assert np.abs(np.asarray(read_image(tmp_path / "half.png"))[0, 0].astype(int) - (127, 177, 227)).max() <= 1
+    assert (np.asarray(read_image(tmp_path / "key.png")) == 255).all()
+    fit = Preprocessing((2, 2)).fit
+    np.testing.assert_array_equal(fit(picture), fit(tmp_path / "half.png"))
+
+
 def test_transparent_palettes_and_animations(tmp_path):
     frames = [Image.new("P", (5, 4), colour) for colour in (3, 7)]
     for frame in frames:
         frame.putpalette([channel for i in range(256) for channel in (i, 255 - i, 0)])
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "a.png", transparency=bytes(range(256)))
-    for name in ("a.gif", "a.png"):
-        assert np.asarray(read_image(tmp_path / name)).reshape(-1, 3).tolist() == [[3, 252, 0]] * 20
+    assert np.asarray(read_image(tmp_path / "a.gif")).reshape(-1, 3).tolist() == [[3, 252, 0]] * 20
+    assert np.asarray(read_image(tmp_path / "a.png")).reshape(-1, 3).tolist() == [[252, 255, 252]] * 20  # alpha 3
 
 
 def test_a_long_strip_does_not_fill_the_memory():

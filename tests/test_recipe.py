@@ -8,8 +8,9 @@ import tensorflow as tf
 import inception_keras as ik
 from inception_keras.blocks import conv_bn
 from inception_keras.training.recipe import RECIPES
-from inception_keras.training.run import _build, _precision
+from inception_keras.training.run import _precision
 from inception_keras.training.schedule import averaged, best_epoch, build_optimizer, is_over, learning_rate
+from inception_keras.training.start import first_model
 from inception_keras.zoo import ZOO
 
 
@@ -164,7 +165,7 @@ def test_mixed_precision(precision):
     for name in ("float32", precision):
         keras.utils.set_random_seed(0)
         with _precision(name):
-            model = _build(recipe, data)
+            model = first_model(recipe, data)
             ik.compile_model(model, build_optimizer(recipe, model))
         assert keras.config.dtype_policy().name == "float32"
         assert {v.dtype for v in model.weights} == {"float32"}

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from ..zoo import nearest
-from .graph import Node, nodes
+from .graph import Node, before, nodes
 from .profile import resized
 
 _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
@@ -68,18 +68,8 @@ def _way(model: keras.Model) -> list[Node]:
     """The nodes from the image to the last maps, without the classifier, even if that is a convolution."""
     graph = {node.name: node for node in nodes(model)}
     output = model.output["predictions"] if isinstance(model.output, dict) else model.outputs[0]
-    way = _before(graph, output._keras_history.operation.name)
+    way = before(graph, output._keras_history.operation.name)
     if len(output.shape) == 4:
         return way
     head = next(node for node in reversed(way) if node.layer.weights)
-    return _before(graph, head.name)[:-1]
-
-
-def _before(graph: dict[str, Node], last: str) -> list[Node]:
-    """A node and all that it is made of, in order."""
-    wanted, todo = {last}, [last]
-    while todo:
-        new = [name for name in graph[todo.pop()].inputs if name not in wanted]
-        wanted.update(new)
-        todo += new
-    return [node for node in graph.values() if node.name in wanted]
+    return before(graph, head.name)[:-1]

@@ -44,6 +44,16 @@ def nodes(model: keras.Model) -> list[Node]:
     return _by_block(_branch_by_branch(found))
 
 
+def before(graph: dict[str, Node], last: str) -> list[Node]:
+    """A node and all that it is made of, in order."""
+    wanted, todo = {last}, [last]
+    while todo:
+        new = [name for name in graph[todo.pop()].inputs if name not in wanted]
+        wanted.update(new)
+        todo += new
+    return [node for node in graph.values() if node.name in wanted]
+
+
 def _graph_of(model: Any) -> Any:
     graph = getattr(model, "_functional", model)  # a Sequential keeps its graph inside
     if graph is None or not hasattr(graph, "_nodes_by_depth"):

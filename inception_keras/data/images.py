@@ -70,14 +70,15 @@ def check_image(source: Source) -> tuple[str, tuple[int, int], bool]:
 
 
 def plain(image: Image.Image, channels: int) -> Image.Image:
-    """An image of any mode as an upright 8-bit RGB or grey one; transparency is dropped."""
+    """An image of any mode as an upright 8-bit RGB or grey one; what is transparent shows white."""
     orientation = _orientation(image)
     if image.mode == "F":
         raise UnreadableImage("has floating-point pixels, whose range is not known; give uint8 ones")
     if image.mode.startswith("I"):  # a PNG of 16 bits; Pillow's own conversion clips at 255
         image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns
+    if image.has_transparency_data:  # the colours behind it are arbitrary: nobody has ever seen them
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB" if channels == 3 else "L")
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])

@@ -1,6 +1,7 @@
 """Data sets by name or from a folder, ready to train on."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,27 +17,39 @@ from .names import NAMES
 from .parts import Part, complete
 from .pipeline import Batches
 from .preprocessing import Preprocessing
-from .recognise import UNDERSTOOD, Raw, from_folder, in_memory
+from .recognise import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .unreadable import Unreadable
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as three pipelines of batches: float32 images (n, h, w, c) from -1 to 1, int32 labels (n,).
+    """A data set as three pipelines of batches, `train`, `validation` and `test`.
 
-    One-hot labels are float32 (n, classes).
+    A batch is float32 images (n, h, w, c) with int32 labels (n,), or float32 (n, classes) if one-hot.
     """
 
     name: str
-    train: tf.data.Dataset  # epoch(0), epoch(1), ...: the next each time that it is iterated
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     counts: dict[str, int]  # images in train, validation and test
-    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images
+    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
     skipped: Skipped  # files that could not be read, and why; it grows where some become unreadable
     batches: dict[str, Batches] = field(repr=False)  # how each part becomes batches
+
+    @cached_property
+    def train(self) -> tf.data.Dataset:
+        """`epoch(0)`, `epoch(1)` ...: the next each time that it is iterated."""
+        return self.batches["train"].dataset(None)
+
+    @cached_property
+    def validation(self) -> tf.data.Dataset:
+        """The images that tell how well the net learns."""
+        return self.part("validation")
+
+    @cached_property
+    def test(self) -> tf.data.Dataset:
+        """The images that tell how well it has learnt."""
+        return self.part("test")
 
     def epoch(self, number: int, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """The training batches of one epoch, a function of the seed and the epoch's number alone.
@@ -114,6 +127,7 @@ def load_data(
     one_hot: bool = False,
     label: str | None = None,
     max_bad: float = 0.1,
+    preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Loads a data set, splits it, and makes batches of it.
 
@@ -151,6 +165,8 @@ def load_data(
         label: The column of a CSV file that has the labels, if several could.
         max_bad: Share of the encoded images that may be unreadable, from 0 to 1; and of each part's that may become
             so, or vanish, while batches are made: another image of the batch takes the place of one that does.
+        preprocessing: What the images go through, such as `preprocessing("squeezenet1_1")` for that net's weights, and
+            their size if `image_size` is None; grey images become RGB for it. None gives pixels from -1 to 1.
 
     Returns:
         Pipelines of a known length, class names, shapes, counts and the preprocessing.
@@ -181,10 +197,11 @@ def load_data(
     check_count("seed", seed, least=0)
     changes = _changes(augment, flip, mixup, cutmix)
     size = _size(image_size)
+    wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # what is resized already makes a poor crop
     folder = Path(data_dir) if data_dir is not None else None
-    raw = from_folder(folder, name, size, label, max_bad, keep) if folder else _by_name(str(name), size)
+    raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else _by_name(str(name), wanted)
     if len(raw.class_names) < 2:
         raise ValueError(f"{raw.name} has one class, {raw.class_names[0]}: there must be two or more.")
     parts = complete(raw.parts, validation, seed, origin=raw.name)
@@ -198,9 +215,6 @@ def load_data(
     batches["train"] = replace(batches["train"], seed=seed % 2**63, **changes)
     return Data(
         name=raw.name,
-        train=batches["train"].dataset(None),
-        validation=batches["validation"].dataset(),
-        test=batches["test"].dataset(),
         class_names=raw.class_names,
         image_shape=(*raw.preprocessing.size, raw.preprocessing.channels),
         counts={part: len(content) for part, content in parts.items()},
@@ -233,13 +247,13 @@ def _size(image_size: Any) -> tuple[int, int] | None:
     return check_count("image_size", sides[0]), check_count("image_size", sides[1])
 
 
-def _by_name(name: str, size: tuple[int, int] | None) -> Raw:
+def _by_name(name: str, wanted: Wanted) -> Raw:
     if name == "digits":
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        return in_memory(name, name, {"train": Part(pixels, digits.target)}, None, size)
+        return in_memory(name, name, {"train": Part(pixels, digits.target)}, None, wanted)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises bare Exceptions, and ValueError where a download is not whole
@@ -252,4 +266,4 @@ def _by_name(name: str, size: tuple[int, int] | None) -> Raw:
         part: Part(images.reshape(*images.shape[:3], -1), labels)
         for part, (images, labels) in (("train", train), ("test", test))
     }
-    return in_memory(name, name, parts, None, size)
+    return in_memory(name, name, parts, None, wanted)

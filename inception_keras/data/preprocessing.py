@@ -1,7 +1,7 @@
 """What a net was trained to see: how a photograph becomes its input."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from math import isfinite
@@ -86,7 +86,7 @@ class Preprocessing:
 
         Args:
             image: A path, a PIL image, or a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4). A photograph whose
-                EXIF says that it lies on its side is turned upright; transparency is dropped.
+                EXIF says that it lies on its side is turned upright; what is transparent shows white.
 
         Returns:
             float32 (height, width, channels).
@@ -118,6 +118,11 @@ class Preprocessing:
             pixels = pixels[..., ::-1]
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return (pixels / np.float32(self.scale) - mean) / std
+
+    def resized(self, size: tuple[int, int]) -> "Preprocessing":
+        """The same for another (height, width) of the input; as much of the image is cropped off as before."""
+        resize = None if self.resize is None else round(self.resize * max(size) / max(self.size))
+        return replace(self, size=size, resize=resize)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, as JSON can hold them."""

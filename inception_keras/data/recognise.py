@@ -1,8 +1,10 @@
 """What a folder holds, by the names of its files; and its images as they are, neither split nor normalised."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from .cifar import CIFAR, find_cifar, read_cifar
 from .csv_file import find_csv, list_csv
@@ -33,6 +35,9 @@ UNDERSTOOD = (
     "a .csv file with a line of column names, image paths and labels, "
     f"or images in a folder for each class (DIR/class/* or DIR/train/class/*, with {', '.join(EXTENSIONS)})"
 )
+
+
+Wanted = Preprocessing | tuple[int, int] | None  # what is known of the input: all, its size, or nothing
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
 
 
 def from_folder(
-    root: Path, name: str | None, size: tuple[int, int] | None, label: str | None, max_bad: float, keep: bool
+    root: Path, name: str | None, wanted: Wanted, label: str | None, max_bad: float, keep: bool = True
 ) -> Raw:
     """The images of a folder, those that cannot be read left out; few are kept in memory if `keep`.
 
@@ -98,22 +103,32 @@ def from_folder(
     found = open_folder(root, name, label)
     title = root.resolve().name
     if isinstance(found, Arrays):
-        return in_memory(title, found.kind, found.parts, found.class_names, size)
-    preprocessing = Preprocessing(size or _PHOTO, resize=max(size or _PHOTO))
+        return in_memory(title, found.kind, found.parts, found.class_names, wanted)
+    if isinstance(wanted, Preprocessing):
+        preprocessing = wanted
+    else:
+        preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
     parts, skipped = found.read(preprocessing, max_bad, keep)
     return Raw(title, parts, found.classes, preprocessing, name != "mnist", skipped)
 
 
 def in_memory(
-    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, size: tuple[int, int] | None
+    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, wanted: Wanted
 ) -> Raw:
     """Images that came with the labels of a named set."""
     names = class_names or NAMES[kind]
     highest = max(part.labels.max() for part in parts.values())
     if highest >= len(names):
         raise ValueError(f"{title} has the label {highest}, more than the {len(names)} classes of {kind}.")
-    _, height, width, channels = parts["train"].images.shape  # type: ignore[union-attr]
-    preprocessing = Preprocessing(size or _SIZES.get(kind, (height, width)), channels=channels)
+    _, height, width, channels = np.asarray(parts["train"].images).shape
+    if isinstance(wanted, Preprocessing):
+        preprocessing = replace(wanted, resize=None)  # as the pipeline resizes what is in memory
+        if channels == 1 and wanted.channels == 3:
+            parts = {name: Part(np.repeat(np.asarray(p.images), 3, axis=-1), p.labels) for name, p in parts.items()}
+        elif channels != wanted.channels:
+            raise ValueError(f"{title} has {channels} channels, the preprocessing is for {wanted.channels}.")
+    else:
+        preprocessing = Preprocessing(wanted or _SIZES.get(kind, (height, width)), channels=channels)
     return Raw(title, parts, names, preprocessing, kind not in ("digits", "mnist"), [])
 
 

@@ -1,12 +1,10 @@
 """What a trained net knows: figures on a test set, names for photographs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
 
@@ -15,6 +13,7 @@ from ..data.named import load_data
 from ..data.preprocessing import Preprocessing, class_names, preprocessing
 from ..zoo import create_model
 from .loop import write_csv
+from .start import load_run
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Non
     model, config = load_run(folder)
     recipe = config["recipe"]
     source = (data, data_dir) if data or data_dir else (recipe["data"], recipe["data_dir"])
-    label = recipe.get("label")
-    size = model.input_shape[1]
-    test = load_data(source[0], data_dir=source[1], label=label, image_size=size, seed=recipe["seed"], augment=False)
+    prepare = Preprocessing.from_dict(config["preprocessing"])
+    given = {"data_dir": source[1], "label": recipe.get("label"), "seed": recipe["seed"], "preprocessing": prepare}
+    test = load_data(source[0], augment=False, **given)
     names = config["class_names"]
     if list(test.class_names) != names:
         raise ValueError(f"The run knows the classes {names}, the data have {list(test.class_names)}.")
@@ -114,12 +113,3 @@ def predict(
     scores = np.asarray(net(np.stack([prepare(photo) for photo in photos]), training=False))
     best = np.argsort(-scores, axis=1)[:, :top]
     return [[(names[i], float(row[i])) for i in order] for row, order in zip(scores, best, strict=True)]
-
-
-def load_run(folder: str | Path) -> tuple[keras.Model, dict]:
-    """The model and the config.json of a finished run."""
-    folder = Path(folder)
-    for name in ("config.json", "model.keras"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} holds no finished run: there is no {name} in it.")
-    return keras.models.load_model(folder / "model.keras"), json.loads((folder / "config.json").read_text())

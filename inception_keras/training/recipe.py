@@ -32,6 +32,7 @@ _RANGES = {  # least, most, and whether the most itself is meant
     "max_bad": (0, 1, True),
     "save_minutes": (0, math.inf, False),
 }
+_TEXTS_OR_NONE = ("data", "data_dir", "weights", "freeze", "label")
 _WHETHER = ("sync_batch_norm", "deterministic")
 _LONGEST = 100_000  # bytes of a file; recipes have about a thousand
 
@@ -43,9 +44,13 @@ class Recipe:
     Args:
         model: A model id.
         options: Options of its builder, such as `{"aux": True}`.
+        weights: What it starts from: None for fresh weights; `"imagenet"` or another published set, with a fresh
+            classifier, as of `transfer`; or the folder of a run of this model, whose classifier stays if the classes
+            are the same. Images go through what those weights were trained with.
+        freeze: With weights, which blocks are frozen, as for `transfer`; None for none.
         data: A named data set, or None (in a file "") for what lies in `data_dir`.
         data_dir: A folder of data in one of the formats of `load_data`.
-        label: The column of labels, where a CSV file has several.
+        label: The column of a CSV file that has the labels, if several could.
         image_size: Height and width that images are resized to, in pixels; None keeps the data's own.
         epochs: Passes over the training images.
         batch_size: Images a step, those of all devices together.
@@ -88,6 +93,8 @@ class Recipe:
 
     model: str = "googlenet_cifar"
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    freeze: str | None = None
     data: str | None = "digits"
     data_dir: str | None = None
     label: str | None = None
@@ -137,10 +144,12 @@ class Recipe:
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         if self.flip is not None and not isinstance(self.flip, bool):
             raise ValueError(f"flip must be true, false or None, got {self.flip!r}.")
-        for name in ("model", "device", "data", "data_dir", "label"):
+        for name in ("model", "device", *_TEXTS_OR_NONE):
             value = getattr(self, name)
-            if not isinstance(value, str) and (value is not None or name in ("model", "device")):
+            if not isinstance(value, str) and not (value is None and name in _TEXTS_OR_NONE):
                 raise ValueError(f"{name} must be a text, got {value!r}.")
+        if self.freeze is not None and self.weights is None:
+            raise ValueError(f"To freeze {self.freeze!r} a recipe needs weights, got none: they would stay random.")
         if self.data == "" or (self.data_dir is not None and self.data == "digits"):  # no folder holds digits
             object.__setattr__(self, "data", None)
         if isinstance(self.image_size, (list, tuple)):

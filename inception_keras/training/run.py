@@ -14,13 +14,13 @@ from ..analysis.curves import plot_curves
 from ..analysis.diagrams import plot_blocks
 from ..data.named import Data, load_data
 from ..weights.store import load_weights, whole
-from ..zoo import create_model
 from .compile import compile_model, strip_aux, with_aux_labels
 from .devices import device
 from .distribute import Steps, place, strategy, synchronize_batch_norm
 from .loop import Loop, checkpoint, write_csv
 from .recipe import Recipe
 from .schedule import best_epoch, build_optimizer
+from .start import first_model, first_preprocessing
 from .state import BEFORE, NEWEST, locked
 
 _FREE = ("save_minutes",)  # fields that do not change what comes out
@@ -100,7 +100,7 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
             keras.utils.set_random_seed(recipe.seed)
             data = _load(recipe)
             with spread.scope(), _precision(recipe.precision):
-                model = _build(recipe, data)
+                model = first_model(recipe, data)
                 if recipe.sync_batch_norm:
                     synchronize_batch_norm(model)
                 compile_model(
@@ -136,12 +136,8 @@ def _load(recipe: Recipe) -> Data:
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
         max_bad=recipe.max_bad,
+        preprocessing=first_preprocessing(recipe),
     )
-
-
-def _build(recipe: Recipe, data: Data) -> keras.Model:
-    classes = len(data.class_names)
-    return create_model(recipe.model, input_shape=data.image_shape, classes=classes, **recipe.options)
 
 
 @contextmanager
@@ -194,7 +190,7 @@ def _begin(out: Path, recipe: Recipe, data: Data, model: keras.Model, stored: di
 
 def _finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
     """Evaluates the kept checkpoints, and saves the best as the model of the run: a net in float32, on one device."""
-    model = _build(recipe, data)
+    model = first_model(recipe, data)
     net = compile_model(strip_aux(model))
     best = best_epoch(epochs)
     rows = []

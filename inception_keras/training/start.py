@@ -1,0 +1,71 @@
+"""What a run starts from: fresh weights, published ones, or the model of another run."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+
+from ..data.named import Data
+from ..data.preprocessing import Preprocessing, preprocessing
+from ..weights.store import assign, variables
+from ..zoo import create_model
+from .compile import strip_aux
+from .transfer import freeze, transfer
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+
+def first_preprocessing(recipe: "Recipe") -> Preprocessing | None:
+    """What the weights that a recipe starts from were trained to see; None for fresh ones."""
+    if recipe.weights is None:
+        return None
+    if Path(recipe.weights).is_dir():
+        return Preprocessing.from_dict(load_run(recipe.weights)[1]["preprocessing"])
+    return preprocessing(recipe.model, recipe.weights)
+
+
+def first_model(recipe: "Recipe", data: Data) -> keras.Model:
+    """The model of a recipe before its first step: not compiled, its frozen blocks frozen."""
+    classes = len(data.class_names)
+    build = partial(create_model, recipe.model, input_shape=data.image_shape, **recipe.options)
+    if recipe.weights is None:
+        return build(classes=classes)
+    if not Path(recipe.weights).is_dir():
+        return transfer(build(weights=recipe.weights), classes, freeze=recipe.freeze)
+    model, names = _model_of_run(recipe, data, build)
+    if names == list(data.class_names):
+        return freeze(model, recipe.freeze)
+    return transfer(model, classes, freeze=recipe.freeze)
+
+
+def _model_of_run(recipe: "Recipe", data: Data, build: Callable[..., keras.Model]) -> tuple[keras.Model, list[str]]:
+    """The model of the run that a recipe starts from, and its classes."""
+    trained, config = load_run(str(recipe.weights))
+    its = config["recipe"]
+    for what, theirs, ours in (
+        ("is of the model", its["model"], recipe.model),
+        ("has the options", its["options"], dict(recipe.options)),
+        ("takes images", trained.input_shape[1:], data.image_shape),
+    ):
+        if theirs != ours:
+            raise ValueError(f"The run {recipe.weights} {what} {theirs}, the recipe wants {ours}.")
+    # built anew, not as it was saved: layers take the precision that they are built in
+    names, arrays = config["class_names"], {name: variable.numpy() for name, variable in variables(trained).items()}
+    model = strip_aux(build(classes=len(names)))
+    if variables(model).keys() != arrays.keys():  # its classifier was a new one
+        model = transfer(build(), len(names))
+    assign(model, arrays, str(recipe.weights))
+    return model, names
+
+
+def load_run(folder: str | Path) -> tuple[keras.Model, dict]:
+    """The model and the config.json of a finished run."""
+    folder = Path(folder)
+    for name in ("config.json", "model.keras"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} holds no finished run: there is no {name} in it.")
+    return keras.models.load_model(folder / "model.keras"), json.loads((folder / "config.json").read_text())
