@@ -16,7 +16,7 @@ from ..data.named import Data, load_data
 from ..weights.store import load_weights, whole
 from .compile import compile_model, strip_aux, with_aux_labels
 from .devices import device
-from .distribute import Steps, place, strategy, synchronize_batch_norm
+from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
 from .loop import Loop, checkpoint, write_csv
 from .recipe import Recipe
 from .schedule import best_epoch, build_optimizer
@@ -81,7 +81,7 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
     worker, workers = place(spread)
     if worker == 0:
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    with locked(out) if worker == 0 else nullcontext():
+    with watched(workers), locked(out) if worker == 0 else nullcontext():
         stored = _stored(out)  # by now nobody else writes
         if stored and worker == 0 and not resume:
             raise FileExistsError(f"{out} holds a run already: name another folder, resume it, or remove it.")
