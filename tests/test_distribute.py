@@ -93,7 +93,7 @@ CASES = {
     "one image": {"images": 1},
     "GoogLeNet": {
         "model": "googlenet_cifar",
-        "options": {"aux": True, "batch_norm": True},
+        "options": {"aux": True},
         "images": 9,
         "rate": 0.01,
         "optimizer": "sgd",
