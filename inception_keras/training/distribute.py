@@ -212,6 +212,12 @@ class Steps:
             return flags
         return tuple(bool(count > 0) for count in self._call(self._sum, tf.cast(flags, "float32")).numpy())
 
+    def same(self, number: int) -> bool:
+        """Whether all workers have the same number, of at most 63 bits."""
+        bits = [number >> i & 1 for i in range(63)]
+        ones, zeros = self.any(*map(bool, bits)), self.any(*(not bit for bit in bits))
+        return not any(one and zero for one, zero in zip(ones, zeros, strict=True))
+
     def _function(self, step: Callable) -> Callable:
         """A graph of `step` with an iterator's next batch."""
         if self._replicas == 1 and self._model.jit_compile:
