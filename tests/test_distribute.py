@@ -1,6 +1,7 @@
 """Several devices and workers give the numbers of one: in logical CPUs, and in processes over 127.0.0.1."""
 
 import json
+import signal
 import time
 
 import keras
@@ -93,7 +94,7 @@ CASES = {
     "one image": {"images": 1},
     "GoogLeNet": {
         "model": "googlenet_cifar",
-        "options": {"aux": True, "batch_norm": True},
+        "options": {"aux": True},
         "images": 9,
         "rate": 0.01,
         "optimizer": "sgd",
@@ -152,8 +153,8 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_worker_ends_the_others_and_all_go_on(whole, tmp_path, victim, capsys):
+@pytest.mark.parametrize(("victim", "sign"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGTERM)])
+def test_a_worker_that_is_stopped_ends_the_others_and_all_go_on(whole, tmp_path, victim, sign, capsys):
     out = tmp_path / "run"
     started = worker.start(2, command(out, "--save-minutes=1e-9"))
     while started[0].poll() is None:
@@ -161,19 +162,23 @@ def test_a_killed_worker_ends_the_others_and_all_go_on(whole, tmp_path, victim, 
         if loaded and loaded[1]["rows"] and loaded[1]["step"]:
             break
         time.sleep(0.01)
-    started[victim].kill()
+    started[victim].send_signal(sign)
     killed = time.monotonic()
     started[1 - victim].wait(timeout=100)
     ended = time.monotonic() - killed
-    code, _, errors = worker.finish(started)[1 - victim]
-    assert code == 1
-    [sentence] = [line for line in errors.splitlines() if line.startswith("error:")]
-    assert "Another of the 2 workers ended or does not answer, so that this one ends too" in sentence
+    code, printed, errors = worker.finish(started)[1 - victim]
+    if sign == signal.SIGTERM:
+        assert code == started[victim].returncode == 0
+        assert "SIGTERM: the run is saved at" in printed
+    else:
+        assert code == 1
+        [sentence] = [line for line in errors.splitlines() if line.startswith("error:")]
+        assert "Another of the 2 workers ended or does not answer, so that this one ends too" in sentence
     assert len(load_state(out / "checkpoints")[1]["rows"]) < 6
 
     for code, _, errors in worker.finish(worker.start(2, command(out, "--resume"))):
         assert code == 0, errors[-4000:]
     worst = difference_of_runs(whole, out)
     with capsys.disabled():
-        print(f"\nworker {victim} killed: the other ended after {ended:.1f} s; largest weight difference {worst:.1e}")
+        print(f"\nworker {victim}, {sign.name}: the other ended after {ended:.1f} s; largest difference {worst:.1e}")
     assert worst <= 1e-5

@@ -134,8 +134,11 @@ class Steps:
             if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable and not layer.synchronized
             for v in (layer.moving_mean, layer.moving_variance)
         ]
-        self._train = self._function(self._train_share)
-        self._test = self._function(self._test_share)
+        self._train = self._function(
+            lambda batch: strategy.reduce("SUM", strategy.run(self._train_share, args=(batch,)), axis=None)
+        )
+        # without a sum over the workers: one may have more batches than another
+        self._test = self._function(lambda batch: strategy.run(self._test_share, args=(batch,)))
         self._results = tf.function(model.get_metrics_result, autograph=False)
         self._sum = tf.function(
             lambda numbers: strategy.reduce("SUM", strategy.run(tf.identity, args=(numbers,)), axis=None),
@@ -209,12 +212,14 @@ class Steps:
             return flags
         return tuple(bool(count > 0) for count in self._call(self._sum, tf.cast(flags, "float32")).numpy())
 
-    def _function(self, share: Callable) -> Callable:
-        """`share` on every device, with what it gives summed; a graph."""
+    def same(self, number: int) -> bool:
+        """Whether all workers have the same number, of at most 63 bits."""
+        bits = [number >> i & 1 for i in range(63)]
+        ones, zeros = self.any(*map(bool, bits)), self.any(*(not bit for bit in bits))
+        return not any(one and zero for one, zero in zip(ones, zeros, strict=True))
 
-        def step(batch: Any) -> Any:
-            return self._strategy.reduce("SUM", self._strategy.run(share, args=(batch,)), axis=None)
-
+    def _function(self, step: Callable) -> Callable:
+        """A graph of `step` with an iterator's next batch."""
         if self._replicas == 1 and self._model.jit_compile:
             step = tf.function(step, reduce_retracing=True, autograph=False, jit_compile=True)
         return tf.function(lambda iterator: step(iterator.get_next()), reduce_retracing=True, autograph=False)
@@ -254,14 +259,13 @@ class Steps:
         model.compute_metrics(x, y, outputs, sample_weight=weights)
         return loss
 
-    def _test_share(self, batch: Any) -> Any:
+    def _test_share(self, batch: Any) -> None:
         model = self._model
         x, y, weights, images = self._slice(batch)
         outputs = self._outputs(x, images, training=False)
         mean = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=False)
         self._loss.update_state(mean * self._replicas if self._replicas > 1 else mean, sample_weight=images)
         model.compute_metrics(x, y, outputs, sample_weight=weights)
-        return tf.cast(images, "float32")
 
     def _slice(self, batch: Any) -> tuple[Any, Any, Any, tf.Tensor]:
         """Of a worker's batch the part of the device that asks: images, labels, weights, and how many they are.

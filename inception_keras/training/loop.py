@@ -56,16 +56,17 @@ class Loop:
         """Goes where the folder's state is, if it has one.
 
         Raises:
-            ValueError: If the state cannot be read or does not fit, or some workers see none.
+            ValueError: If the state cannot be read or does not fit, or the workers do not see the same.
         """
-        loaded = load_state(self._out / "checkpoints")
-        if all(self._steps.any(loaded is None, loaded is not None)):
-            raise ValueError(f"Some workers see no state in {self._out}: all of them must share the folder.")
-        if loaded is None:
+        loaded, origin, position = load_state(self._out / "checkpoints"), f"The state in {self._out}", 0
+        if loaded:
+            arrays, facts, notice = loaded
+            self.rows, self.step, self._seconds, self._spent = _facts(facts, origin, self._length)
+            position = 1 + len(self.rows) * self._length + self.step
+        if not self._steps.same(position):
+            raise ValueError(f"{origin} is not the same for all workers: they must share the folder.")
+        if not loaded:
             return
-        arrays, facts, notice = loaded
-        origin = f"The state in {self._out}"
-        self.rows, self.step, self._seconds, self._spent = _facts(facts, origin, self._length)
         restore(variables(self._model, metrics=self.step > 0), arrays, origin)
         if notice and self._steps.is_chief:
             print(notice)
