@@ -268,6 +268,9 @@ def test_from_a_run_to_other_classes_or_the_same(shapes, tmp_path):
         shutil.copytree(shapes / name, tmp_path / "two" / name)
     fields |= {"weights": str(source.folder), "freeze": "up to c3"}
     result = module.finetune(recipe(tmp_path / "two", **fields), tmp_path / "run", verbose=0)
+    assert module.finetune(recipe(tmp_path / "two", **fields), tmp_path / "run", resume=True, verbose=0) == result
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        module.finetune(recipe(tmp_path / "two", **fields), tmp_path / "run")
     (model, config), (head, _) = load_run(result.folder), load_run(result.folder / "head")
     assert model.output.shape == (None, 2) and config["class_names"] == ["cross", "disc"]
     before, between, after = variables(load_run(source.folder)[0]), variables(head), variables(model)
