@@ -114,6 +114,7 @@ def train(
     data_dir: Annotated[
         Path | None, typer.Option(help="IDX files, CIFAR archives, a folder of images by class, and others.")
     ] = None,
+    label: Annotated[str | None, typer.Option(help="The column of a CSV file that has the labels.")] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Resize the images to this height and width, in pixels.")
     ] = None,

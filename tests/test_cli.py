@@ -86,6 +86,14 @@ def test_plot(tmp_path):
         (("train", "--device", "/GPU:7", "--out", "{tmp}"), "There is no device '/GPU:7'; there are CPU:0"),
         (("train", "--optimizer", "adan", "--out", "{tmp}"), "Unknown optimizer 'adan'; did you mean adam"),
         (("train", "--data", "digit", "--out", "{tmp}"), "digits"),
+        (
+            ("train", "--recipe", "lenet_mnist", "--out", "{tmp}"),
+            "Unknown recipe 'lenet_mnist'; did you mean lenet5_mnist",
+        ),
+        (
+            ("train", "--recipe", "lenet5_mnist", "--ema", "1", "--out", "{tmp}"),
+            "ema must be a number of at least 0 and",
+        ),
         (("evaluate", "{tmp}"), "holds no finished run"),
         (("predict", "{tmp}/none.jpg"), "none.jpg"),
         (("plot", "googlenet", "--out", "{tmp}/net.bmp"), ".png"),

@@ -1,14 +1,18 @@
 """Several devices and workers give the numbers of one: in logical CPUs, and in processes over 127.0.0.1."""
 
 import json
+import time
 
 import keras
 import numpy as np
 import pytest
 import worker
+from runs import TINY
+from runs import difference as difference_of_runs
 
 from inception_keras import Steps, compile_model, create_model, load_data, strategy
 from inception_keras.training.distribute import _in_cluster
+from inception_keras.training.state import load_state
 
 NAMES = ("losses", "epochs", "dataset", "weights", "averages", "scale")
 
@@ -132,3 +136,44 @@ def test_mixed_precision(precision):
     assert first["scale"] == alone["scale"] == (1.0 if precision == "mixed_bfloat16" else 2.0**15)
     # a sum in another order differs by the last of 8 or 11 bits
     assert difference(alone["losses"], first["losses"]) < 0.05
+
+
+def command(out, *options):
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items() if name != "model"]
+    return ["-m", "inception_keras", "train", TINY["model"], *words, "--epochs=6", f"--out={out}", *options]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two workers that nothing interrupts."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert [code for code, *_ in worker.finish(worker.start(2, command(out)))] == [0, 0]
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_ends_the_others_and_all_go_on(whole, tmp_path, victim, capsys):
+    out = tmp_path / "run"
+    started = worker.start(2, command(out, "--save-minutes=1e-9"))
+    while started[0].poll() is None:
+        loaded = load_state(out / "checkpoints") if out.exists() else None
+        if loaded and loaded[1]["rows"] and loaded[1]["step"]:
+            break
+        time.sleep(0.01)
+    started[victim].kill()
+    killed = time.monotonic()
+    started[1 - victim].wait(timeout=100)
+    ended = time.monotonic() - killed
+    code, _, errors = worker.finish(started)[1 - victim]
+    assert code == 1
+    [sentence] = [line for line in errors.splitlines() if line.startswith("error:")]
+    assert "Another of the 2 workers ended or does not answer, so that this one ends too" in sentence
+    assert len(load_state(out / "checkpoints")[1]["rows"]) < 6
+
+    for code, _, errors in worker.finish(worker.start(2, command(out, "--resume"))):
+        assert code == 0, errors[-4000:]
+    worst = difference_of_runs(whole, out)
+    with capsys.disabled():
+        print(f"\nworker {victim} killed: the other ended after {ended:.1f} s; largest weight difference {worst:.1e}")
+    assert worst <= 1e-5

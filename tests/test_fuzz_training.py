@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import inception_keras as ik
 from inception_keras.training.loop import _facts
 from inception_keras.training.recipe import RECIPES
-from inception_keras.training.state import BEFORE, NEWEST, load_state, restore, save_state, variables
+from inception_keras.training.state import BEFORE, NEWEST, load_state, restore, save_state, values, variables
 from inception_keras.weights.store import read
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,7 @@ def model():
 
 def test_mutated_states(model, tmp_path, capsys):
     named = variables(model, metrics=False)
-    arrays = {name: v.numpy() for name, v in named.items()}
+    arrays = values(named)
     row = {"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5, "learning_rate": 0.1}
     save_state(tmp_path, arrays, {"rows": [row], "step": 3, "seconds": [1.0], "spent": 0.5})
     content = (tmp_path / NEWEST).read_bytes()

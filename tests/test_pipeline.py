@@ -19,7 +19,7 @@ from test_preprocessing import MODES
 from inception_keras import load_data
 from inception_keras.data import augment, listing
 from inception_keras.data.parts import Part
-from inception_keras.data.pipeline import Batches
+from inception_keras.data.pipeline import Batches, _first
 from inception_keras.data.preprocessing import Preprocessing
 from inception_keras.data.unreadable import Unreadable
 
@@ -54,18 +54,17 @@ def data(request, tmp_path, monkeypatch):
 
 
 def test_an_epoch_is_a_function_of_its_number(data):
-    equal(data.epoch(2), data.epoch(2))
     (first, order), (second, other) = everything(data.epoch(0)), everything(data.epoch(1))
     assert first.shape == second.shape == (14, 12, 16, 3) and not np.array_equal(first, second)
     assert sorted(order) == sorted(other)
-    for number in (0, 1, 2):
+    for number in (0, 1):
         equal(data.train, data.epoch(number))  # each time that it is iterated, the next
 
 
 def test_skipped_batches_change_nothing(data):
     whole = list(data.epoch(3).as_numpy_iterator())
     assert len(whole) == len(data.epoch(3)) == 3
-    for skip in range(4):
+    for skip in (1, 3):
         rest = data.epoch(3, skip=skip)
         assert len(rest) == 3 - skip
         for (a, x), (b, y) in zip(rest.as_numpy_iterator(), whole[skip:], strict=True):
@@ -106,21 +105,24 @@ def test_parts_in_order(data):
     equal(data.part("train"), data.part("train"))
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 23), st.integers(1, 9), st.integers(0, 2**70), st.data())
-def test_any_sizes(count, size, seed, more):
+@settings(deadline=None)
+@given(st.integers(1, 100), st.integers(0, 100), st.data())
+def test_shares_of_any_size(size, count, more):
+    """Together they are the batch, and none is larger than that of a whole batch."""
+    workers, count = more.draw(st.integers(1, size)), min(size, count)
+    firsts, whole = ([int(_first(n, index, workers)) for index in range(workers + 1)] for n in (count, size))
+    assert firsts[0] == 0 and firsts[-1] == count
+    for share, greatest in zip(np.diff(firsts), np.diff(whole), strict=True):
+        assert count // workers <= share <= -(-count // workers) and share <= greatest
+
+
+@pytest.mark.parametrize("count, size, seed", [(1, 1, 0), (5, 9, 2**70), (9, 3, 1)])
+def test_sizes_and_seeds(count, size, seed):
     part = Part(np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), np.arange(count))
     batches = Batches(part, Preprocessing((1, 1), channels=1), size, seed=seed % 2**63)
-    workers = more.draw(st.integers(1, size))
-    skip = more.draw(st.integers(0, len(batches)))
-    whole = [labels for _, labels in batches.dataset(4).as_numpy_iterator()]
-    assert sorted(np.concatenate(whole)) == list(range(count)) and {len(labels) for labels in whole[:-1]} <= {size}
-    shares = [list(batches.dataset(4, skip, (index, workers)).as_numpy_iterator()) for index in range(workers)]
-    for share in zip(*shares, strict=True):
-        images, labels = (np.concatenate(column) for column in zip(*share, strict=True))
-        assert np.array_equal(labels, whole[skip]) and np.array_equal(np.round((images.ravel() + 1) * 127.5), labels)
-        skip += 1
-    assert skip == len(whole)
+    images, labels = everything(batches.dataset(4))
+    assert sorted(labels) == list(range(count)) and (count < 2 or sorted(labels) != list(labels))
+    np.testing.assert_array_equal(np.round((images.ravel() + 1) * 127.5), labels)
 
 
 def test_wrong_epochs(data):
@@ -162,15 +164,15 @@ def drawn(count: int, seed: int = 0, step: int = 0):
 def test_crops_are_distributed_as_torchvisions(height, width):
     torch = pytest.importorskip("torch")
     transforms = pytest.importorskip("torchvision.transforms")
-    top, left, high, wide = augment.windows(augment.crop_numbers(drawn(4000)), height, width).numpy().T
+    top, left, high, wide = augment.windows(augment.crop_numbers(drawn(1500)), height, width).numpy().T
     assert (top >= 0).all() and (left >= 0).all() and (high > 0).all() and (wide > 0).all()
     assert (top + high <= height).all() and (left + wide <= width).all()
     torch.manual_seed(0)
     image = torch.zeros(3, height, width)
     params = transforms.RandomResizedCrop.get_params
-    theirs = np.array([params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(4000)]).T
+    theirs = np.array([params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(1500)]).T
     if height == 8:  # nothing fits: the centre
-        assert {*high} == {8} and {*wide} == {11} and theirs[2:].T.tolist() == [[8, 11]] * 4000
+        assert {*high} == {8} and {*wide} == {11} and theirs[2:].T.tolist() == [[8, 11]] * 1500
         assert np.abs(left - theirs[1]).max() <= 1
         return
     for a, b in zip((top, left, high, wide, high * wide), (*theirs, theirs[2] * theirs[3]), strict=True):
@@ -189,13 +191,13 @@ def test_a_crop_is_that_part_of_the_image():
         assert np.abs(crop - np.stack(np.meshgrid(x, y), axis=-1)).max() < 0.51
 
 
-@pytest.mark.parametrize("flip", [True, False, None])
-@pytest.mark.parametrize("kind", augment.KINDS)
-def test_flips(tmp_path, kind, flip):
+def test_who_is_mirrored(tmp_path):
     write_photos(tmp_path, 10)
-    data = load_data(None, data_dir=tmp_path, image_size=8, augment=kind, flip=flip, batch_size=3)
-    assert data.batches["train"].flip is (kind != "none" if flip is None else flip)
-    assert load_data("digits", augment=kind, flip=flip).batches["train"].flip is bool(flip)
+    for kind in augment.KINDS:
+        for flip in (True, False, None):
+            data = load_data(None, data_dir=tmp_path, image_size=8, augment=kind, flip=flip)
+            assert data.batches["train"].flip is (kind != "none" if flip is None else flip)
+            assert load_data("digits", augment=kind, flip=flip).batches["train"].flip is bool(flip)
 
 
 def test_half_of_the_images_are_mirrored():
@@ -209,7 +211,7 @@ def test_mixtures(name, alpha):
     images = np.stack([np.full((20, 30, 2), value, np.float32) for value in (0, 1, 0)])
     labels = np.eye(3, dtype=np.float32)
     shares = []
-    for step in range(400):
+    for step in range(150):
         key = augment.key(0, tf.constant(1, tf.int64), tf.constant(step, tf.int64))
         mixed, mixture = augment.mix(images, labels, key, **{"mixup": 0.0, "cutmix": 0.0, name: alpha})
         mixed, mixture = mixed.numpy(), mixture.numpy()
@@ -234,35 +236,28 @@ def test_mixup_and_cutmix_take_turns():
     images = np.stack([np.zeros((8, 8, 1), np.float32), np.ones((8, 8, 1), np.float32)])
     pictures = [
         augment.mix(images, np.eye(2, dtype=np.float32), augment.key(0, np.int64(0), np.int64(step)), 1.0, 1.0)[0]
-        for step in range(200)
+        for step in range(100)
     ]
-    assert 60 < sum(len(np.unique(picture)) == 1 and 0 < np.max(picture) < 1 for picture in pictures) < 140
+    assert 30 < sum(len(np.unique(picture)) == 1 and 0 < np.max(picture) < 1 for picture in pictures) < 70
 
 
-@pytest.mark.parametrize("kind", augment.KINDS)
-@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("kind, in_memory", [("none", True), ("shift", True), ("shift", False), ("crop", False)])
 def test_every_kind_is_a_function_of_seed_epoch_and_batch(tmp_path, monkeypatch, kind, in_memory):
     monkeypatch.setattr(listing, "_IN_MEMORY", 2**29 if in_memory else 0)
     write_jpegs(tmp_path, 7)
     options = {"image_size": (24, 32), "batch_size": 4, "validation": 0.01, "augment": kind, "flip": True}
-    data, again, other = (
-        load_data(None, data_dir=tmp_path, mixup=0.4, cutmix=1.0, seed=seed, **options) for seed in (1, 1, 2)
-    )
+    data, again = (load_data(None, data_dir=tmp_path, mixup=0.4, cutmix=1.0, seed=1, **options) for _ in range(2))
     images, labels = everything(data.epoch(0))
     assert images.shape == (10, 24, 32, 3) and labels.shape == (10, 2) and labels.dtype == np.float32
     np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
     assert ((labels > 0) & (labels < 1)).any()
-    equal(data.epoch(0), again.epoch(0))
-    equal(data.train, data.epoch(0))
-    assert not np.array_equal(images, everything(data.epoch(1))[0])
-    assert not np.array_equal(images, everything(other.epoch(0))[0])
+    equal(again.train, data.epoch(0))
     rest = everything(data.epoch(0, skip=1))
     np.testing.assert_array_equal(rest[0], images[4:])
-    for workers in (2, 3):
-        shares = [list(data.epoch(0, 0, (index, workers)).as_numpy_iterator()) for index in range(workers)]
-        batches = [np.concatenate([share[step][column] for share in shares]) for column in (0, 1) for step in range(3)]
-        np.testing.assert_array_equal(np.concatenate(batches[:3]), images)
-        np.testing.assert_allclose(np.concatenate(batches[3:]), labels, atol=1e-6)
+    shares = [list(data.epoch(0, 0, (index, 3)).as_numpy_iterator()) for index in range(3)]
+    batches = [np.concatenate([share[step][column] for share in shares]) for column in (0, 1) for step in range(3)]
+    np.testing.assert_array_equal(np.concatenate(batches[:3]), images)
+    np.testing.assert_allclose(np.concatenate(batches[3:]), labels, atol=1e-6)
     assert set(np.unique(everything(data.validation)[1])) == {0, 1}  # one-hot, too
 
 
@@ -283,8 +278,7 @@ def test_a_crop_of_files_shows_what_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-@pytest.mark.parametrize("kind", augment.KINDS)
-@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("kind, in_memory", [("none", True), ("shift", False), ("crop", False)])
 def test_photographs_are_upright(tmp_path, monkeypatch, kind, orientation, in_memory):
     monkeypatch.setattr(listing, "_IN_MEMORY", 2**29 if in_memory else 0)
     upright = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[:, None], 64, axis=1)  # dark above, bright below
@@ -310,6 +304,24 @@ def test_every_mode_of_image_is_cropped(tmp_path):
     data = load_data(None, data_dir=tmp_path, image_size=16, augment="crop", batch_size=3)
     everything(data.epoch(0))
     assert data.skipped == [] and everything(data.epoch(0))[0].shape == (data.counts["train"], 16, 16, 3)
+
+
+def test_crops_of_records(tmp_path):
+    """Images inside of other files are decoded as those that lie beside each other."""
+    write_jpegs(tmp_path / "files", 8)
+    files = sorted((tmp_path / "files").rglob("*.jpg"))
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for path in files:
+            features = {"image": path.read_bytes(), "label": path.parent.name.encode()}
+            lists = {k: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v])) for k, v in features.items()}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=lists)).SerializeToString())
+    options = {"image_size": 16, "augment": "crop", "batch_size": 4}
+    a = load_data(None, data_dir=tmp_path / "files", **options)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "a.tfrecord").rename(tmp_path / "records/a.tfrecord")
+    b = load_data(None, data_dir=tmp_path / "records", **options)
+    assert (b.batches["train"].part.jpeg > 0).all()
+    equal(a.epoch(0), b.epoch(0))
 
 
 def test_wrong_changes():
@@ -340,8 +352,7 @@ def changed(folder, data, count: int) -> dict:
     return dict(zip(files, ways, strict=False))
 
 
-@pytest.mark.parametrize("kind", augment.KINDS)
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("kind, workers", [("none", 1), ("shift", 2), ("crop", 1), ("crop", 2)])
 def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypatch, kind, workers):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 16)
@@ -354,10 +365,9 @@ def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypat
     assert after[0].shape == before[0].shape and after[1].shape == (count,)
     same = (after[0] == before[0]).all(axis=(1, 2, 3))
     assert same.sum() == count - 4
-    for again in everything(data.epoch(0)), everything(data.epoch(0)):
-        np.testing.assert_array_equal(again[0], after[0])
+    np.testing.assert_array_equal(everything(data.epoch(0))[0], after[0])
     found = dict(data.skipped)
-    assert len(data.skipped) == 4 and found.keys() == reasons.keys()  # each once, though they were met three times
+    assert len(data.skipped) == 4 and found.keys() == reasons.keys()  # each once, though they were met twice
     for path, reason in reasons.items():
         assert reason in found[path]
     if kind == "none":

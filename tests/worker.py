@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,11 @@ CASE: dict[str, Any] = {
     "overflow": None,  # a step whose first image alone overflows float16
     "model": None,  # an id of the zoo instead of the small net
     "options": {},
-    "pause": 0.0,  # seconds after each step
 }
 
 
-def processes(workers: int, **case: Any) -> list[subprocess.Popen]:
-    """Starts the workers of a case; one needs no cluster."""
+def start(workers: int, command: list[str]) -> list[subprocess.Popen]:
+    """Starts `python command` as each worker of a cluster, or alone; one needs no cluster."""
     hosts = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     started = []
     for index in range(workers):
@@ -45,24 +43,28 @@ def processes(workers: int, **case: Any) -> list[subprocess.Popen]:
         if workers > 1:
             task = {"type": "worker", "index": index}
             environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": task})
-        command = [sys.executable, __file__, json.dumps(case)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes))
+        started.append(subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, text=True, **pipes))
     return started
 
 
-def run(workers: int = 1, **case: Any) -> list[dict]:
-    """The figures of each worker."""
-    started = processes(workers, **case)
+def finish(started: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of each, once all have ended."""
     try:
         ended = [process.communicate(timeout=300) for process in started]
     finally:
         for process in started:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-    for process, (_, errors) in zip(started, ended, strict=True):
-        assert process.returncode == 0, errors[-4000:]
-    return [json.loads(out.splitlines()[-1]) for out, _ in ended]
+    return [(process.returncode, *texts) for process, texts in zip(started, ended, strict=True)]
+
+
+def run(workers: int = 1, **case: Any) -> list[dict]:
+    """The figures of each worker."""
+    ended = finish(start(workers, [__file__, json.dumps(case)]))
+    for code, _, errors in ended:
+        assert code == 0, errors[-4000:]
+    return [json.loads(out.splitlines()[-1]) for _, out, _ in ended]
 
 
 def free_ports(count: int) -> list[int]:
@@ -138,9 +140,6 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
         steps.reset_metrics()
         for _ in range(-(-case["images"] // case["batch"])):
             result["losses"].append(steps.train(iterator))
-            if case["pause"]:
-                print(f"step {len(result['losses'])}", flush=True)
-                time.sleep(case["pause"])
         result["epochs"].append({"train": steps.metrics(), "shared": steps.evaluate(data)})
     result["dataset"] = steps.evaluate(data((0, 1)))
     result["any"] = steps.any(steps.worker == steps.workers - 1, False)

@@ -1,6 +1,7 @@
 """Data sets by name or from a folder, ready to train on."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,33 @@ from .unreadable import Unreadable
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as three pipelines of batches: float32 images (n, h, w, c), int32 labels (n,).
+    """A data set as three pipelines of batches, `train`, `validation` and `test`.
 
-    One-hot labels are float32 (n, classes).
+    A batch is float32 images (n, h, w, c) with int32 labels (n,), or float32 (n, classes) if one-hot.
     """
 
     name: str
-    train: tf.data.Dataset  # epoch(0), epoch(1), ...: the next each time that it is iterated
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     counts: dict[str, int]  # images in train, validation and test
     preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
     skipped: Skipped  # files that could not be read, and why; it grows where some become unreadable
     batches: dict[str, Batches] = field(repr=False)  # how each part becomes batches
+
+    @cached_property
+    def train(self) -> tf.data.Dataset:
+        """`epoch(0)`, `epoch(1)` ...: the next each time that it is iterated."""
+        return self.batches["train"].dataset(None)
+
+    @cached_property
+    def validation(self) -> tf.data.Dataset:
+        """The images that tell how well the net learns."""
+        return self.part("validation")
+
+    @cached_property
+    def test(self) -> tf.data.Dataset:
+        """The images that tell how well it has learnt."""
+        return self.part("test")
 
     def epoch(self, number: int, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """The training batches of one epoch, a function of the seed and the epoch's number alone.
@@ -202,9 +215,6 @@ def load_data(
     batches["train"] = replace(batches["train"], seed=seed % 2**63, **changes)
     return Data(
         name=raw.name,
-        train=batches["train"].dataset(None),
-        validation=batches["validation"].dataset(),
-        test=batches["test"].dataset(),
         class_names=raw.class_names,
         image_shape=(*raw.preprocessing.size, raw.preprocessing.channels),
         counts={part: len(content) for part, content in parts.items()},

@@ -93,7 +93,9 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
         return _arrays(kind, kinds[kind], root, name)
 
 
-def from_folder(root: Path, name: str | None, wanted: Wanted, label: str | None, max_bad: float, keep: bool) -> Raw:
+def from_folder(
+    root: Path, name: str | None, wanted: Wanted, label: str | None, max_bad: float, keep: bool = True
+) -> Raw:
     """The images of a folder, those that cannot be read left out; few are kept in memory if `keep`.
 
     Raises as `open_folder` and `Listing.read` do.

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import layers, ops
 
-from ._support import register, tensorflow
+from ._support import register
 
 
 @register
@@ -85,8 +85,7 @@ class MaxPooling2D(layers.MaxPooling2D):
 
     def call(self, inputs: Any) -> Any:
         """(n, h, w, c) -> (n, h', w', c)."""
-        if tf := tensorflow():
-            return tf.nn.max_pool2d(inputs, self.pool_size, self.strides, self._pads)
+        # padded by an op of its own: oneDNN's gradient, several times faster, knows no explicit padding
         padded = ops.pad(inputs, self._pads, constant_values=float("-inf"))
         return ops.max_pool(padded, self.pool_size, self.strides, "valid")
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -136,6 +137,11 @@ class Steps:
         self._train = self._function(self._train_share)
         self._test = self._function(self._test_share)
         self._results = tf.function(model.get_metrics_result, autograph=False)
+        self._sum = tf.function(
+            lambda numbers: strategy.reduce("SUM", strategy.run(tf.identity, args=(numbers,)), axis=None),
+            reduce_retracing=True,
+            autograph=False,
+        )
 
     @property
     def is_chief(self) -> bool:
@@ -203,9 +209,6 @@ class Steps:
             return flags
         return tuple(bool(count > 0) for count in self._call(self._sum, tf.cast(flags, "float32")).numpy())
 
-    def _sum(self, values: tf.Tensor) -> tf.Tensor:
-        return self._strategy.reduce("SUM", self._strategy.run(tf.identity, args=(values,)), axis=None)
-
     def _function(self, share: Callable) -> Callable:
         """`share` on every device, with what it gives summed; a graph."""
 
@@ -217,14 +220,11 @@ class Steps:
         return tf.function(lambda iterator: step(iterator.get_next()), reduce_retracing=True, autograph=False)
 
     def _call(self, function: Callable, *args: Any) -> Any:
-        try:
-            return function(*args)
-        except tf.errors.OutOfRangeError:
-            raise StopIteration from None
-        except (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError) as error:
-            if self.workers == 1:
-                raise
-            raise WorkerLost(f"Another of the {self.workers} workers is gone: {_reason(error)}") from error
+        with watched(self.workers):
+            try:
+                return function(*args)
+            except tf.errors.OutOfRangeError:
+                raise StopIteration from None
 
     def _train_share(self, batch: Any) -> Any:
         """What one device does in a step; its part of the mean loss."""
@@ -334,6 +334,24 @@ def _multi_worker(gpus: list, devices: int) -> tf.distribute.Strategy:
         raise RuntimeError(
             "TensorFlow has begun work: with TF_CONFIG, call strategy() before anything else, in a new process "
             f"({_reason(error)})."
+        ) from error
+
+
+@contextmanager
+def watched(workers: int) -> Iterator[None]:
+    """Inside, what TensorFlow says of a worker that ended or does not answer is a `WorkerLost`."""
+    try:
+        yield
+    except (
+        tf.errors.UnavailableError,
+        tf.errors.DeadlineExceededError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+    ) as error:
+        if workers == 1:
+            raise
+        raise WorkerLost(
+            f"Another of the {workers} workers ended or does not answer, so that this one ends too ({_reason(error)})."
         ) from error
 
 

@@ -49,7 +49,8 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Non
     recipe = config["recipe"]
     source = (data, data_dir) if data or data_dir else (recipe["data"], recipe["data_dir"])
     prepare = Preprocessing.from_dict(config["preprocessing"])
-    test = load_data(source[0], data_dir=source[1], seed=recipe["seed"], augment=False, preprocessing=prepare)
+    given = {"data_dir": source[1], "label": recipe.get("label"), "seed": recipe["seed"], "preprocessing": prepare}
+    test = load_data(source[0], augment=False, **given)
     names = config["class_names"]
     if list(test.class_names) != names:
         raise ValueError(f"The run knows the classes {names}, the data have {list(test.class_names)}.")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from ..data.named import Data
@@ -18,7 +17,7 @@ from .compile import heads, with_aux_labels
 from .distribute import Steps
 from .recipe import Recipe
 from .schedule import averaged, best_epoch, is_over, learning_rate
-from .state import StopSign, is_finite, load_state, restore, save_state, variables
+from .state import StopSign, is_finite, load_state, restore, save_state, values, variables
 
 _SHOWN = ("accuracy", "val_loss", "val_accuracy")  # beside the loss, when an epoch is over
 
@@ -169,7 +168,7 @@ class Loop:
             checkpoint(self._out, number).unlink(missing_ok=True)
 
     def _check(self, named: Mapping[str, Any]) -> dict[str, Any]:
-        arrays = {name: np.array(variable.numpy(), order="C") for name, variable in named.items()}
+        arrays = values(named)
         if not is_finite(arrays):
             raise self._diverged("A weight is not finite")
         return arrays

@@ -32,7 +32,7 @@ _RANGES = {  # least, most, and whether the most itself is meant
     "max_bad": (0, 1, True),
     "save_minutes": (0, math.inf, False),
 }
-_TEXTS_OR_NONE = ("data", "data_dir", "weights", "freeze")
+_TEXTS_OR_NONE = ("data", "data_dir", "weights", "freeze", "label")
 _WHETHER = ("sync_batch_norm", "deterministic")
 _LONGEST = 100_000  # bytes of a file; recipes have about a thousand
 
@@ -50,6 +50,7 @@ class Recipe:
         freeze: With weights, which blocks are frozen, as for `transfer`; None for none.
         data: A named data set, or None (in a file "") for what lies in `data_dir`.
         data_dir: A folder of data in one of the formats of `load_data`.
+        label: The column of a CSV file that has the labels, if several could.
         image_size: Height and width that images are resized to, in pixels; None keeps the data's own.
         epochs: Passes over the training images.
         batch_size: Images a step, those of all devices together.
@@ -96,6 +97,7 @@ class Recipe:
     freeze: str | None = None
     data: str | None = "digits"
     data_dir: str | None = None
+    label: str | None = None
     image_size: Any = None
     epochs: int = 12
     batch_size: int = 64

@@ -16,7 +16,7 @@ from ..data.named import Data, load_data
 from ..weights.store import load_weights, whole
 from .compile import compile_model, strip_aux, with_aux_labels
 from .devices import device
-from .distribute import Steps, place, strategy, synchronize_batch_norm
+from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
 from .loop import Loop, checkpoint, write_csv
 from .recipe import Recipe
 from .schedule import best_epoch, build_optimizer
@@ -24,7 +24,6 @@ from .start import first_model, first_preprocessing
 from .state import BEFORE, NEWEST, locked
 
 _FREE = ("save_minutes",)  # fields that do not change what comes out
-_LISTED = 20  # images that cannot be read, in a sentence
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
     worker, workers = place(spread)
     if worker == 0:
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    with locked(out) if worker == 0 else nullcontext():
+    with watched(workers), locked(out) if worker == 0 else nullcontext():
         stored = _stored(out)  # by now nobody else writes
         if stored and worker == 0 and not resume:
             raise FileExistsError(f"{out} holds a run already: name another folder, resume it, or remove it.")
@@ -125,9 +124,10 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
 
 
 def _load(recipe: Recipe) -> Data:
-    data = load_data(
+    return load_data(
         recipe.data,
         data_dir=recipe.data_dir,
+        label=recipe.label,
         image_size=recipe.image_size,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
@@ -138,11 +138,6 @@ def _load(recipe: Recipe) -> Data:
         max_bad=recipe.max_bad,
         preprocessing=first_preprocessing(recipe),
     )
-    bad, good = len(data.skipped), sum(data.counts.values())
-    if bad > recipe.max_bad * (bad + good):
-        listed = "; ".join(_skipped(data)[:_LISTED]) + ("; ..." if bad > _LISTED else "")
-        raise ValueError(f"{bad} of {bad + good} images cannot be read, more than max_bad={recipe.max_bad}: {listed}.")
-    return data
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def _waits(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 def averaged(model: keras.Model) -> Iterator[None]:
     """The model with the averages of its weights, if its optimizer keeps them; its own weights come back after."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if not optimizer.use_ema or not int(optimizer.iterations):
+    if not optimizer.use_ema or not int(optimizer.iterations.numpy()):
         yield
         return
     own = [v.numpy() for v in model.trainable_variables]

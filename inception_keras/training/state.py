@@ -33,6 +33,11 @@ def variables(model: keras.Model, metrics: bool) -> dict[str, Any]:
     return named | ({f"metrics/{i}": v for i, v in enumerate(model.metrics_variables)} if metrics else {})
 
 
+def values(named: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Copies of variables: safetensors writes the memory behind a transposed view as it lies."""
+    return {name: np.array(variable.numpy(), order="C") for name, variable in named.items()}
+
+
 def is_finite(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether no weight is infinite or not a number."""
     floats = (array for name, array in arrays.items() if name.startswith("model/") and array.dtype.kind == "f")
