@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -268,6 +270,9 @@ def test_from_a_run_to_other_classes_or_the_same(shapes, tmp_path):
         shutil.copytree(shapes / name, tmp_path / "two" / name)
     fields |= {"weights": str(source.folder), "freeze": "up to c3"}
     result = module.finetune(recipe(tmp_path / "two", **fields), tmp_path / "run", verbose=0)
+    assert module.finetune(recipe(tmp_path / "two", **fields), tmp_path / "run", resume=True, verbose=0) == result
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        module.finetune(recipe(tmp_path / "two", **fields), tmp_path / "run")
     (model, config), (head, _) = load_run(result.folder), load_run(result.folder / "head")
     assert model.output.shape == (None, 2) and config["class_names"] == ["cross", "disc"]
     before, between, after = variables(load_run(source.folder)[0]), variables(head), variables(model)
@@ -284,6 +289,20 @@ def test_from_a_run_to_other_classes_or_the_same(shapes, tmp_path):
         ik.train(recipe(shapes, **fields | {"image_size": 40}), tmp_path / "new")
     with pytest.raises(ValueError, match="is of the model lenet5_modern, the recipe wants squeezenet1_1"):
         ik.train(recipe(shapes, **fields | {"model": "squeezenet1_1", "freeze": None}), tmp_path / "new")
+
+
+@pytest.mark.slow
+def test_two_stages_on_two_devices_in_half_precision(shapes, tmp_path):
+    fields = {"model": "lenet5_modern", "image_size": 32, "epochs": 1}
+    source = ik.train(recipe(shapes, weights=None, **fields), tmp_path / "source", verbose=0)
+    fields |= {"weights": str(source.folder), "freeze": "up to c3", "devices": 2, "precision": "mixed_bfloat16"}
+    wanted = recipe(shapes, **fields).to_dict()
+    code = f"import inception_keras as ik; ik.finetune(ik.Recipe(**{wanted!r}), {str(tmp_path / 'run')!r}, verbose=0)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    before, after = (variables(load_run(tmp_path / "run" / part)[0]) for part in ("head", "."))
+    moved = {name.partition("/")[0] for name in after if (before[name].numpy() != after[name].numpy()).any()}
+    assert moved == {"c5", "f6", "predictions"}
+    assert {variable.dtype for variable in after.values()} == {"float32"}
 
 
 @pytest.mark.slow

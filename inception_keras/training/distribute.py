@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import keras
@@ -43,11 +44,11 @@ def strategy(devices: int = 1) -> tf.distribute.Strategy:
     if gpus and devices > len(gpus):
         raise ValueError(f"There are {len(gpus)} GPUs, got devices={devices}.")
     if _in_cluster():
-        return _multi_worker(gpus, devices)
+        return _multi_worker(tuple(gpus), devices, os.environ["TF_CONFIG"])
     if devices == 1:
         return tf.distribute.get_strategy()
     if gpus:
-        return tf.distribute.MirroredStrategy([f"/gpu:{i}" for i in range(devices)])
+        return _mirrored("gpu", devices)
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
@@ -58,7 +59,7 @@ def strategy(devices: int = 1) -> tf.distribute.Strategy:
                 f"TensorFlow has begun work with {there} CPU device{'s'[: there > 1]}: "
                 f"call strategy({devices}) before anything else, in a new process."
             ) from None
-    return tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(devices)])
+    return _mirrored("cpu", devices)
 
 
 def synchronize_batch_norm(model: keras.Model) -> keras.Model:
@@ -328,7 +329,13 @@ def _in_cluster() -> bool:
     return bool(cluster)
 
 
-def _multi_worker(gpus: list, devices: int) -> tf.distribute.Strategy:
+@cache  # one for all runs of a process, such as the two of a fine-tuning: a second one mixes up their collective ops
+def _mirrored(kind: str, devices: int) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy([f"/{kind}:{i}" for i in range(devices)])
+
+
+@cache  # TensorFlow makes one in a process
+def _multi_worker(gpus: tuple, devices: int, cluster: str) -> tf.distribute.Strategy:
     if not gpus and devices > 1:
         raise ValueError(f"A worker without GPUs has one device, got devices={devices}.")
     try:
