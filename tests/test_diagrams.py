@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from inception_keras import build_inception, build_naive_inception, create_model, plot_blocks, plot_model
@@ -191,7 +192,8 @@ def test_equal_blocks_are_joined(structure):
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_overlaps_or_is_cut_off(structure, name):
     figure = draw(MODELS[name]())
-    figure.canvas.draw()
+    canvas = FigureCanvasAgg(figure)  # without it, matplotlib makes a renderer of the whole page for each text
+    canvas.draw()
     axes = figure.axes[0]
     areas = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
     extents = [(patch.get_gid(), patch.get_window_extent()) for patch in areas]
