@@ -1,26 +1,21 @@
 """The command line: what a user types becomes a call of the library, and its result a table or a line."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-if TYPE_CHECKING:
-    import keras
+from .terminal import console, named_options, one_sentence, printable, structure, whole_numbers
 
+if TYPE_CHECKING:
     from .training.run import Result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's notes on this machine are not ours
 app = typer.Typer(help="GoogLeNet and the classic convolutional nets in Keras 3.", no_args_is_help=True)
 data_app = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-console = Console()
 
 Model = Annotated[str, typer.Argument(help="A model id; `inception-keras list` shows them.")]
 Options = Annotated[
@@ -57,10 +52,10 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
 @app.command()
 def show(model: Model, option: Options = None, input: Input = None, aux: Aux = False) -> None:
     """A model block by block: output shape, parameters, MACs, activations."""
-    with _one_sentence():
+    with one_sentence():
         from .analysis.profile import summary
 
-        summary(_structure(model, option, input, aux), by="block")
+        summary(structure(model, option, input, aux), by="block")
 
 
 @app.command()
@@ -72,10 +67,10 @@ def profile(
     csv: Annotated[Path | None, typer.Option(help="Write the rows to this file as well.")] = None,
 ) -> None:
     """A model layer by layer: output shape, parameters, MACs, activations."""
-    with _one_sentence():
+    with one_sentence():
         from .analysis.profile import profile, summary
 
-        built = _structure(model, option, input, aux)
+        built = structure(model, option, input, aux)
         summary(built)
         if csv:
             profile(built).to_csv(csv)
@@ -93,12 +88,12 @@ def plot(
     aux: Aux = False,
 ) -> None:
     """A picture of a model."""
-    with _one_sentence():
+    with one_sentence():
         from .analysis.diagrams import plot_blocks, plot_model
 
         path = out or Path(f"{model}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        (plot_model if layers else plot_blocks)(_structure(model, option, input, aux), path)
+        (plot_model if layers else plot_blocks)(structure(model, option, input, aux), path)
         console.print(f"{path}")
 
 
@@ -155,18 +150,18 @@ def train(
 ) -> None:
     """Trains a model; the folder gets the model, its figures and its pictures."""
     given = {name: value for name, value in locals().items() if value is not None}
-    with _one_sentence():
+    with one_sentence():
         from .training.recipe import Recipe
         from .training.run import train as run
 
         others = ("out", "recipe", "resume", "option", "aux")  # the rest are fields of a recipe, by their names
         changes: dict[str, Any] = {name: value for name, value in given.items() if name not in others}
         if option or aux:
-            changes["options"] = _options(option) | ({"aux": True} if aux else {})
+            changes["options"] = named_options(option) | ({"aux": True} if aux else {})
         if data_dir:
             changes["data_dir"] = str(data_dir)
         if keep is not None:
-            changes["keep"] = tuple(_ints(keep, ","))
+            changes["keep"] = tuple(whole_numbers(keep, ","))
         base = Recipe.load(recipe) if recipe else Recipe()
         wanted = base.with_changes(**changes) if recipe or changes else None
         _tell(run(wanted, out, resume=resume, verbose=1))
@@ -199,7 +194,7 @@ def finetune(
     device: Annotated[str, typer.Option(help="auto, cpu, gpu or /GPU:0.")] = "auto",
 ) -> None:
     """Trains a net with ImageNet weights on your photographs; evaluate and predict take the folder."""
-    with _one_sentence():
+    with one_sentence():
         from .training.finetune import finetune as run
         from .training.recipe import Recipe
 
@@ -226,7 +221,7 @@ def evaluate(
     data_dir: Annotated[Path | None, typer.Option(help="A folder of data with the same classes.")] = None,
 ) -> None:
     """A run's model on the test set: accuracy, a row for each class, confusion.png."""
-    with _one_sentence():
+    with one_sentence():
         from .training.evaluate import evaluate
 
         report = evaluate(run, data=data, data_dir=str(data_dir) if data_dir else None)
@@ -250,7 +245,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many names for each photograph.")] = 5,
 ) -> None:
     """Names what is on photographs: the likeliest classes with their probabilities."""
-    with _one_sentence():
+    with one_sentence():
         from .training.evaluate import predict
 
         for path, names in zip(photo, predict(photo, run=run, model=model, top=top), strict=True):
@@ -266,7 +261,7 @@ def check(
     csv: Annotated[Path | None, typer.Option(help="Write the problems to this file as well.")] = None,
 ) -> None:
     """Every image that is broken, misnamed or a duplicate, and a row for each class; ends with 1 if there is any."""
-    with _one_sentence():
+    with one_sentence():
         from .data.check import check_data
 
         found = check_data(folder, label=label)
@@ -275,7 +270,7 @@ def check(
         if found.problems:
             table = Table("problem", "image", "", box=None, header_style="bold", padding=(0, 1, 0, 0))
             for problem in found.problems:
-                table.add_row(problem.kind, _printable(problem.image), _printable(problem.detail))
+                table.add_row(problem.kind, printable(problem.image), printable(problem.detail))
             console.print(table, "")
         counts = [name for name in found.classes[0] if name not in ("class", "smallest", "largest")]
         table = Table("class", box=None, header_style="bold", padding=(0, 1, 0, 0))
@@ -283,7 +278,7 @@ def check(
             table.add_column(name, justify="right")
         for row in found.classes:
             sizes = ("x".join(map(str, row[name] or ())) for name in ("smallest", "largest"))
-            table.add_row(_printable(row["class"]), *(f"{row[part]:,}" for part in counts), *sizes)
+            table.add_row(printable(row["class"]), *(f"{row[part]:,}" for part in counts), *sizes)
         images = sum(row[part] for row in found.classes for part in counts)
         console.print(table, f"\n{images:,} images in {len(found.classes)} classes, {len(found.problems):,} problems")
     if found.problems:
@@ -298,7 +293,7 @@ def convert(
     aux: Aux = False,
 ) -> None:
     """Turns weights of torchvision, timm, Keras or Caffe into a file of ours."""
-    with _one_sentence():
+    with one_sentence():
         from .weights.store import save_weights
         from .zoo import create_model
 
@@ -325,7 +320,7 @@ def bench(
     rounds: Annotated[int, typer.Option(help="Turns of each library.")] = 5,
 ) -> None:
     """Speed beside torchvision's and timm's nets, or torchvision's loader: images a second, ratio, peak memory."""
-    with _one_sentence():
+    with one_sentence():
         from dataclasses import asdict
 
         from .deploy.bench import bench as measure
@@ -372,66 +367,3 @@ def _tell(result: "Result") -> None:
     console.print(
         f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}"
     )
-
-
-def _structure(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
-    """A model whose weights are never allocated: to be counted and drawn."""
-    import keras
-
-    from .zoo import create_model
-
-    options = _options(option) | ({"aux": True} if aux else {})
-    if input:
-        options["input_shape"] = tuple(_ints(input, "x"))
-    with keras.StatelessScope(initialize_variables=False):
-        return create_model(model, **options)
-
-
-def _options(texts: list[str] | None) -> dict[str, Any]:
-    """`aux=true` as `{"aux": True}`, numbers as numbers, none as None."""
-    options: dict[str, Any] = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"An option is NAME=VALUE, got {text!r}.")
-        words = {"true": True, "false": False, "none": None}
-        options[name] = words[value.lower()] if value.lower() in words else int(value) if value.isdigit() else value
-    return options
-
-
-def _ints(text: str, separator: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(separator) if part]
-    except ValueError:
-        raise ValueError(f"Expected whole numbers with {separator!r} between them, got {text!r}.") from None
-
-
-def _printable(text: str) -> str:
-    """Names of files as they are, without what a terminal would obey."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
-
-
-def _import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it writes to stderr before it reads its log level."""
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a place
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            import tensorflow  # noqa: F401
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-@contextmanager
-def _one_sentence() -> Iterator[None]:
-    """Ends what a user can cause in its own sentence, without a traceback."""
-    _import_tensorflow()
-    try:
-        yield
-    except SystemExit as stopped:  # SIGTERM in a training run
-        console.print(str(stopped), soft_wrap=True)
-        raise typer.Exit(int(stopped.code or 0)) from None
-    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {_printable(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None

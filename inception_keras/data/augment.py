@@ -47,8 +47,8 @@ def shift(images: Any, draw: Draw) -> Any:
 
 def flip(images: Any, draw: Draw) -> Any:
     """Mirrors half of the images."""
-    # of all ways to say it these two operations are by far the fastest
-    return tf.raw_ops.Select(condition=draw(_FLIP) < 0.5, x=tf.reverse(images, [2]), y=images)
+    which = tf.where(draw(_FLIP) < 0.5)  # (images to mirror, 1): no other is copied
+    return tf.tensor_scatter_nd_update(images, which, tf.reverse(tf.gather(images, which[:, 0]), [2]))
 
 
 def crop_numbers(draw: Draw) -> Any:
