@@ -58,6 +58,7 @@ _PUBLIC = {
     "training.devices": ("device",),
     "training.recipe": ("Recipe",),
     "training.run": ("train",),
+    "training.ablation": ("ablation",),
     "training.transfer": ("transfer", "freeze", "unfreeze"),
     "training.finetune": ("finetune", "extract_features"),
     "training.distribute": ("strategy", "synchronize_batch_norm", "Steps"),

@@ -215,6 +215,28 @@ def finetune(
 
 
 @app.command()
+def ablate(
+    recipe: Annotated[str, typer.Option(help="A recipe for googlenet_cifar.")] = "googlenet_digits",
+    data_dir: Annotated[Path | None, typer.Option(help="A folder of the recipe's data.")] = None,
+    epochs: int | None = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each variant.")] = 3,
+    out: Annotated[Path, typer.Option(help="The folder for the runs and what they came to.")] = Path("runs/ablation"),
+) -> None:
+    """GoogLeNet with and without auxiliary heads, reduced modules, batch norm; called again it goes on."""
+    with one_sentence():
+        from .training.ablation import ablation
+        from .training.recipe import Recipe
+
+        changes = {"epochs": epochs, "data_dir": str(data_dir) if data_dir else None}
+        base = Recipe.load(recipe).with_changes(**{name: value for name, value in changes.items() if value})
+        table = Table("", "test accuracy", "spread", "parameters", "MMACs", "s an epoch", box=None)
+        for row in ablation(base, out, seeds=seeds, verbose=1):
+            figures = (f"{row.mean:.4f}", f"{row.spread:.4f}", f"{row.params:,}", f"{row.macs / 1e6:.1f}")
+            table.add_row(row.variant, *figures, f"{row.epoch_seconds:.1f}")
+        console.print(table, f"{out / 'ablation.png'}, ablation.md, ablation.csv")
+
+
+@app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
     data: Annotated[str | None, typer.Option(help="Another data set with the same classes.")] = None,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import inception_keras as ik
+from inception_keras.models.googlenet import TABLE_1
 
 
 def trainable(model):
@@ -96,8 +97,6 @@ def test_cost_of_a_5x5_with_and_without_reduction(structure):
 
 def test_nine_naive_modules_blow_up(structure):
     x = image = keras.Input((28, 28, 192))
-    from inception_keras.models.googlenet import TABLE_1
-
     for row, filters in TABLE_1.items():
         if filters:
             x = ik.naive_inception(x, filters[0], filters[2], filters[4], name=row)
@@ -105,6 +104,18 @@ def test_nine_naive_modules_blow_up(structure):
     assert x.shape[-1] == 4_944
     blocks = {row.name: row.params for row in ik.profile(model, by="block").rows}
     assert round(blocks["inception_5b"] / 1e6, 1) == 28.5
+
+
+def test_naive_modules_in_the_small_net(structure):
+    depth, params = 192, (7 * 7 * 3 + 1) * 64 + (64 + 1) * 64 + (3 * 3 * 64 + 1) * 192
+    for row in ("3a", "3b", "4a", "4b", "4c", "4d", "4e"):
+        filters = TABLE_1[f"inception_{row}"]
+        widths = {1: filters[0], 3: filters[2], 5: filters[4]}
+        params += sum((kernel * kernel * depth + 1) * width for kernel, width in widths.items())
+        depth += sum(widths.values())
+    model = ik.create_model("googlenet_cifar", naive=True)
+    assert model.get_layer("avg_pool").output.shape == (None, depth) == (None, 3_344)
+    assert model.count_params() == params + (depth + 1) * 10
 
 
 def test_unnamed_blocks_get_names_of_their_own(structure):

@@ -37,6 +37,27 @@ def plot_curves(
     figure.savefig(path, dpi=110)
 
 
+def plot_spread(groups: Mapping[str, Sequence[float]], path: str | Path, *, title: str = "", label: str = "") -> None:
+    """Draws a row of dots for each group, a stroke at their mean.
+
+    Args:
+        groups: Figures by the name of what they belong to.
+        path: Where to; the suffix gives the format.
+        title: Stands above.
+        label: What the figures are.
+    """
+    figure = Figure(figsize=(9, 1.3 + 0.55 * len(groups)), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots()
+    for row, values in enumerate(groups.values()):
+        axes.plot(values, [row] * len(values), "o", color=_COLOURS["train"], alpha=0.6, markeredgewidth=0)
+        axes.vlines(np.mean(values), row - 0.3, row + 0.3, color=_COLOURS["validation"], linewidth=2)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set(xlabel=label, ylim=(len(groups) - 0.5, -0.5))
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
 def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *, title: str = "") -> None:
     """Draws a confusion matrix: rows are true classes, columns are predicted ones, figures are images.
 

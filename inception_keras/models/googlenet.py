@@ -25,7 +25,9 @@ TABLE_1 = {  # None is the paper's row "max pool 3x3/2"
 AUX_AFTER = {"inception_4a": "aux_1", "inception_4d": "aux_2"}
 
 
-def naive_inception(x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None) -> Any:
+def naive_inception(
+    x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None, *, unit: Callable = conv
+) -> Any:
     """Figure 2(a): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + c).
 
     Args:
@@ -34,6 +36,7 @@ def naive_inception(x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: s
         conv_3x3: Filters of the 3x3 convolution.
         conv_5x5: Filters of the 5x5 convolution.
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
+        unit: What a convolution is: `blocks.conv` (bias, ReLU) or `blocks.conv_bn`.
 
     Returns:
         The four branches side by side; the fourth is a 3x3 max pool of `x`.
@@ -43,9 +46,9 @@ def naive_inception(x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: s
         (None, 28, 28, 416)
     """
     name = name or unique_name("naive_inception")
-    a = conv(x, conv_1x1, 1, name=f"{name}-conv_1x1")
-    b = conv(x, conv_3x3, 3, name=f"{name}-conv_3x3")
-    c = conv(x, conv_5x5, 5, name=f"{name}-conv_5x5")
+    a = unit(x, conv_1x1, 1, name=f"{name}-conv_1x1")
+    b = unit(x, conv_3x3, 3, name=f"{name}-conv_3x3")
+    c = unit(x, conv_5x5, 5, name=f"{name}-conv_5x5")
     d = max_pool(x, 3, strides=1, name=f"{name}-pool")
     return layers.Concatenate(name=name)([a, b, c, d])
 

@@ -7,7 +7,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
-from .googlenet import AUX_AFTER, TABLE_1, aux_head, inception
+from .googlenet import AUX_AFTER, TABLE_1, aux_head, inception, naive_inception
 
 
 def build_googlenet_slim(
@@ -74,6 +74,7 @@ def build_googlenet_cifar(
     classes: int = 10,
     aux: bool = False,
     batch_norm: bool = False,
+    naive: bool = False,
     classifier_activation: str | None = "softmax",
     name: str = "googlenet_cifar",
 ) -> Model:
@@ -84,6 +85,7 @@ def build_googlenet_cifar(
         classes: Number of classes.
         aux: Adds the two auxiliary heads, after 4a and 4d; they pool over the whole map, 2x2 pixels.
         batch_norm: Batch norm for bias and local response normalization.
+        naive: The modules of figure 2(a), whose maps get deeper with each, for those of figure 2(b).
         classifier_activation: `"softmax"`, or None for logits, from every head.
         name: Name of the model.
 
@@ -105,7 +107,7 @@ def build_googlenet_cifar(
     x = unit(x, 192, 3, name="conv_2")                                  # (8, 8, 192)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (4, 4, 192)
     rows = list(TABLE_1)[: list(TABLE_1).index("inception_4e") + 1]
-    return _small(image, x, rows, unit, classes, aux, classifier_activation, name)
+    return _small(image, x, rows, unit, classes, aux, classifier_activation, name, naive)
 
 
 def build_googlenet_small(
@@ -146,14 +148,25 @@ def build_googlenet_small(
 
 
 def _small(
-    image: Any, x: Any, rows: list[str], unit: Callable, classes: int, aux: bool, activation: str | None, name: str
+    image: Any,
+    x: Any,
+    rows: list[str],
+    unit: Callable,
+    classes: int,
+    aux: bool,
+    activation: str | None,
+    name: str,
+    naive: bool = False,
 ) -> Model:
     """The rows of Table 1 and the heads, for small images."""
     head = partial(aux_head, classes=classes, classifier_activation=activation, unit=unit)
     heads = {}
     for row in rows:
         filters = TABLE_1[row]
-        x = inception(x, *filters, name=row, unit=unit) if filters else max_pool(x, 3, strides=2, name=row)
+        if filters and naive:
+            x = naive_inception(x, filters[0], filters[2], filters[4], name=row, unit=unit)
+        else:
+            x = inception(x, *filters, name=row, unit=unit) if filters else max_pool(x, 3, strides=2, name=row)
         if aux and row in AUX_AFTER:
             heads[AUX_AFTER[row]] = head(x, name=AUX_AFTER[row])
 

@@ -1,0 +1,134 @@
+"""What each idea of GoogLeNet is worth: the net without it, on the same data, for as long, from the same seeds."""
+
+import csv
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ..analysis.curves import plot_spread
+from ..analysis.profile import profile
+from ..blocks import check_count
+from ..weights.store import whole
+from ..zoo import create_model
+from .loop import write_csv
+from .recipe import Recipe
+from .run import train
+
+VARIANTS: dict[str, dict[str, bool]] = {  # options that differ from the first's
+    "reduced modules, auxiliary heads, batch norm": {},
+    "without auxiliary heads": {"aux": False},
+    "naive modules": {"naive": True},
+    "without batch norm": {"batch_norm": False},
+}
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What one variant came to. Parameters and MACs are those of the net in use, without auxiliary heads."""
+
+    variant: str
+    runs: int  # one for each seed
+    mean: float  # test accuracy of the epochs best on validation
+    spread: float  # their standard deviation, of a sample
+    least: float
+    most: float
+    against_first: float  # mean of the differences to the first variant, seed by seed
+    params: int
+    training_params: int  # with auxiliary heads
+    macs: int  # of one image
+    epoch_seconds: float  # of the training steps: the median of all epochs but the first of each run
+
+
+def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | str = "auto") -> list[Ablation]:
+    """Trains GoogLeNet with and without auxiliary heads, reduced modules and batch norm.
+
+    The folder gets a run for each variant and seed, ablation.csv, ablation.md and ablation.png. Called again it goes on
+    where it stood.
+
+    Args:
+        recipe: What all runs share, for `googlenet_cifar`; its seed is the first. The seed decides the weights, the
+            order and what is split off for validation.
+        out: The folder.
+        seeds: Runs of each variant, at least 2.
+        verbose: Keras's progress bar.
+
+    Returns:
+        A row for each variant.
+
+    Raises:
+        ValueError: If the recipe is for another model, or for what `train` raises it.
+        OSError: If a file cannot be written.
+
+    Examples:
+        >>> rows = ablation(Recipe.load("googlenet_digits"), "runs/ablation")  # doctest: +SKIP
+    """
+    check_count("seeds", seeds, 2)
+    if recipe.model != "googlenet_cifar":
+        raise ValueError(f"The ablation is of googlenet_cifar, got a recipe for {recipe.model}.")
+    out = Path(out)
+    runs: dict[str, list[Path]] = {name: [] for name in VARIANTS}
+    accuracy: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    for seed in range(recipe.seed, recipe.seed + seeds):  # variants take turns, should the machine's speed drift
+        for name, changed in VARIANTS.items():
+            options = {"aux": True, "batch_norm": True, "naive": False} | changed
+            folder = out / f"{name.replace(',', '').replace(' ', '_')}_{seed}"
+            if verbose:
+                print(folder)
+            wanted = recipe.with_changes(options=options, seed=seed)
+            accuracy[name].append(train(wanted, folder, resume=True, verbose=verbose).test_accuracy)
+            runs[name].append(folder)
+    first = accuracy[next(iter(VARIANTS))]
+    rows = [_row(name, runs[name], accuracy[name], first) for name in VARIANTS]
+    write_csv(out / "ablation.csv", [asdict(row) for row in rows])
+    with whole(out / "ablation.md") as part:
+        part.write_text(_table(rows))
+    with whole(out / "ablation.png") as part:
+        plot_spread(
+            accuracy, part, title=f"{recipe.model}, {recipe.epochs} epochs, {seeds} seeds", label="test accuracy"
+        )
+    return rows
+
+
+def _row(name: str, runs: list[Path], accuracy: list[float], first: list[float]) -> Ablation:
+    net = keras.saving.load_model(runs[0] / "model.keras", compile=False)
+    options: dict[str, Any] = {"aux": True, "batch_norm": True} | VARIANTS[name]
+    with keras.StatelessScope(initialize_variables=False):
+        whole_net = create_model(
+            "googlenet_cifar", input_shape=net.input_shape[1:], classes=net.output_shape[-1], **options
+        )
+    seconds = []
+    for run in runs:
+        with (run / "timing.csv").open(newline="") as file:
+            seconds += [float(row["seconds"]) for row in csv.DictReader(file)][1:]
+    return Ablation(
+        variant=name,
+        runs=len(runs),
+        mean=statistics.mean(accuracy),
+        spread=statistics.stdev(accuracy),
+        least=min(accuracy),
+        most=max(accuracy),
+        against_first=statistics.mean(a - b for a, b in zip(accuracy, first, strict=True)),
+        params=net.count_params(),
+        training_params=whole_net.count_params(),
+        macs=profile(net).macs,
+        epoch_seconds=statistics.median(seconds) if seconds else float("nan"),
+    )
+
+
+def _table(rows: list[Ablation]) -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| GoogLeNet | test accuracy, mean ± deviation | least to most | against the first"
+        " | parameters | in training | MMACs | seconds an epoch |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.variant} | {row.mean:.4f} ± {row.spread:.4f} (n = {row.runs}) | {row.least:.4f} to {row.most:.4f} |"
+        f" {row.against_first:+.4f} | {row.params:,} | {row.training_params:,} | {row.macs / 1e6:.1f} |"
+        f" {row.epoch_seconds:.1f} |"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
