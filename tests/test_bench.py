@@ -35,6 +35,7 @@ def test_finds_the_other_net(libraries, id, against, found):
 @pytest.mark.parametrize(
     ("id", "against", "says"),
     [
+        ("googlenet", None, "Neither torchvision nor timm has googlenet"),
         ("lenet5", None, "Neither torchvision nor timm has lenet5"),
         ("dpn68", "torchvision", "torchvision has no dpn68"),
         ("resnet18", "keras", "torchvision or timm, got 'keras'"),

@@ -18,7 +18,7 @@ from typing import Any
 from ..blocks import check_count
 from ..zoo import find
 
-_TORCHVISION = {"googlenet_slim": "googlenet"}
+_TORCHVISION = {"googlenet_slim": "googlenet", "googlenet": ""}  # theirs is Slim's, not the paper's
 _TIMM = {
     **{"mobilenet_v1": "mobilenetv1_100", "xception": "legacy_xception"},
     **{f"seresnet{depth}": f"legacy_seresnet{depth}" for depth in (18, 34, 50, 101, 152)},
