@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "zoo": ("create_model", "list_models"),
     "blocks": ("squeeze_excite",),
+    "scope": ("structure",),
     "models.googlenet": (
         *("naive_inception", "inception", "aux_head"),
         *("build_naive_inception", "build_inception", "build_aux_head", "build_googlenet"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from .terminal import console, named_options, one_sentence, printable, structure, whole_numbers
+from .terminal import built, console, named_options, one_sentence, printable, whole_numbers
 
 if TYPE_CHECKING:
     from .training.run import Result
@@ -55,7 +55,7 @@ def show(model: Model, option: Options = None, input: Input = None, aux: Aux = F
     with one_sentence():
         from .analysis.profile import summary
 
-        summary(structure(model, option, input, aux), by="block")
+        summary(built(model, option, input, aux), by="block")
 
 
 @app.command()
@@ -70,10 +70,10 @@ def profile(
     with one_sentence():
         from .analysis.profile import profile, summary
 
-        built = structure(model, option, input, aux)
-        summary(built)
+        net = built(model, option, input, aux)
+        summary(net)
         if csv:
-            profile(built).to_csv(csv)
+            profile(net).to_csv(csv)
 
 
 @app.command()
@@ -93,7 +93,7 @@ def plot(
 
         path = out or Path(f"{model}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        (plot_model if layers else plot_blocks)(structure(model, option, input, aux), path)
+        (plot_model if layers else plot_blocks)(built(model, option, input, aux), path)
         console.print(f"{path}")
 
 

@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 console = Console()
 
 
-def structure(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
+def built(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
     """A model whose weights are never allocated: to be counted and drawn."""
-    import keras
-
+    from .scope import structure
     from .zoo import create_model
 
     options = named_options(option) | ({"aux": True} if aux else {})
     if input:
         options["input_shape"] = tuple(whole_numbers(input, "x"))
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         return create_model(model, **options)
 
 

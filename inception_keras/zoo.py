@@ -234,11 +234,13 @@ def _without_top(builder: Any, options: dict, side: int, pooling: str | None) ->
     import keras
     from keras import layers
 
+    from .scope import structure
+
     pools = {None: None, "avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     if pooling not in pools:
         raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}.")
     shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         # a head with a dense layer over pixels needs their number; what is before it does not
         given = tuple(side if size is None else size for size in shape) if isinstance(shape, tuple | list) else shape
         net = builder(**options | {"input_shape": given})
@@ -266,10 +268,10 @@ def _feature_map(x: Any) -> Any:
 
 def _whole(builder: Any, id: str, entry: Entry) -> "keras.Model":
     """The published net with all of its heads, without weights: the names that a file may have."""
-    import keras
+    from .scope import structure
 
     aux = {"aux": True} if "aux" in inspect.signature(builder).parameters else {}
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         return builder(**{"name": id} | entry.options | aux)
 
 

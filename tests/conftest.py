@@ -5,12 +5,13 @@ import os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
-import keras
 import pytest
+
+import inception_keras as ik
 
 
 @pytest.fixture
 def structure():
     """Models built inside have shapes and names, and no weights."""
-    with keras.StatelessScope(initialize_variables=False):
+    with ik.structure():
         yield

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 from safetensors.numpy import save_file
 
-from inception_keras import create_model
+from inception_keras import create_model, structure
 from inception_keras.weights.names import layouts
 from inception_keras.weights.torch import slots
 
@@ -26,7 +26,7 @@ def _model(id, size, outputs, **options):
 
 
 def _write_weights(id, size, outputs, gain, path):
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         model = _model(id, size, outputs)
     shapes = {name: slot.shape for name, slot in slots(model, layouts(id)[0]).items()}
     save_file(synthetic.state_dict(shapes, gain), path)

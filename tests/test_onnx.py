@@ -1,10 +1,9 @@
 """Weights of Caffe's model zoo, from ONNX files that are written here byte by byte."""
 
-import keras
 import numpy as np
 import pytest
 
-from inception_keras import create_model
+from inception_keras import create_model, structure
 from inception_keras.weights.onnx import read
 
 MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
@@ -74,7 +73,7 @@ def _kernels(net, names):
     ],
 )
 def test_loads_caffes_model_zoo(id, names, options, tmp_path):
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         net = create_model(id, **options)
     path, expected, tensors = tmp_path / "model.onnx", {}, []
     for theirs, ours, kernel, given, bias in _kernels(net, names):

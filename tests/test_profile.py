@@ -123,3 +123,15 @@ def test_models_without_a_graph_and_wrong_words(structure):
         ik.profile(Subclassed())
     with pytest.raises(ValueError, match="by must be 'layer' or 'block', got 'rows'"):
         ik.profile(ik.create_model("googlenet"), by="rows")
+
+
+def test_what_is_only_looked_at_is_never_allocated():
+    with ik.structure():
+        seen = ik.create_model("vgg11")
+    ik.summary(seen, input_shape=(64, 64, 3))
+    ik.create_model("squeezenet1_1", include_top=False)
+    with keras.StatelessScope():  # as Keras opens when it trains, and closes with all it has put off allocated
+        dense = layers.Dense(1)
+        dense.build((None, 2))
+    assert all(weight._value is not None for weight in dense.weights)
+    assert all(weight._value is None for weight in seen.weights)

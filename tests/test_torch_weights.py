@@ -7,13 +7,12 @@ import struct
 import zipfile
 from collections import OrderedDict
 
-import keras
 import numpy as np
 import pytest
 import synthetic
 from safetensors.numpy import save_file
 
-from inception_keras import create_model, save_weights
+from inception_keras import create_model, save_weights, structure
 from inception_keras.weights import torch_file
 from inception_keras.weights.names import layouts, module_of
 from inception_keras.weights.pretrained import load
@@ -157,7 +156,7 @@ def test_says_that_a_file_is_damaged(damage, tmp_path):
 @pytest.fixture(scope="module")
 def whole():
     """GoogLeNet as torchvision has it, with both auxiliary heads, and a file of it in torchvision's layout."""
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         model = create_model("googlenet_slim", aux=True, **SMALL)
     shapes = {name: slot.shape for name, slot in slots(model, layouts("googlenet_slim")[0]).items()}
     return synthetic.state_dict(shapes)
@@ -213,7 +212,7 @@ def test_names_every_fault_and_changes_nothing(whole, tmp_path):
 
 
 def test_published_densenets_have_a_dot_more(tmp_path):
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         model = create_model("densenet121")
     new, old = (set(slots(model, rules)) for rules in layouts("densenet121"))
     assert {name.replace(".norm.", ".norm").replace(".conv.", ".conv") for name in old - new} == {

@@ -90,7 +90,7 @@ def test_unknown_blocks_name_the_nearest(structure):
 
 @pytest.fixture(scope="module")
 def small():
-    with keras.StatelessScope(initialize_variables=False):
+    with ik.structure():
         return ik.transfer(ik.create_model("squeezenet1_1"), 3, freeze=None)
 
 

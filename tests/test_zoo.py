@@ -4,10 +4,9 @@ import re
 from functools import cache
 from math import prod
 
-import keras
 import pytest
 
-from inception_keras import create_model, list_models
+from inception_keras import create_model, list_models, structure
 from inception_keras.analysis.profile import profile
 from inception_keras.zoo import ZOO
 
@@ -21,13 +20,13 @@ SIZELESS = ["googlenet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet_v3_sma
 
 @pytest.fixture(autouse=True)
 def _no_weights():
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         yield
 
 
 @cache
 def _published(id):
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         return create_model(id)
 
 

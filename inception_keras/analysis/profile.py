@@ -21,6 +21,7 @@ from ..layers import (
     Subsampling2D,
     TableConv2D,
 )
+from ..scope import structure
 from .graph import Node, Shape, nodes
 
 Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
@@ -238,7 +239,7 @@ def _row(node: Node, first: bool) -> Row:
 
 def resized(model: keras.Model, input_shape: Any) -> keras.Model:
     """The same graph for another size of input, without weights."""
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         image = keras.Input(tuple(input_shape), name=model.inputs[0].name)
         return keras.models.clone_model(model, input_tensors=image)
 

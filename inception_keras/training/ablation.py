@@ -11,6 +11,7 @@ import keras
 from ..analysis.curves import plot_spread
 from ..analysis.profile import profile
 from ..blocks import check_count
+from ..scope import structure
 from ..weights.store import whole
 from ..zoo import create_model
 from .loop import write_csv
@@ -95,7 +96,7 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
 def _row(name: str, runs: list[Path], accuracy: list[float], first: list[float]) -> Ablation:
     net = keras.saving.load_model(runs[0] / "model.keras", compile=False)
     options: dict[str, Any] = {"aux": True, "batch_norm": True} | VARIANTS[name]
-    with keras.StatelessScope(initialize_variables=False):
+    with structure():
         whole_net = create_model(
             "googlenet_cifar", input_shape=net.input_shape[1:], classes=net.output_shape[-1], **options
         )
