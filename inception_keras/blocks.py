@@ -81,11 +81,7 @@ def depthwise_bn(
     activation: str | None = "relu",
 ) -> Any:
     """`conv_bn` of each channel by itself: (h, w, c) -> (h / strides, w / strides, c)."""
-    options = {"use_bias": False, "name": name}
-    if strides == 1:
-        x = layers.DepthwiseConv2D(kernel_size, padding="same", **options)(x)
-    else:
-        x = DepthwiseConv2D(kernel_size, strides=strides, **options)(x)
+    x = DepthwiseConv2D(kernel_size, strides=strides, use_bias=False, name=name)(x)
     return bn(x, name, epsilon, activation)
 
 

@@ -1,5 +1,7 @@
 """Grouped and depthwise convolutions: equal to Keras's own on padded images, fast enough, and storable."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -26,11 +28,11 @@ def _twins(ours, theirs, shape=(2, 9, 8, 12)):
     return image
 
 
-def _gradients(layer, image):
+def _gradients(layer, image, of=None):
     with tf.GradientTape() as tape:
         tape.watch(image)
         loss = tf.reduce_sum(tf.sin(layer(image)))
-    return tape.gradient(loss, [image, *layer.trainable_weights])
+    return tape.gradient(loss, [image, *(of or layer).trainable_weights])
 
 
 @pytest.mark.parametrize(("groups", "strides"), [(12, 1), (3, 2)])
@@ -56,6 +58,22 @@ def test_depthwise_equals_keras(options):
     padded = keras.ops.pad(image, [(0, 0), (side, side), (side, side), (0, 0)])
     np.testing.assert_allclose(ours(image), theirs(padded), rtol=1e-4, atol=1e-4)
     assert ours.compute_output_shape(image.shape) == tuple(ours(image).shape)
+
+
+@pytest.mark.parametrize("kernel_size", [(5, 5), (3, 7)])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_wide_depthwise_kernel_learns_as_keras_does(kernel_size, strides):
+    options = {"strides": strides, "depth_multiplier": 2, "activation": "tanh"}
+    ours, theirs = own.DepthwiseConv2D(kernel_size, **options), keras.layers.DepthwiseConv2D(kernel_size, **options)
+    image = _twins(ours, theirs)
+    pads = [(side // 2, side // 2) for side in kernel_size]
+    padded = keras.ops.pad(image, [(0, 0), *pads, (0, 0)])
+    np.testing.assert_allclose(ours(image, training=True), theirs(padded), rtol=1e-4, atol=1e-4)
+    mine, reference = _gradients(partial(ours, training=True), image, ours), _gradients(theirs, padded)
+    (top, bottom), (left, right) = pads
+    np.testing.assert_allclose(mine[0], reference[0][:, top:-bottom, left:-right], rtol=1e-3, atol=1e-3)
+    for a, b in zip(mine[1:], reference[1:], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 def test_dilated_keeps_its_size():
