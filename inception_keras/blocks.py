@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, MaxPooling2D
+from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
 
 
 def check_count(label: str, value: Any, least: int = 1) -> int:
@@ -89,6 +89,8 @@ def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu"
     """Batch norm and, if wanted, an activation, named after the convolution before them; the shape stays."""
     # momentum 0.9: Keras's 0.99 needs thousands of steps before the moving statistics can be used
     x = BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}-bn")(x)
+    if activation == "hard_silu":
+        return HardSwish(name=f"{name}-{activation}")(x)
     return layers.Activation(activation, name=f"{name}-{activation}")(x) if activation else x
 
 

@@ -103,6 +103,37 @@ def test_grouped_in_a_training_step_and_on_disk(tmp_path, gradient_of_groups):
     np.testing.assert_allclose(exported.serve(batch), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("norm", [own.BatchNormalization, keras.layers.BatchNormalization])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_batch_norm_inside_the_convolution_before_it(strides, norm, tmp_path):
+    x = image = keras.Input((9, 9, 4))
+    for convolve in (
+        own.Conv2D(8, 3, strides=strides),
+        own.DepthwiseConv2D(3, strides=strides, depth_multiplier=2, use_bias=False),
+        own.Conv2D(6, 1, use_bias=False),
+    ):
+        x = own.HardSwish()(norm(epsilon=1e-5)(convolve(x)))
+    model = keras.Model(image, x)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in model.weights])
+    batch = rng.normal(size=(4, 9, 9, 4)).astype("float32")
+    expected = model(batch, training=False).numpy()  # eagerly nothing is folded
+    np.testing.assert_allclose(model.predict_on_batch(batch), expected, rtol=1e-4, atol=1e-5)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict_on_batch(batch), expected, rtol=1e-4, atol=1e-5)
+    graph = tf.function(model).get_concrete_function(tf.TensorSpec((None, 9, 9, 4))).graph
+    biased = [op.inputs[0].op.type for op in graph.get_operations() if op.type == "BiasAdd"]
+    assert biased.count("DepthwiseConv2dNative") == (norm is own.BatchNormalization)
+
+    model.compile("sgd", "mse")
+    statistics = [np.copy(weight) for weight in model.non_trainable_weights]
+    model.train_on_batch(batch, np.zeros_like(expected))
+    changed = [not np.array_equal(a, b) for a, b in zip(statistics, model.non_trainable_weights, strict=True)]
+    assert changed and all(changed)
+
+
 def test_groups_are_not_left_to_xla():
     assert own.Conv2D(4, 3).supports_jit
     assert not own.Conv2D(4, 3, groups=2).supports_jit

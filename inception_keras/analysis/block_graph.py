@@ -32,7 +32,7 @@ _NAMES = {
     "ZeroPadding2D": "zero pad",
 }
 _ACTIVATIONS = {"relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "gelu": "GELU"}
-_NONLINEARITIES = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU")
+_NONLINEARITIES = ("Activation", "HardSwish", "ReLU", "LeakyReLU", "PReLU", "ELU")
 _COMPANIONS = (*_NONLINEARITIES, "BatchNormalization", "Dropout", "SpatialDropout2D", "Flatten", "Reshape")
 
 

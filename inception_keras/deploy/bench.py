@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from ..zoo import find  # and nothing that imports TensorFlow: torch's process is torch's alone
@@ -150,7 +152,7 @@ def _serve(pipe: Connection, calls: Callable, args: tuple) -> None:
         except EOFError:
             return
         if word == "memory":
-            pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+            pipe.send(_peak())
         else:
             pipe.send([_seconds(way) for way in ways])
 
@@ -182,6 +184,16 @@ def _turn(worker: Connection) -> list[float]:
 def _memory(worker: Connection) -> int:
     worker.send("memory")
     return worker.recv()
+
+
+def _peak() -> int:
+    """The most memory that this process had, in MiB."""
+    try:  # getrusage counts what the parent had, too
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
+    except (OSError, StopIteration):  # not Linux
+        unit = 1024 if sys.platform == "darwin" else 1
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit // 1024
 
 
 def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> list[Callable]:

@@ -2,6 +2,7 @@
 
 from .channels import ChannelShuffle, ChannelSplit
 from .convolution import Conv2D, DepthwiseConv2D
+from .folding import HardSwish
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .normalization import BatchNormalization, LocalResponseNormalization
 from .pooling import CeilMaxPooling2D, MaxPooling2D
@@ -13,6 +14,7 @@ __all__ = [
     "ChannelSplit",
     "Conv2D",
     "DepthwiseConv2D",
+    "HardSwish",
     "LocalResponseNormalization",
     "MaxPooling2D",
     "RadialBasis",

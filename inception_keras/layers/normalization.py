@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from ._support import register, tensorflow
+from .folding import folded
 
 
 @register
@@ -62,7 +63,9 @@ class BatchNormalization(layers.BatchNormalization):
         if learns:
             self.moving_mean.assign(mean[:channels])
             self.moving_variance.assign(variance[:channels])
-        return tf.slice(y, [0, 0, 0, 0], tf.shape(inputs)) if extra else y
+        if extra:
+            return tf.slice(y, [0, 0, 0, 0], tf.shape(inputs))
+        return folded(tf, y) if _is_depthwise(tf, inputs) else y  # others TensorFlow fuses itself
 
     def _call_synchronized(self, tf: Any, inputs: Any) -> Any:
         """With the statistics of all devices' images; a device whose images are but padding weighs nothing."""
@@ -79,6 +82,10 @@ class BatchNormalization(layers.BatchNormalization):
         for moving, now in ((self.moving_mean, mean + shift), (self.moving_variance, unbiased)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))
         return tf.cast(y, inputs.dtype)
+
+
+def _is_depthwise(tf: Any, x: Any) -> bool:
+    return tf.is_symbolic_tensor(x) and x.op.type == "DepthwiseConv2dNative"
 
 
 _weight: ContextVar[Any] = ContextVar("weight", default=1.0)

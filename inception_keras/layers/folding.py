@@ -1,0 +1,64 @@
+"""Batch norm inside the convolution before it: in inference oneDNN then does both, and the activation, in one pass."""
+
+from typing import Any
+
+from keras import layers
+
+from ._support import register, tensorflow
+
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+
+
+def folded(tf: Any, y: Any) -> Any:
+    """`y` as a convolution with a bias, if it is the batch norm of a convolution in a graph for inference, else `y`.
+
+    TensorFlow fuses these two, but no depthwise convolution and no hard swish with them; with a bias it fuses all.
+    """
+    if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
+        return y
+    norm, conv = y.op, y.op.inputs[0].op
+    if norm.get_attr("is_training") or conv.type not in _CONVOLUTIONS:
+        return y
+    scale, offset, mean, variance = norm.inputs[1:5]
+    factor = scale * tf.math.rsqrt(variance + norm.get_attr("epsilon"))
+    image, kernel = conv.inputs
+    per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == _CONVOLUTIONS[1] else factor
+    names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
+    convolve = getattr(tf.raw_ops, conv.type)
+    maps = convolve(input=image, filter=kernel * per_output, **{name: conv.get_attr(name) for name in names})
+    return tf.nn.bias_add(maps, offset - mean * factor)
+
+
+@register
+class HardSwish(layers.Activation):
+    """x * relu6(x + 3) / 6, MobileNet v3's activation; the shape stays.
+
+    What Keras calls `hard_silu`; in inference on CPU it is one pass with the convolution and batch norm before it.
+
+    Args:
+        **kwargs: As for `keras.layers.Layer`.
+
+    Reference:
+        Howard et al., Searching for MobileNetV3, arXiv:1905.02244, section 5.2.
+
+    Examples:
+        >>> HardSwish()(keras.ops.array([-4.0, 0.0, 1.5, 4.0])).numpy().tolist()
+        [-0.0, 0.0, 1.125, 4.0]
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__("hard_silu", **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        """X -> x * relu6(x + 3) / 6."""
+        tf = tensorflow()
+        if tf is None:
+            return super().call(inputs)
+        x = folded(tf, inputs)
+        return (x * (1 / 6)) * tf.nn.relu6(x + 3.0)  # as TensorFlow's graph optimiser looks for it
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        config = super().get_config()
+        del config["activation"]
+        return config
