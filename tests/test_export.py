@@ -9,7 +9,7 @@ from inception_keras import create_model
 from inception_keras.zoo import ZOO
 
 # grouped, depthwise and shuffled convolutions, LRN, pools that round up, fused batch norm
-IDS = ["alexnet_2012", "googlenet", "resnext50_32x4d", "dpn68", "shufflenet_v1_g3", "mobilenet_v2", "senet154"]
+IDS = ["alexnet_2012", "googlenet", "resnext50_32x4d", "dpn68", "shufflenet_v1_g3", "mobilenet_v3_small", "seresnet18"]
 pytestmark = pytest.mark.slow
 
 
