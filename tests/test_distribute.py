@@ -139,6 +139,15 @@ def test_mixed_precision(precision):
     assert difference(alone["losses"], first["losses"]) < 0.05
 
 
+@pytest.mark.slow
+def test_an_overflow_on_one_worker_is_one_on_all():
+    case = {"precision": "mixed_float16", "batch_norm": None, "overflow": 1}
+    [alone], (first, second) = worker.run(**case), worker.run(2, **case)
+    assert_same(first, second, tolerance=0)
+    assert first["scale"] == alone["scale"] < 2.0**15  # the step was left out, and the scale halved
+    assert difference(alone["losses"], first["losses"]) < 0.05
+
+
 def command(out, *options):
     words = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items() if name != "model"]
     return ["-m", "inception_keras", "train", TINY["model"], *words, "--epochs=6", f"--out={out}", *options]

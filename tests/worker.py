@@ -26,7 +26,7 @@ CASE: dict[str, Any] = {
     "ema": 0.0,
     "optimizer": "sgd",
     "rate": 0.1,
-    "overflow": None,  # a step whose first image alone overflows float16
+    "overflow": None,  # a step whose first image lets gradients overflow in float16
     "model": None,  # an id of the zoo instead of the small net
     "options": {},
 }
@@ -93,7 +93,7 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
     images = rng.standard_normal((case["images"], 32, 32, 3), "float32")
     labels = rng.integers(0, classes, case["images"])
     if case["overflow"] is not None:
-        images[case["overflow"] * case["batch"]] = 6e4
+        images[case["overflow"] * case["batch"]] *= 1000
     targets = np.eye(classes, dtype="float32")[labels] * 0.9 + 0.01 if case["soft"] else labels
     with strategy.scope():
         if case["model"]:
@@ -144,7 +144,7 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
         result["epochs"].append({"train": steps.metrics(), "shared": steps.evaluate(data)})
     result["dataset"] = steps.evaluate(data((0, 1)))
     result["any"] = steps.any(steps.worker == steps.workers - 1, False)
-    result["scale"] = float(getattr(model.optimizer, "dynamic_scale", 1.0))
+    result["scale"] = float(np.asarray(getattr(model.optimizer, "dynamic_scale", 1.0)))
     result["weights"] = [np.asarray(v.value).ravel()[:50].tolist() for v in model.weights]
     average = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     averages = getattr(average, "_model_variables_moving_average", None) or ()
