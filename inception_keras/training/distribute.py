@@ -339,7 +339,7 @@ def _multi_worker(gpus: tuple, devices: int, cluster: str) -> tf.distribute.Stra
     if not gpus and devices > 1:
         raise ValueError(f"A worker without GPUs has one device, got devices={devices}.")
     try:
-        tf.config.set_visible_devices(gpus[:devices], "GPU")
+        tf.config.set_visible_devices(list(gpus[:devices]), "GPU")
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise RuntimeError(
