@@ -230,7 +230,8 @@ def ablate(
         changes = {"epochs": epochs, "data_dir": str(data_dir) if data_dir else None}
         base = Recipe.load(recipe).with_changes(**{name: value for name, value in changes.items() if value})
         table = Table("", "test accuracy", "spread", "parameters", "MMACs", "s an epoch", box=None)
-        for row in ablation(base, out, seeds=seeds, verbose=1):
+        table.columns[0].no_wrap = True
+        for row in ablation(base, out, seeds=seeds, verbose=2):
             figures = (f"{row.mean:.4f}", f"{row.spread:.4f}", f"{row.params:,}", f"{row.macs / 1e6:.1f}")
             table.add_row(row.variant, *figures, f"{row.epoch_seconds:.1f}")
         console.print(table, f"{out / 'ablation.png'}, ablation.md, ablation.csv")

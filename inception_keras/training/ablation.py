@@ -40,7 +40,7 @@ class Ablation:
     params: int
     training_params: int  # with auxiliary heads
     macs: int  # of one image
-    epoch_seconds: float  # of the training steps: the median of all epochs but the first of each run
+    epoch_seconds: float  # of the training steps: the median of all epochs but each run's first, if it has more
 
 
 def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | str = "auto") -> list[Ablation]:
@@ -103,7 +103,8 @@ def _row(name: str, runs: list[Path], accuracy: list[float], first: list[float])
     seconds = []
     for run in runs:
         with (run / "timing.csv").open(newline="") as file:
-            seconds += [float(row["seconds"]) for row in csv.DictReader(file)][1:]
+            times = [float(row["seconds"]) for row in csv.DictReader(file)]
+        seconds += times[1:] or times
     return Ablation(
         variant=name,
         runs=len(runs),
@@ -115,7 +116,7 @@ def _row(name: str, runs: list[Path], accuracy: list[float], first: list[float])
         params=net.count_params(),
         training_params=whole_net.count_params(),
         macs=profile(net).macs,
-        epoch_seconds=statistics.median(seconds) if seconds else float("nan"),
+        epoch_seconds=statistics.median(seconds),
     )
 
 
