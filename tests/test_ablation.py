@@ -25,7 +25,7 @@ def test_rows_are_those_of_the_runs(tmp_path):
     rows = ablation(recipe, tmp_path, seeds=2, verbose=0)
     assert [row.variant for row in rows] == list(VARIANTS)
     for row in rows:
-        runs = sorted(tmp_path.glob(f"{row.variant.replace(',', '').replace(' ', '_')}_?"))
+        runs = sorted(tmp_path.glob(f"{row.variant.replace(' ', '_')}_?"))
         accuracy = []
         for run in runs:
             with (run / "test.csv").open(newline="") as file:

@@ -18,8 +18,8 @@ from .loop import write_csv
 from .recipe import Recipe
 from .run import train
 
-VARIANTS: dict[str, dict[str, bool]] = {  # options that differ from the first's
-    "reduced modules, auxiliary heads, batch norm": {},
+VARIANTS: dict[str, dict[str, bool]] = {  # auxiliary heads, reduced modules, batch norm: what differs from the first
+    "with all three": {},
     "without auxiliary heads": {"aux": False},
     "naive modules": {"naive": True},
     "without batch norm": {"batch_norm": False},
@@ -75,7 +75,7 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     for seed in range(recipe.seed, recipe.seed + seeds):  # variants take turns, should the machine's speed drift
         for name, changed in VARIANTS.items():
             options = {"aux": True, "batch_norm": True, "naive": False} | changed
-            folder = out / f"{name.replace(',', '').replace(' ', '_')}_{seed}"
+            folder = out / f"{name.replace(' ', '_')}_{seed}"
             if verbose:
                 print(folder)
             wanted = recipe.with_changes(options=options, seed=seed)
