@@ -1,5 +1,6 @@
 """Pillow images of every mode as upright RGB or grey ones, and one sentence for those that cannot be read."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,14 +32,14 @@ class UnreadableImage(ValueError):
         self.kind = kind
 
 
-class Inner:
+class Inner(ABC):
     """An image inside a larger file. Its `str` is the name that it goes by."""
 
     __slots__ = ()
 
+    @abstractmethod
     def open(self, mode: str = "rb") -> BinaryIO:
         """The bytes of the image, as `Path.open` gives those of a file."""
-        raise NotImplementedError
 
 
 Source = Path | Inner

@@ -85,9 +85,9 @@ def bench(
         entry, (library, name) = find(id), reference(id, against)
         pixels = size or entry.image
         for work, n in works:
-            with _worker(_keras_calls, id, work, n, pixels, threads) as ours:
-                with _worker(_torch_calls, (library, name), work, n, pixels, threads) as theirs:
-                    pairs = [(min(_turn(ours)), min(_turn(theirs))) for _ in range(rounds)]
+            with in_process(_keras_calls, id, work, n, pixels, threads) as ours:
+                with in_process(_torch_calls, (library, name), work, n, pixels, threads) as theirs:
+                    pairs = [(min(turn(ours)), min(turn(theirs))) for _ in range(rounds)]
                     memory = _memory(ours), _memory(theirs)
             seconds = [statistics.median(column) for column in zip(*pairs, strict=True)]
             ratio = statistics.median(b / a for a, b in pairs)
@@ -116,7 +116,7 @@ def reference(id: str, against: str | None = None) -> tuple[str, str]:
 
 
 @contextmanager
-def _worker(calls: Callable, *args: Any) -> Iterator[Connection]:
+def in_process(calls: Callable, *args: Any) -> Iterator[Connection]:
     """A process that answers each "go" with the seconds of a call, for each way to call that `calls` offers."""
     context = multiprocessing.get_context("spawn")  # neither library survives a fork
     here, there = context.Pipe()
@@ -176,7 +176,8 @@ def _time(call: Callable) -> float:
     return time.perf_counter() - begun
 
 
-def _turn(worker: Connection) -> list[float]:
+def turn(worker: Connection) -> list[float]:
+    """The seconds of a call, for each way to call that the process offers."""
     worker.send("go")
     return worker.recv()
 

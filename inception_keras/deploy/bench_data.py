@@ -7,10 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..blocks import check_count
-from ..data.folders import list_folder
-from ..data.preprocessing import Preprocessing
-from .bench import _turn, _worker
+from .bench import in_process, turn  # and nothing that imports TensorFlow, as there
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,10 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
         >>> bench_data("photos").ratio  # doctest: +SKIP
         1.5
     """
+    from ..blocks import check_count
+    from ..data.folders import list_folder
+    from ..data.preprocessing import Preprocessing
+
     check_count("rounds", rounds)
     try:
         import torchvision  # noqa: F401
@@ -63,10 +64,10 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
         raise ValueError(f"{path} {reason}; torchvision's loader would fail on it.")
     images = len(parts["train"])
     with (
-        _worker(_our_epoch, folder, size, batch) as ours,
-        _worker(_their_epoch, folder, size, batch, workers) as theirs,
+        in_process(_our_epoch, folder, size, batch) as ours,
+        in_process(_their_epoch, folder, size, batch, workers) as theirs,
     ):
-        pairs = [(_turn(ours)[0], _turn(theirs)[0]) for _ in range(rounds)]
+        pairs = [(turn(ours)[0], turn(theirs)[0]) for _ in range(rounds)]
     speeds = [images / statistics.median(seconds) for seconds in zip(*pairs, strict=True)]
     ratio = statistics.median(b / a for a, b in pairs)
     return DataSpeed(folder, images, size, batch, workers, speeds[0], speeds[1], ratio)
@@ -75,7 +76,9 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
 def _our_epoch(folder: Path, size: int, batch: int) -> list[Callable]:
     import tensorflow as tf
 
+    from ..data.folders import list_folder
     from ..data.pipeline import Batches
+    from ..data.preprocessing import Preprocessing
 
     tf.config.experimental.enable_op_determinism()  # as training does
     preprocessing = Preprocessing((size, size), resize=size)

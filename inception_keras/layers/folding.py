@@ -6,23 +6,23 @@ from keras import layers
 
 from ._support import register, tensorflow
 
-_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+DEPTHWISE = "DepthwiseConv2dNative"
 
 
-def folded(tf: Any, y: Any) -> Any:
-    """`y` as a convolution with a bias, if it is the batch norm of a convolution in a graph for inference, else `y`.
+def folded(tf: Any, y: Any, kinds: tuple[str, ...] = ("Conv2D", DEPTHWISE)) -> Any:
+    """`y` as a convolution with a bias, if it is the batch norm of one of these in a graph for inference, else `y`.
 
     TensorFlow fuses these two, but no depthwise convolution and no hard swish with them; with a bias it fuses all.
     """
     if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
         return y
     norm, conv = y.op, y.op.inputs[0].op
-    if norm.get_attr("is_training") or conv.type not in _CONVOLUTIONS:
+    if norm.get_attr("is_training") or conv.type not in kinds:
         return y
     scale, offset, mean, variance = norm.inputs[1:5]
     factor = scale * tf.math.rsqrt(variance + norm.get_attr("epsilon"))
     image, kernel = conv.inputs
-    per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == _CONVOLUTIONS[1] else factor
+    per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
     names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
     convolve = getattr(tf.raw_ops, conv.type)
     maps = convolve(input=image, filter=kernel * per_output, **{name: conv.get_attr(name) for name in names})
@@ -50,7 +50,7 @@ class HardSwish(layers.Activation):
         super().__init__("hard_silu", **kwargs)
 
     def call(self, inputs: Any) -> Any:
-        """X -> x * relu6(x + 3) / 6."""
+        """(n, ...) -> (n, ...)."""
         tf = tensorflow()
         if tf is None:
             return super().call(inputs)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from ._support import register, tensorflow
-from .folding import folded
+from .folding import DEPTHWISE, folded
 
 
 @register
@@ -65,7 +65,7 @@ class BatchNormalization(layers.BatchNormalization):
             self.moving_variance.assign(variance[:channels])
         if extra:
             return tf.slice(y, [0, 0, 0, 0], tf.shape(inputs))
-        return folded(tf, y) if _is_depthwise(tf, inputs) else y  # others TensorFlow fuses itself
+        return folded(tf, y, (DEPTHWISE,))  # others TensorFlow fuses itself
 
     def _call_synchronized(self, tf: Any, inputs: Any) -> Any:
         """With the statistics of all devices' images; a device whose images are but padding weighs nothing."""
@@ -82,10 +82,6 @@ class BatchNormalization(layers.BatchNormalization):
         for moving, now in ((self.moving_mean, mean + shift), (self.moving_variance, unbiased)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))
         return tf.cast(y, inputs.dtype)
-
-
-def _is_depthwise(tf: Any, x: Any) -> bool:
-    return tf.is_symbolic_tensor(x) and x.op.type == "DepthwiseConv2dNative"
 
 
 _weight: ContextVar[Any] = ContextVar("weight", default=1.0)

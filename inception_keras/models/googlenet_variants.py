@@ -163,10 +163,12 @@ def _small(
     heads = {}
     for row in rows:
         filters = TABLE_1[row]
-        if filters and naive:
+        if not filters:
+            x = max_pool(x, 3, strides=2, name=row)
+        elif naive:
             x = naive_inception(x, filters[0], filters[2], filters[4], name=row, unit=unit)
         else:
-            x = inception(x, *filters, name=row, unit=unit) if filters else max_pool(x, 3, strides=2, name=row)
+            x = inception(x, *filters, name=row, unit=unit)
         if aux and row in AUX_AFTER:
             heads[AUX_AFTER[row]] = head(x, name=AUX_AFTER[row])
 

@@ -16,13 +16,13 @@ from ..weights.store import whole
 from ..zoo import create_model
 from .loop import write_csv
 from .recipe import Recipe
-from .run import train
+from .run import Result, train
 
-VARIANTS: dict[str, dict[str, bool]] = {  # auxiliary heads, reduced modules, batch norm: what differs from the first
-    "with all three": {},
-    "without auxiliary heads": {"aux": False},
-    "naive modules": {"naive": True},
-    "without batch norm": {"batch_norm": False},
+VARIANTS: dict[str, dict[str, Any]] = {  # options of googlenet_cifar
+    "with all three": {"aux": True, "naive": False, "batch_norm": True},
+    "without auxiliary heads": {"aux": False, "naive": False, "batch_norm": True},
+    "naive modules": {"aux": True, "naive": True, "batch_norm": True},
+    "without batch norm": {"aux": True, "naive": False, "batch_norm": False},
 }
 
 
@@ -70,18 +70,16 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     if recipe.model != "googlenet_cifar":
         raise ValueError(f"The ablation is of googlenet_cifar, got a recipe for {recipe.model}.")
     out = Path(out)
-    runs: dict[str, list[Path]] = {name: [] for name in VARIANTS}
-    accuracy: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    runs: dict[str, list[Result]] = {name: [] for name in VARIANTS}
     for seed in range(recipe.seed, recipe.seed + seeds):  # variants take turns, should the machine's speed drift
-        for name, changed in VARIANTS.items():
-            options = {"aux": True, "batch_norm": True, "naive": False} | changed
+        for name, options in VARIANTS.items():
             folder = out / f"{name.replace(' ', '_')}_{seed}"
             if verbose:
                 print(folder)
             wanted = recipe.with_changes(options=options, seed=seed)
-            accuracy[name].append(train(wanted, folder, resume=True, verbose=verbose).test_accuracy)
-            runs[name].append(folder)
-    first = accuracy[next(iter(VARIANTS))]
+            runs[name].append(train(wanted, folder, resume=True, verbose=verbose))
+    accuracy = {name: [run.test_accuracy for run in results] for name, results in runs.items()}
+    first = next(iter(accuracy.values()))
     rows = [_row(name, runs[name], accuracy[name], first) for name in VARIANTS]
     write_csv(out / "ablation.csv", [asdict(row) for row in rows])
     with whole(out / "ablation.md") as part:
@@ -93,16 +91,15 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     return rows
 
 
-def _row(name: str, runs: list[Path], accuracy: list[float], first: list[float]) -> Ablation:
-    net = keras.saving.load_model(runs[0] / "model.keras", compile=False)
-    options: dict[str, Any] = {"aux": True, "batch_norm": True} | VARIANTS[name]
+def _row(name: str, runs: list[Result], accuracy: list[float], first: list[float]) -> Ablation:
+    net = keras.saving.load_model(runs[0].folder / "model.keras", compile=False)
     with structure():
         whole_net = create_model(
-            "googlenet_cifar", input_shape=net.input_shape[1:], classes=net.output_shape[-1], **options
+            "googlenet_cifar", input_shape=net.input_shape[1:], classes=net.output_shape[-1], **VARIANTS[name]
         )
     seconds = []
     for run in runs:
-        with (run / "timing.csv").open(newline="") as file:
+        with (run.folder / "timing.csv").open(newline="") as file:
             times = [float(row["seconds"]) for row in csv.DictReader(file)]
         seconds += times[1:] or times
     return Ablation(

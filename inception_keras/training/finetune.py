@@ -16,7 +16,7 @@ from ..weights.store import save_weights, whole
 from .devices import device
 from .loop import checkpoint, write_csv
 from .recipe import Recipe
-from .run import Result, _begin, _finish, _load, _result, train
+from .run import Result, begin, finish, load, result_of, train
 from .start import first_model
 from .state import locked
 from .transfer import vectors
@@ -153,7 +153,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None) -> Result:
     (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     with locked(out), device(recipe.device):
         keras.utils.set_random_seed(recipe.seed)
-        data = _load(recipe)
+        data = load(recipe)
         model = first_model(recipe, data)
         head = model.layers[-1]
         if not isinstance(head, keras.layers.Dense):
@@ -168,10 +168,10 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None) -> Result:
             rows.append(row)
             head.set_weights([kernel, bias])
             save_weights(model, checkpoint(out, number))
-        _begin(out, recipe, data, model, None)
+        begin(out, recipe, data, model, None)
         write_csv(out / "metrics.csv", rows)
-        _finish(out, recipe, data, rows)
-    return _result(out)
+        finish(out, recipe, data, rows)
+    return result_of(out)
 
 
 def _fit(matrix: np.ndarray, labels: np.ndarray, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:

@@ -92,13 +92,13 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
                     _clear(out, stored["result"]["rows"])
                     if verbose:
                         print(f"The run in {out} is finished.")
-                return _result(out)
+                return result_of(out)
         alone = spread.num_replicas_in_sync == 1 and workers == 1
         with device(recipe.device) if alone else nullcontext():
             if recipe.deterministic:
                 tf.config.experimental.enable_op_determinism()
             keras.utils.set_random_seed(recipe.seed)
-            data = _load(recipe)
+            data = load(recipe)
             with spread.scope(), _precision(recipe.precision):
                 model = first_model(recipe, data)
                 if recipe.sync_batch_norm:
@@ -115,15 +115,16 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
             if resume:
                 loop.resume()
             if worker == 0:
-                _begin(out, recipe, data, model, stored if resume else None)
+                begin(out, recipe, data, model, stored if resume else None)
             loop.run()
             if worker == 0:
-                _finish(out, recipe, data, loop.rows)
+                finish(out, recipe, data, loop.rows)
             steps.any(False)  # nobody leaves before the chief is done
-    return _result(out)
+    return result_of(out)
 
 
-def _load(recipe: Recipe) -> Data:
+def load(recipe: Recipe) -> Data:
+    """The data of a recipe, prepared as its weights want them."""
     return load_data(
         recipe.data,
         data_dir=recipe.data_dir,
@@ -171,7 +172,7 @@ def _compare(recipe: Recipe, stored: Recipe, out: Path) -> None:
         raise ValueError(f"The run in {out} has another recipe: {fields}.")
 
 
-def _begin(out: Path, recipe: Recipe, data: Data, model: keras.Model, stored: dict | None) -> None:
+def begin(out: Path, recipe: Recipe, data: Data, model: keras.Model, stored: dict | None) -> None:
     """config.json and the picture; of a run that is resumed, whether the data are those it had."""
     config = {
         "recipe": recipe.to_dict(),
@@ -188,7 +189,7 @@ def _begin(out: Path, recipe: Recipe, data: Data, model: keras.Model, stored: di
     _write_json(out / "config.json", config)
 
 
-def _finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
+def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
     """Evaluates the kept checkpoints, and saves the best as the model of the run: a net in float32, on one device."""
     model = first_model(recipe, data)
     net = compile_model(strip_aux(model))
@@ -221,7 +222,7 @@ def _clear(out: Path, rows: list[dict]) -> None:
             path.unlink()
 
 
-def _result(out: Path) -> Result:
+def result_of(out: Path) -> Result:
     """What a finished run's config.json says."""
     config = json.loads((out / "config.json").read_text())
     epoch, rows = config["result"]["best_epoch"], config["result"]["rows"]
