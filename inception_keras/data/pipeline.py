@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, count
 from math import prod
 from pathlib import Path
@@ -63,35 +63,29 @@ class Batches:
             raise ValueError(f"A batch of {self.size} images cannot be shared by {workers} workers.")
 
         with tf.device("CPU:0"):  # where batches are made, also if there is a GPU
-            plans = _numbers(number).flat_map(lambda number: self._plans(number, skip, shard))
-            if isinstance(self.part.images, np.ndarray):
-                dataset = plans.map(self._gather, _AUTO)
-            else:
-                slots = int(_first(self.size, index + 1, workers) - _first(self.size, index, workers)) + self._mixes
-                dataset = self._decode(plans.flat_map(self._slots)).batch(slots)
-                if not self._random and len(self.part) * prod(self._shape) <= _CACHE:
-                    dataset = dataset.cache()
-                dataset = dataset.map(self._batch, _AUTO)
+            dataset = self._images(_numbers(number), skip, shard)
+            if not self._in_memory and not self._random and len(self.part) * prod(self._shape) <= _CACHE:
+                dataset = dataset.cache()
+            dataset = dataset.map(self._finish, _AUTO)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(self) - skip)).prefetch(_AUTO)
 
     # -- what is to be in a batch
 
-    def _plans(self, number: Any, skip: int, shard: tuple[int, int]) -> tf.data.Dataset:
-        """The plan of each batch of an epoch. Indices are shuffled, not images: 8 bytes an image."""
+    def _order(self, number: Any) -> Any:
+        """The indices of an epoch's images; they are shuffled, not images: 8 bytes an image."""
         order = tf.range(len(self.part), dtype=tf.int64)
         if self._random:
             order = tf.random.experimental.stateless_shuffle(
                 order, tf.stack([tf.constant(self.seed, tf.int64), number])
             )
+        return order
 
-        def plan(step: Any) -> dict[str, Any]:
-            batch = order[step * self.size : (step + 1) * self.size]
-            whole = tf.size(batch, tf.int64)
-            first, end = (_first(whole, index, shard[1]) for index in (shard[0], shard[0] + 1))
-            key = tf.zeros(2, tf.int64) if self.seed is None else augment.key(self.seed, number, step)
-            return {"batch": batch, "key": key, "first": first, "end": end}
-
-        return tf.data.Dataset.range(skip, len(self)).map(plan)
+    def _plan(self, order: Any, number: Any, step: Any, shard: tuple[int, int]) -> dict[str, Any]:
+        batch = order[step * self.size : (step + 1) * self.size]
+        whole = tf.size(batch, tf.int64)
+        first, end = (_first(whole, index, shard[1]) for index in (shard[0], shard[0] + 1))
+        key = tf.zeros(2, tf.int64) if self.seed is None else augment.key(self.seed, number, step)
+        return {"number": number, "step": step, "batch": batch, "key": key, "first": first, "end": end}
 
     def _positions(self, plan: dict[str, Any]) -> Any:
         """Where in the batch the images of a worker are, and the one that his last is mixed with.
@@ -101,38 +95,84 @@ class Batches:
         end = plan["end"] + 1 if self._mixes else tf.maximum(plan["end"], plan["first"] + 1)
         return tf.range(plan["first"], end) % tf.size(plan["batch"], tf.int64)
 
-    def _slots(self, plan: dict[str, Any]) -> tf.data.Dataset:
-        """One element for each image of a batch."""
+    def _draw(self, plan: dict[str, Any]) -> Draw:
+        return augment.draw(plan["key"], tf.size(plan["batch"]), self._positions(plan))
+
+    # -- uint8 images of the final size, and their indices
+
+    def _images(self, numbers: tf.data.Dataset, skip: int, shard: tuple[int, int]) -> tf.data.Dataset:
+        """The plans of an epoch's batches with their images."""
+
+        def plans(count: int) -> tf.data.Dataset:
+            def of_epoch(number: Any) -> tf.data.Dataset:
+                order, steps = self._order(number), tf.data.Dataset.range(skip, count)
+                return steps.map(lambda step: self._plan(order, number, step, shard))
+
+            return numbers.flat_map(of_epoch)
+
+        if self._in_memory:
+            return plans(len(self)).map(self._gather, _AUTO)
+        if not self._crops:
+            return plans(len(self)).map(partial(self._each, self._slow), _AUTO)
+        # TensorFlow decodes no more than the crop, but its errors end a dataset, and it knows neither EXIF nor CMYK:
+        # what it may not or cannot decode is left to Pillow. A batch with an error is left out, and made anew when
+        # the next is there; after the last one comes an empty one
+
+        def quick(plan: dict[str, Any]) -> dict[str, Any]:
+            none = {"images": tf.zeros((0, *self._shape), tf.uint8), "chosen": tf.zeros(0, tf.int64)}
+            return tf.cond(plan["step"] < len(self), lambda: self._each(self._quick, plan), lambda: plan | none)
+
+        def with_missing(expected: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
+            steps = tf.range(expected, tf.minimum(batch["step"] + 1, len(self)))
+            shapes = {name: tf.concat([[tf.size(steps)], tf.shape(value)], 0) for name, value in batch.items()}
+            same = {name: tf.broadcast_to(value, shapes[name]) for name, value in batch.items()}
+            return batch["step"] + 1, (steps, same)
+
+        def complete(step: Any, batch: dict[str, Any]) -> dict[str, Any]:
+            def careful() -> dict[str, Any]:
+                number = batch["number"]
+                return self._each(self._careful, self._plan(self._order(number), number, step, shard))
+
+            return tf.cond(batch["step"] == step, lambda: batch, careful)
+
+        batches = plans(len(self) + 1).map(quick, _AUTO).ignore_errors()
+        # not a flat_map: that takes a fourth of the speed
+        return batches.scan(tf.constant(skip, tf.int64), with_missing).unbatch().map(complete, _AUTO)
+
+    def _gather(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Of a part in memory."""
+        chosen = tf.gather(plan["batch"], self._positions(plan))
+        images = resized(tf.gather(self._memory[0], chosen), self.preprocessing)
+        return plan | {"images": augment.crop(images, self._draw(plan)) if self._crops else images, "chosen": chosen}
+
+    def _each(self, read: Callable[[dict[str, Any]], tuple[Any, Any]], plan: dict[str, Any]) -> dict[str, Any]:
+        """What `read` makes of each image of a batch; in a loop, as an element of a data set costs half its work."""
         slots = {"position": self._positions(plan)}
         slots["chosen"] = tf.gather(plan["batch"], slots["position"])
         if self._crops:
-            draw = augment.draw(plan["key"], tf.size(plan["batch"]), slots["position"])
-            slots["crop"] = augment.crop_numbers(draw)
+            slots["crop"] = augment.crop_numbers(self._draw(plan))
             slots["jpeg"] = tf.gather(self._jpegs, slots["chosen"])
             slots["window"] = augment.windows(slots["crop"], slots["jpeg"][:, 0], slots["jpeg"][:, 1])
-        return tf.data.Dataset.from_tensor_slices(slots).map(lambda slot: plan | slot)
+        kinds = tf.TensorSpec(self._shape, tf.uint8), tf.TensorSpec((), tf.int64)
+        images, chosen = tf.map_fn(lambda slot: read(slot | {"batch": plan["batch"]}), slots, fn_output_signature=kinds)
+        return plan | {"images": images, "chosen": chosen}
 
-    # -- images of files
+    def _quick(self, slot: dict[str, Any]) -> tuple[Any, Any]:
+        """A crop by TensorFlow, of files that are as they were when they were listed."""
 
-    def _decode(self, slots: tf.data.Dataset) -> tf.data.Dataset:
-        """The slots with their images, uint8 of the final size."""
-        if not self._crops:
-            return slots.map(lambda slot: _filled(slot, *self._open(slot, self.preprocessing.fit, self._shape)), _AUTO)
-        # TensorFlow decodes no more than the crop, but its errors end a dataset, and it knows neither EXIF nor CMYK:
-        # what it may not or cannot decode is left to Pillow
+        def decode() -> tuple[Any, Any]:
+            *size, channels = self._shape
+            image = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
+            # of less than twice the size, bilinear interpolation touches every pixel: a third of antialiasing's work
+            return resized(image, self.preprocessing, antialias=False), slot["chosen"]
 
-        def decode(slot: dict[str, Any]) -> tf.data.Dataset:
-            once = tf.data.Dataset.range(1)
-            quick = once.filter(lambda _: slot["jpeg"][0] > 0).map(lambda _: self._quick(slot))
-            return quick.ignore_errors().concatenate(once.map(lambda _: self._slow(slot))).take(1)
+        return tf.cond(slot["jpeg"][0] > 0, decode, lambda: self._slow(slot))
 
-        return slots.interleave(decode, num_parallel_calls=_AUTO, deterministic=True)
-
-    def _quick(self, slot: dict[str, Any]) -> dict[str, Any]:
-        *size, channels = self._shape
-        image = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
-        # of less than twice the size, bilinear interpolation touches every pixel: it is a third of antialiasing's work
-        return _filled(slot, resized(image, self.preprocessing, antialias=False), slot["chosen"])
+    def _careful(self, slot: dict[str, Any]) -> tuple[Any, Any]:
+        """The same, also of files that have changed."""
+        once = tf.data.Dataset.from_tensors(slot)
+        quick = once.map(self._quick).ignore_errors()
+        return quick.concatenate(once.map(self._slow)).take(1).get_single_element()
 
     def _content(self, index: Any) -> Any:
         if self._paths is not None:
@@ -144,53 +184,38 @@ class Batches:
 
         return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), ())
 
-    def _slow(self, slot: dict[str, Any]) -> dict[str, Any]:
-        image, index = self._open(slot, np.asarray, (None, None, self.preprocessing.channels))
-        top, left, height, width = tf.unstack(augment.windows(slot["crop"], *tf.unstack(tf.shape(image)[:2])))
-        return _filled(slot, resized(image[top : top + height, left : left + width], self.preprocessing), index)
+    def _slow(self, slot: dict[str, Any]) -> tuple[Any, Any]:
+        """An image by Pillow, and its index; if it cannot be read, of the next of the batch that can."""
 
-    def _open(self, slot: dict[str, Any], make: Callable, shape: tuple[int | None, ...]) -> tuple[Any, Any]:
-        """What `make` makes of an image, and its index; if it cannot be read, of the next of the batch that can."""
-
-        def read(batch: np.ndarray, position: int) -> tuple[np.ndarray, np.int64]:
+        @tf.autograph.experimental.do_not_convert
+        def read(batch: np.ndarray, position: int, crop: np.ndarray | None = None) -> tuple[np.ndarray, np.int64]:
             others = ((batch[position] + i) % len(self.part) for i in range(len(self.part)))
             for index in chain(np.roll(batch, -position), others):  # the others, in case that the batch has none
                 path = self.part.images[index]
                 try:
-                    image = make(read_image(path, self.preprocessing.channels))
-                    return image.reshape(*image.shape[:2], self.preprocessing.channels), index
+                    image = read_image(path, self.preprocessing.channels)
+                    window = None if crop is None else _window(crop, image.height, image.width).numpy()
+                    return self.preprocessing.fit(image, window), index
                 except (UnreadableImage, OSError) as error:
                     if self.unreadable:
                         self.unreadable.add(path, error)
             raise ValueError(f"None of {len(self.part)} images can be read any more.")
 
+        arguments = [slot[name] for name in ("batch", "position", "crop") if name in slot]
         # "stateful" would mean that they are read one after the other where TensorFlow is to be deterministic
-        arguments = [slot["batch"], slot["position"]]
         image, index = tf.numpy_function(read, arguments, [tf.uint8, tf.int64], stateful=False)
-        return tf.ensure_shape(image, shape), tf.ensure_shape(index, ())
+        return tf.ensure_shape(image, self._shape), tf.ensure_shape(index, ())
 
-    # -- whole batches: a step for each image would cost more than its work
+    # -- batches
 
-    def _gather(self, plan: dict[str, Any]) -> tuple[Any, Any]:
-        """A batch of images in memory."""
-        positions = self._positions(plan)
-        chosen = tf.gather(plan["batch"], positions)
-        images = resized(tf.gather(self._memory[0], chosen), self.preprocessing)
-        draw = augment.draw(plan["key"], tf.size(plan["batch"]), positions)
-        return self._finish(augment.crop(images, draw) if self._crops else images, chosen, draw, plan)
-
-    def _batch(self, slots: dict[str, Any]) -> tuple[Any, Any]:
-        """A batch of images from files."""
-        plan = {name: slots[name][0] for name in ("key", "first", "end")}
-        draw = augment.draw(plan["key"], slots["whole"][0], slots["position"])
-        return self._finish(slots["image"], slots["chosen"], draw, plan)
-
-    def _finish(self, images: Any, chosen: Any, draw: Draw, plan: dict[str, Any]) -> tuple[Any, Any]:
+    def _finish(self, plan: dict[str, Any]) -> tuple[Any, Any]:
+        """A worker's share of a batch, as the net gets it."""
+        images, labels, draw = plan["images"], tf.gather(self._memory[1], plan["chosen"]), self._draw(plan)
         if self._random and self.augment == "shift":
             images = augment.shift(images, draw)
         if self._random and self.flip:
             images = augment.flip(images, draw)
-        images, labels = tf.cast(images, tf.float32), tf.gather(self._memory[1], chosen)
+        images = tf.cast(images, tf.float32)
         if self.classes:
             labels = tf.one_hot(labels, self.classes)
         if self._mixes:
@@ -204,8 +229,7 @@ class Batches:
     def _memory(self) -> tuple[Any, Any]:
         """Images (or None, if they are files) and labels, as tensors that all epochs share."""
         with tf.init_scope(), tf.device("CPU:0"):
-            in_memory = isinstance(self.part.images, np.ndarray)
-            return tf.constant(self.part.images) if in_memory else None, tf.constant(self.part.labels)
+            return tf.constant(self.part.images) if self._in_memory else None, tf.constant(self.part.labels)
 
     @cached_property
     def _paths(self) -> Any:
@@ -220,6 +244,10 @@ class Batches:
         with tf.init_scope(), tf.device("CPU:0"):
             none = np.zeros((len(self.part), 2), np.int32)
             return tf.constant(none if self.part.jpeg is None else self.part.jpeg)
+
+    @property
+    def _in_memory(self) -> bool:
+        return isinstance(self.part.images, np.ndarray)
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -257,10 +285,12 @@ def _first(count: Any, index: int, workers: int) -> Any:
     return count // workers * index + tf.minimum(tf.cast(count % workers, tf.int64), index)
 
 
-def _filled(slot: dict[str, Any], image: Any, chosen: Any) -> dict[str, Any]:
-    """What of a slot is still needed, with its image and the index of it."""
-    kept = {name: slot[name] for name in ("position", "key", "first", "end")}
-    return kept | {"image": image, "chosen": chosen, "whole": tf.size(slot["batch"])}
+_INT = tf.TensorSpec((), tf.int32)
+
+
+@tf.function(input_signature=[tf.TensorSpec((augment.TRIES, 4)), _INT, _INT])
+def _window(numbers: Any, height: Any, width: Any) -> Any:
+    return augment.windows(numbers, height, width)
 
 
 def resized(images: Any, preprocessing: Preprocessing, antialias: bool = True) -> Any:

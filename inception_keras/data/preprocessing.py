@@ -1,6 +1,6 @@
 """What a net was trained to see: how a photograph becomes its input."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib import resources
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from ..blocks import check_count
@@ -97,12 +98,18 @@ class Preprocessing:
         """
         return self.normalise(self.fit(image).astype(np.float32))
 
-    def fit(self, image: Any) -> np.ndarray:
-        """The pixels before they are normalised: uint8 (height, width, channels), resized and cropped."""
+    def fit(self, image: Any, window: Sequence[int] | None = None) -> np.ndarray:
+        """The pixels before they are normalised: uint8 (height, width, channels), resized and cropped.
+
+        A window (top, left, height, width) of the image is squashed into `size`.
+        """
         picture = self._open(image)
         height, width = self.size
         resampling = _INTERPOLATION[self.interpolation]
-        if self.resize is None:
+        if window is not None:
+            top, left, high, wide = window
+            picture = picture.resize((width, height), resampling, (left, top, left + wide, top + high))
+        elif self.resize is None:
             picture = picture.resize((width, height), resampling)
         else:
             picture = _without_ends(picture)
@@ -113,11 +120,14 @@ class Preprocessing:
         return np.asarray(picture).reshape(height, width, self.channels)
 
     def normalise(self, pixels: Any) -> Any:
-        """`(x / scale - mean) / std` in `order`, for float32 arrays and tensors (..., channels) of RGB 0 ... 255."""
+        """`(x / scale - mean) / std` in `order`, for float32 arrays and tensors (..., w, channels) of RGB 0 ... 255."""
         if self.order == "bgr":
             pixels = pixels[..., ::-1]
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        return (pixels / np.float32(self.scale) - mean) / std
+        *outer, width, channels = pixels.shape
+        reshape = np.reshape if isinstance(pixels, np.ndarray) else tf.reshape
+        rows = reshape(pixels, (-1, *outer[1:], width * channels))  # an axis of three is slow to compute along
+        mean, std = (np.resize(np.array(values, np.float32), width * channels) for values in (self.mean, self.std))
+        return reshape((rows / np.float32(self.scale) - mean) / std, (-1, *pixels.shape[1:]))
 
     def resized(self, size: tuple[int, int]) -> "Preprocessing":
         """The same for another (height, width) of the input; as much of the image is cropped off as before."""
