@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from inception_keras import layers as own
 from inception_keras.layers import convolution
@@ -132,6 +133,23 @@ def test_batch_norm_inside_the_convolution_before_it(strides, norm, tmp_path):
     model.train_on_batch(batch, np.zeros_like(expected))
     changed = [not np.array_equal(a, b) for a, b in zip(statistics, model.non_trainable_weights, strict=True)]
     assert changed and all(changed)
+
+
+def test_hard_swish_is_one_with_the_convolution():
+    x = image = keras.Input((9, 9, 4))
+    for convolve in (own.Conv2D(8, 3, use_bias=False), own.DepthwiseConv2D(3, use_bias=False)):
+        x = own.HardSwish()(own.BatchNormalization()(convolve(x)))
+    run = tf.function(partial(keras.Model(image, x), training=False))
+    context.enable_run_metadata()
+    try:
+        run(np.zeros((2, 9, 9, 4), "float32"))
+        graphs = [graph.post_optimization_graph for graph in context.export_run_metadata().function_graphs]
+    finally:
+        context.disable_run_metadata()
+    fused = [list(n.attr["fused_ops"].list.s) for graph in graphs for n in graph.node if n.op.startswith("_Fused")]
+    if not fused:
+        pytest.skip("This TensorFlow, or CPU, fuses nothing.")
+    assert fused == [[b"BiasAdd", b"_FusedHardSwish"]] * 2
 
 
 def test_groups_are_not_left_to_xla():

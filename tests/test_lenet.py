@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from inception_keras import create_model
 from inception_keras.analysis.profile import profile
@@ -64,6 +65,24 @@ def test_a_shuffle_and_its_counterpart_undo_each_other():
     assert list(ChannelShuffle(3)(np.arange(6.0).reshape(1, 1, 1, 6))[0, 0, 0]) == [0, 2, 4, 1, 3, 5]
     with pytest.raises(ValueError, match="groups must divide the channels, got 4 and 6"):
         ChannelShuffle(4)(IMAGE)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_shuffle_of_halves_learns_as_it_infers(joined, graph):
+    halves = [keras.random.normal((2, 3, 4, 4), seed=seed) for seed in (0, 1)]
+    weight = keras.random.normal((2, 3, 4, 8), seed=2)
+
+    def learn(*halves, training):
+        with tf.GradientTape() as tape:
+            tape.watch(halves)
+            x = keras.ops.concatenate(halves, -1) if joined else keras.ops.pad(halves[0], [(0, 0)] * 3 + [(4, 0)])
+            y = ChannelShuffle(2)(x, training=training)
+        return y, *tape.gradient(y, halves, weight, unconnected_gradients="zero")
+
+    run = tf.function(learn) if graph else learn
+    for found, expected in zip(run(*halves, training=True), run(*halves, training=False), strict=True):
+        assert np.array_equal(found, expected)
 
 
 def test_padded_pooling_never_sees_its_padding():

@@ -77,9 +77,12 @@ class ChannelShuffle(layers.Layer):
         if input_shape[-1] % self.groups:
             raise ValueError(f"groups must divide the channels, got {self.groups} and {input_shape[-1]}.")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """(n, h, w, c) -> (n, h, w, c)."""
         shape = ops.shape(inputs)
+        tf = tensorflow()
+        if tf and training and self.groups == 2 and inputs.dtype == "float32":  # no format of exported nets knows it
+            return tf.reshape(_interleaved(tf, inputs), shape)
         x = ops.reshape(inputs, (*shape[:3], self.groups, inputs.shape[-1] // self.groups))
         return ops.reshape(ops.transpose(x, (0, 1, 2, 4, 3)), shape)
 
@@ -90,3 +93,27 @@ class ChannelShuffle(layers.Layer):
     def get_config(self) -> dict:
         """What `from_config` needs."""
         return super().get_config() | {"groups": self.groups}
+
+
+def _interleaved(tf: Any, x: Any) -> Any:
+    """(..., c) -> (..., c / 2, 2), the halves in turn, as the parts of complex numbers: a third of a transposition."""
+    halves = _concatenated(tf, x) or tf.split(x, 2, -1)
+
+    @tf.custom_gradient
+    def interleave(a: Any, b: Any) -> Any:
+        def gradient(dy: Any) -> Any:
+            pairs = tf.bitcast(dy, tf.complex64)
+            return tf.math.real(pairs), tf.math.imag(pairs)
+
+        return tf.bitcast(tf.complex(a, b), tf.float32), gradient
+
+    return interleave(*halves)
+
+
+def _concatenated(tf: Any, x: Any) -> list[Any] | None:
+    """The halves that `x` was made of in a graph: there, what nobody needs is not computed."""
+    if not tf.is_symbolic_tensor(x) or x.op.type != "ConcatV2":
+        return None
+    *parts, axis = x.op.inputs
+    last = tf.get_static_value(axis) in (-1, len(x.shape) - 1)
+    return parts if last and len(parts) == 2 and parts[0].shape[-1] == parts[1].shape[-1] else None

@@ -55,7 +55,7 @@ class HardSwish(layers.Activation):
         if tf is None:
             return super().call(inputs)
         x = folded(tf, inputs)
-        return (x * (1 / 6)) * tf.nn.relu6(x + 3.0)  # as TensorFlow's graph optimiser looks for it
+        return x * (tf.nn.relu6(x + 3.0) * (1 / 6))  # as TensorFlow's graph optimiser looks for it
 
     def get_config(self) -> dict:
         """What `from_config` needs."""
