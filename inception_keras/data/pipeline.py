@@ -116,17 +116,23 @@ class Batches:
             return plans(len(self)).map(partial(self._each, self._slow), _AUTO)
         # TensorFlow decodes no more than the crop, but its errors end a dataset, and it knows neither EXIF nor CMYK:
         # what it may not or cannot decode is left to Pillow. A batch with an error is left out, and made anew when
-        # the next is there; after the last one comes an empty one
+        # the next is there; after the last one comes one of no image
+        black = tf.zeros((1, *self._shape), tf.uint8)
 
         def quick(plan: dict[str, Any]) -> dict[str, Any]:
-            none = {"images": tf.zeros((0, *self._shape), tf.uint8), "chosen": tf.zeros(0, tf.int64)}
+            none = {"images": black, "chosen": tf.zeros(1, tf.int64)}
             return tf.cond(plan["step"] < len(self), lambda: self._each(self._quick, plan), lambda: plan | none)
 
         def with_missing(expected: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
-            steps = tf.range(expected, tf.minimum(batch["step"] + 1, len(self)))
+            end = batch["step"] + 1
+            steps = tf.range(expected, tf.minimum(end, len(self)))
+            if_one = partial(tf.cond, tf.size(steps) == 1)  # of many, copies of the images could fill the memory
+            batch |= {
+                "step": if_one(lambda: end - 1, lambda: tf.constant(-1, tf.int64)),
+                "images": if_one(lambda: batch["images"], lambda: black),
+            }
             shapes = {name: tf.concat([[tf.size(steps)], tf.shape(value)], 0) for name, value in batch.items()}
-            same = {name: tf.broadcast_to(value, shapes[name]) for name, value in batch.items()}
-            return batch["step"] + 1, (steps, same)
+            return end, (steps, {name: tf.broadcast_to(value, shapes[name]) for name, value in batch.items()})
 
         def complete(step: Any, batch: dict[str, Any]) -> dict[str, Any]:
             def careful() -> dict[str, Any]:
