@@ -219,6 +219,7 @@ def ablate(
     recipe: Annotated[str, typer.Option(help="A recipe for googlenet_cifar.")] = "googlenet_digits",
     data_dir: Annotated[Path | None, typer.Option(help="A folder of the recipe's data.")] = None,
     epochs: int | None = None,
+    learning_rate: Annotated[float | None, typer.Option(help="In place of the recipe's.")] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each variant.")] = 3,
     out: Annotated[Path, typer.Option(help="The folder for the runs and what they came to.")] = Path("runs/ablation"),
 ) -> None:
@@ -227,8 +228,12 @@ def ablate(
         from .training.ablation import ablation
         from .training.recipe import Recipe
 
-        changes = {"epochs": epochs, "data_dir": str(data_dir) if data_dir else None}
-        base = Recipe.load(recipe).with_changes(**{name: value for name, value in changes.items() if value})
+        changes = {
+            "epochs": epochs,
+            "learning_rate": learning_rate,
+            "data_dir": str(data_dir) if data_dir else None,
+        }
+        base = Recipe.load(recipe).with_changes(**{name: value for name, value in changes.items() if value is not None})
         table = Table("", "test accuracy", "spread", "parameters", "MMACs", "s an epoch", box=None)
         table.columns[0].no_wrap = True
         for row in ablation(base, out, seeds=seeds, verbose=2):

@@ -1,5 +1,6 @@
 """Batch norm inside the convolution before it: in inference oneDNN then does both, and the activation, in one pass."""
 
+import math
 from typing import Any
 
 from keras import layers
@@ -9,19 +10,22 @@ from ._support import register, tensorflow
 DEPTHWISE = "DepthwiseConv2dNative"
 
 
-def folded(tf: Any, y: Any, kinds: tuple[str, ...] = ("Conv2D", DEPTHWISE)) -> Any:
-    """`y` as a convolution with a bias, if it is the batch norm of one of these in a graph for inference, else `y`.
+def folded(tf: Any, y: Any, largest: float = math.inf) -> Any:
+    """`y` as a convolution with a bias, if it is the batch norm of one in a graph for inference, else `y`.
 
-    TensorFlow fuses these two, but no depthwise convolution and no hard swish with them; with a bias it fuses all.
+    TensorFlow fuses these two, but no depthwise convolution, no sum and no hard swish with them; with a bias it fuses
+    all. Scaling the kernel at each call costs more than that where it has more than the `largest` number of weights.
     """
     if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
         return y
     norm, conv = y.op, y.op.inputs[0].op
-    if norm.get_attr("is_training") or conv.type not in kinds:
+    if norm.get_attr("is_training") or conv.type not in ("Conv2D", DEPTHWISE):
         return y
     scale, offset, mean, variance = norm.inputs[1:5]
     factor = scale * tf.math.rsqrt(variance + norm.get_attr("epsilon"))
     image, kernel = conv.inputs
+    if conv.type == "Conv2D" and kernel.shape.num_elements() > largest:
+        return y
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
     names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
     convolve = getattr(tf.raw_ops, conv.type)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from ._support import register, tensorflow
-from .folding import DEPTHWISE, folded
+from .folding import folded
 
 
 @register
@@ -65,7 +65,7 @@ class BatchNormalization(layers.BatchNormalization):
             self.moving_variance.assign(variance[:channels])
         if extra:
             return tf.slice(y, [0, 0, 0, 0], tf.shape(inputs))
-        return folded(tf, y, (DEPTHWISE,))  # others TensorFlow fuses itself
+        return folded(tf, y, largest=2**16)
 
     def _call_synchronized(self, tf: Any, inputs: Any) -> Any:
         """With the statistics of all devices' images; a device whose images are but padding weighs nothing."""
