@@ -126,7 +126,7 @@ def _table(rows: list[Ablation]) -> str:
     ]
     lines += [
         f"| {row.variant} | {row.mean:.4f} ± {row.spread:.4f} (n = {row.runs}) | {row.least:.4f} to {row.most:.4f} |"
-        f" {row.against_first:+.4f} | {row.params:,} | {row.training_params:,} | {row.macs / 1e6:.1f} |"
+        f" {round(row.against_first, 4) + 0.0:+.4f} | {row.params:,} | {row.training_params:,} | {row.macs / 1e6:.1f} |"
         f" {row.epoch_seconds:.1f} |"
         for row in rows
     ]
