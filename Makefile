@@ -35,8 +35,9 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 test: install  ## the fast tests, under 5 minutes
 	$(BIN)/pytest -n auto --dist loadfile
 
-test-all: .venv/export  ## every test
-	$(BIN)/pytest -n auto --dist loadfile -m "slow or not slow"
+test-all: .venv/export  ## every test; a process for each file, as the large nets leave gigabytes behind
+	ls tests/test_*.py | xargs -n 1 -P 2 sh -c 'out=$$($(BIN)/pytest -m "slow or not slow" $$0 2>&1); code=$$?; \
+		echo "$$0 $$out"; exit $$code'
 
 lint: install  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
