@@ -77,6 +77,11 @@ def test_skipped_batches_change_nothing(data):
         np.testing.assert_array_equal(x, y)
 
 
+def test_epochs_follow_one_another(data):
+    following = data.epoch(2, skip=1).concatenate(data.epoch(3)).concatenate(data.epoch(4))
+    equal(data.epochs(2, skip=1).take(2 + 3 + 3), following)
+
+
 def test_skipped_images_are_not_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_photos(tmp_path)
@@ -376,6 +381,7 @@ def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypat
     same = (after[0] == before[0]).all(axis=(1, 2, 3))
     assert same.sum() == count - 4
     np.testing.assert_array_equal(everything(data.epoch(0))[0], after[0])
+    equal(data.epochs(0).take(2 * len(data.epoch(0))), data.epoch(0).concatenate(data.epoch(1)))
     found = dict(data.skipped)
     assert len(data.skipped) == 4 and found.keys() == reasons.keys()  # each once, though they were met twice
     for path, reason in reasons.items():
@@ -387,12 +393,16 @@ def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypat
             assert any((plain[i] == other).all() for other in batch)  # replaced by another of the batch
 
 
-def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["none", "crop"])
+def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 8)
-    data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=1)
-    data.batches["train"].part.images[3].unlink()
-    assert len(everything(data.epoch(0))[0]) == data.counts["train"] and len(data.skipped) == 1
+    data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=1, augment=kind, max_bad=0.5)
+    count, order = data.counts["train"], data.batches["train"]._order(np.int64(0)).numpy()
+    for place in (0, 3, 4, count - 1):  # both ends of an epoch, and two in a row
+        data.batches["train"].part.images[order[place]].unlink()
+    assert len(everything(data.epoch(0))[0]) == count and len(data.skipped) == 4
+    equal(data.epochs(0).take(2 * count), data.epoch(0).concatenate(data.epoch(1)))
 
 
 @pytest.mark.parametrize("kind", ["none", "crop"])

@@ -77,6 +77,28 @@ class Data:
         """
         return self.batches["train"].dataset(number, skip, shard)
 
+    def epochs(self, number: int = 0, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """The training batches of this epoch and of all that follow, without end and without a pause between them.
+
+        Args:
+            number: As for `epoch`.
+            skip: Batches at the beginning of the first epoch that are left out.
+            shard: As for `epoch`.
+
+        Returns:
+            A dataset without end.
+
+        Raises:
+            ValueError: If there is no such batch or worker.
+
+        Examples:
+            >>> data = load_data("digits", batch_size=32)
+            >>> two = data.epochs(3).take(2 * len(data.epoch(3)))
+            >>> sum(len(labels) for _, labels in two)
+            2586
+        """
+        return self.batches["train"].dataset(number, skip, shard, endless=True)
+
     def check(self) -> None:
         """Raises a ValueError with the files, if more than `max_bad` of a part have become unreadable.
 

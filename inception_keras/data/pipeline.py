@@ -44,13 +44,16 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.part) // self.size)
 
-    def dataset(self, number: int | None = 0, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+    def dataset(
+        self, number: int | None = 0, skip: int = 0, shard: tuple[int, int] = (0, 1), endless: bool = False
+    ) -> tf.data.Dataset:
         """The batches of an epoch.
 
         Args:
             number: Of the epoch, from 0; None makes the next epoch each time that the dataset is iterated.
             skip: Batches that are left out at the beginning.
             shard: (index, count): of each batch the share of one of several workers.
+            endless: Whether all epochs after this one follow; `skip` is of the first.
         """
         if number is not None:
             check_count("the number of an epoch", number, least=0)
@@ -63,11 +66,12 @@ class Batches:
             raise ValueError(f"A batch of {self.size} images cannot be shared by {workers} workers.")
 
         with tf.device("CPU:0"):  # where batches are made, also if there is a GPU
-            dataset = self._images(_numbers(number), skip, shard)
+            dataset = self._images(_numbers(number, endless), skip, shard)
             if not self._in_memory and not self._random and len(self.part) * prod(self._shape) <= _CACHE:
                 dataset = dataset.cache()
             dataset = dataset.map(self._finish, _AUTO)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(self) - skip)).prefetch(_AUTO)
+        length = tf.data.INFINITE_CARDINALITY if endless else len(self) - skip
+        return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AUTO)
 
     # -- what is to be in a batch
 
@@ -81,7 +85,8 @@ class Batches:
         return order
 
     def _plan(self, order: Any, number: Any, step: Any, shard: tuple[int, int]) -> dict[str, Any]:
-        batch = order[step * self.size : (step + 1) * self.size]
+        start = step * self.size % len(self.part)  # no batch is empty, or `unbatch` would end the process
+        batch = order[start : start + self.size]
         whole = tf.size(batch, tf.int64)
         first, end = (_first(whole, index, shard[1]) for index in (shard[0], shard[0] + 1))
         key = tf.zeros(2, tf.int64) if self.seed is None else augment.key(self.seed, number, step)
@@ -101,14 +106,15 @@ class Batches:
     # -- uint8 images of the final size, and their indices
 
     def _images(self, numbers: tf.data.Dataset, skip: int, shard: tuple[int, int]) -> tf.data.Dataset:
-        """The plans of an epoch's batches with their images."""
+        """The plans of all epochs' batches with their images."""
+        first = tf.constant(skip, tf.int64)
 
         def plans(count: int) -> tf.data.Dataset:
-            def of_epoch(number: Any) -> tf.data.Dataset:
-                order, steps = self._order(number), tf.data.Dataset.range(skip, count)
+            def of_epoch(index: Any, number: Any) -> tf.data.Dataset:
+                order, steps = self._order(number), tf.data.Dataset.range(tf.where(index == 0, first, 0), count)
                 return steps.map(lambda step: self._plan(order, number, step, shard))
 
-            return numbers.flat_map(of_epoch)
+            return numbers.enumerate().flat_map(of_epoch)
 
         if self._in_memory:
             return plans(len(self)).map(self._gather, _AUTO)
@@ -116,7 +122,7 @@ class Batches:
             return plans(len(self)).map(partial(self._each, self._slow), _AUTO)
         # TensorFlow decodes no more than the crop, but its errors end a dataset, and it knows neither EXIF nor CMYK:
         # what it may not or cannot decode is left to Pillow. A batch with an error is left out, and made anew when
-        # the next is there; after the last one comes one of no image
+        # the next is there; after the last one of an epoch comes one of no image
         black = tf.zeros((1, *self._shape), tf.uint8)
 
         def quick(plan: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +138,8 @@ class Batches:
                 "images": if_one(lambda: batch["images"], lambda: black),
             }
             shapes = {name: tf.concat([[tf.size(steps)], tf.shape(value)], 0) for name, value in batch.items()}
-            return end, (steps, {name: tf.broadcast_to(value, shapes[name]) for name, value in batch.items()})
+            expected = tf.where(end > len(self), tf.constant(0, tf.int64), end)  # then comes another epoch
+            return expected, (steps, {name: tf.broadcast_to(value, shapes[name]) for name, value in batch.items()})
 
         def complete(step: Any, batch: dict[str, Any]) -> dict[str, Any]:
             def careful() -> dict[str, Any]:
@@ -143,7 +150,7 @@ class Batches:
 
         batches = plans(len(self) + 1).map(quick, _AUTO).ignore_errors()
         # not a flat_map: that takes a fourth of the speed
-        return batches.scan(tf.constant(skip, tf.int64), with_missing).unbatch().map(complete, _AUTO)
+        return batches.scan(first, with_missing).unbatch().map(complete, _AUTO)
 
     def _gather(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Of a part in memory."""
@@ -272,10 +279,10 @@ class Batches:
         return self._random and bool(self.mixup or self.cutmix)
 
 
-def _numbers(number: int | None) -> tf.data.Dataset:
-    """The number of the epoch; None counts the times that the dataset is iterated."""
+def _numbers(number: int | None, endless: bool) -> tf.data.Dataset:
+    """The numbers of the epochs; None counts the times that the dataset is iterated."""
     if number is not None:
-        return tf.data.Dataset.from_tensors(tf.constant(number, tf.int64))
+        return tf.data.Dataset.range(number, np.iinfo(np.int64).max if endless else number + 1)
     times = count()
 
     def following(zero: Any) -> Any:

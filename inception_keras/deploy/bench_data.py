@@ -28,8 +28,9 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
     """Times epochs over a folder of images by class beside torchvision's.
 
     Theirs is ImageFolder with RandomResizedCrop, RandomHorizontalFlip, ToTensor and Normalize, in a DataLoader whose
-    workers live on between epochs; ours is `load_data(augment="crop", flip=True)`, with TensorFlow's operations
-    deterministic. The two take turns, an epoch each, in processes of their own.
+    workers live on between epochs; ours is `load_data(augment="crop", flip=True)`, whose epochs follow one another as
+    in training, with TensorFlow's operations deterministic. The two take turns in processes of their own; a turn has
+    as many epochs as make 4,000 images.
 
     Args:
         folder: `DIR/class/*`, or `DIR/train/class/*`.
@@ -64,16 +65,16 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
         raise ValueError(f"{path} {reason}; torchvision's loader would fail on it.")
     images = len(parts["train"])
     with (
-        in_process(_our_epoch, folder, size, batch) as ours,
-        in_process(_their_epoch, folder, size, batch, workers) as theirs,
+        in_process(_our_epochs, folder, size, batch) as ours,
+        in_process(_their_epochs, folder, size, batch, workers) as theirs,
     ):
         pairs = [(turn(ours)[0], turn(theirs)[0]) for _ in range(rounds)]
-    speeds = [images / statistics.median(seconds) for seconds in zip(*pairs, strict=True)]
+    speeds = [images * _epochs(images) / statistics.median(seconds) for seconds in zip(*pairs, strict=True)]
     ratio = statistics.median(b / a for a, b in pairs)
     return DataSpeed(folder, images, size, batch, workers, speeds[0], speeds[1], ratio)
 
 
-def _our_epoch(folder: Path, size: int, batch: int) -> list[Callable]:
+def _our_epochs(folder: Path, size: int, batch: int) -> list[Callable]:
     import tensorflow as tf
 
     from ..data.folders import list_folder
@@ -84,10 +85,11 @@ def _our_epoch(folder: Path, size: int, batch: int) -> list[Callable]:
     preprocessing = Preprocessing((size, size), resize=size)
     parts, _ = list_folder(folder).read(preprocessing, 1.0, in_memory=False)
     batches = Batches(parts["train"], preprocessing, batch, seed=0, augment="crop", flip=True)
-    return [partial(_drain, batches.dataset(None))]
+    epochs = _epochs(len(parts["train"]))
+    return [partial(_drain, batches.dataset(0, endless=True).take(epochs * len(batches)), 1)]
 
 
-def _their_epoch(folder: Path, size: int, batch: int, workers: int) -> list[Callable]:
+def _their_epochs(folder: Path, size: int, batch: int, workers: int) -> list[Callable]:
     import torch
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
@@ -99,9 +101,14 @@ def _their_epoch(folder: Path, size: int, batch: int, workers: int) -> list[Call
     root = folder / "train" if (folder / "train").is_dir() else folder
     images = ImageFolder(str(root), changes)
     loader = DataLoader(images, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
-    return [partial(_drain, loader)]
+    return [partial(_drain, loader, _epochs(len(images)))]
 
 
-def _drain(batches: Any) -> None:
-    for _ in batches:
-        pass
+def _epochs(images: int) -> int:
+    return -(-4000 // images)
+
+
+def _drain(batches: Any, times: int) -> None:
+    for _ in range(times):
+        for _ in batches:
+            pass

@@ -3,7 +3,7 @@
 import csv
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,25 +84,25 @@ class Loop:
         with StopSign() as sign:
             if not self.rows and not self.step:
                 self._save()  # what cannot be written is known now, not after an epoch
+            iterator = self._steps.distribute(
+                lambda shard: with_aux_labels(self._data.epochs(len(self.rows), self.step, shard), self._model)
+            )
             while not is_over(self._recipe, self.rows):
                 try:
-                    self._end(self._train(sign))
+                    self._end(self._train(iterator, sign))
                 except tf.errors.OpError:
                     self._data.check()  # if it is for images, in a sentence
                     raise
                 if self._steps.any(sign.is_raised)[0]:
                     self._stop()
 
-    def _train(self, sign: StopSign) -> keras.utils.Progbar:
+    def _train(self, iterator: Iterator, sign: StopSign) -> keras.utils.Progbar:
         number, model = len(self.rows), self._model
         if not self.step:
             self._steps.reset_metrics()
         if self._verbose:
             print(f"Epoch {number + 1}/{self._recipe.epochs}")
         bar = keras.utils.Progbar(self._length, verbose=self._verbose, stateful_metrics=_SHOWN)
-        iterator = self._steps.distribute(
-            lambda shard: with_aux_labels(self._data.epoch(number, self.step, shard), model)
-        )
         while self.step < self._length:
             begun = time.perf_counter()
             self.step += 1
