@@ -33,7 +33,7 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
 
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     for title in ("model", "year", "parameters", "GMACs", "top-1", "top-5", "input", "least", "paper"):
-        table.add_column(title, justify="left" if title in ("model", "paper") else "right", no_wrap=True)
+        table.add_column(title, justify="left" if title in ("model", "paper") else "right", no_wrap=title != "paper")
     for id in list_models(pattern, year=year):
         entry = ZOO[id]
         accuracy = [f"{value:.2f}" if value else "" for value in (entry.top1, entry.top5)]

@@ -23,7 +23,7 @@ class Entry:
     least: int  # the least height and width that the net can take
     params: int
     gmacs: float
-    top1: float | None = None  # ImageNet, per cent; None where nothing is published
+    top1: float | None = None  # ImageNet, per cent; None where no figure is known here
     top5: float | None = None
     source: str = ""  # whose accuracy
 
@@ -65,19 +65,19 @@ ZOO = {
     "squeezenet1_1": Entry("squeezenet:build_squeezenet", {"version": "1.1"}, _SQUEEZENET, 2016, 224, 17, 1_235_496, 0.349, 58.18, 80.62, "torchvision"),
     "lenet5": Entry("lenet:build_lenet5", {}, _LENET, 1998, 32, 32, 60_000, 0.0003),
     "lenet5_modern": Entry("lenet:build_lenet5_modern", {}, _LENET, 1998, 32, 32, 61_706, 0.0004),
-    "dpn68": Entry("dpn:build_dpn", {"depth": 68}, _DPN, 2017, 224, 1, 12_611_602, 2.326, 76.3, None, "timm"),
-    "dpn92": Entry("dpn:build_dpn", {"depth": 92}, _DPN, 2017, 224, 1, 37_668_392, 6.502, 80.03, None, "timm"),
-    "dpn98": Entry("dpn:build_dpn", {"depth": 98}, _DPN, 2017, 224, 1, 61_570_728, 11.671, 79.66, None, "timm"),
-    "dpn107": Entry("dpn:build_dpn", {"depth": 107}, _DPN, 2017, 224, 1, 86_917_800, 18.299, 80.17, None, "timm"),
-    "dpn131": Entry("dpn:build_dpn", {"depth": 131}, _DPN, 2017, 224, 1, 79_254_504, 16.014, 79.84, None, "timm"),
-    "seresnet18": Entry("senet:build_senet", {"variant": "seresnet18"}, _SENET, 2017, 224, 3, 11_778_592, 1.814),
-    "seresnet34": Entry("senet:build_senet", {"variant": "seresnet34"}, _SENET, 2017, 224, 3, 21_958_868, 3.664),
-    "seresnet50": Entry("senet:build_senet", {"variant": "seresnet50"}, _SENET, 2017, 224, 3, 28_088_024, 3.86, 77.65, 93.73, "timm"),
-    "seresnet101": Entry("senet:build_senet", {"variant": "seresnet101"}, _SENET, 2017, 224, 3, 49_326_872, 7.575),
-    "seresnet152": Entry("senet:build_senet", {"variant": "seresnet152"}, _SENET, 2017, 224, 3, 66_821_848, 11.289),
-    "seresnext50_32x4d": Entry("senet:build_senet", {"variant": "seresnext50_32x4d"}, _SENET, 2017, 224, 3, 27_559_896, 4.233, 79.08, 94.43, "timm"),
-    "seresnext101_32x4d": Entry("senet:build_senet", {"variant": "seresnext101_32x4d"}, _SENET, 2017, 224, 3, 48_955_416, 7.975),
-    "senet154": Entry("senet:build_senet", {"variant": "senet154"}, _SENET, 2017, 224, 3, 115_088_984, 20.688, 81.32, 95.5, "timm"),
+    "dpn68": Entry("dpn:build_dpn", {"depth": 68}, _DPN, 2017, 224, 1, 12_611_602, 2.326, 76.346, 93.008, "timm"),
+    "dpn92": Entry("dpn:build_dpn", {"depth": 92}, _DPN, 2017, 224, 1, 37_668_392, 6.502, 80.038, 94.86, "timm"),
+    "dpn98": Entry("dpn:build_dpn", {"depth": 98}, _DPN, 2017, 224, 1, 61_570_728, 11.671, 79.67, 94.654, "timm"),
+    "dpn107": Entry("dpn:build_dpn", {"depth": 107}, _DPN, 2017, 224, 1, 86_917_800, 18.299, 80.168, 94.942, "timm"),
+    "dpn131": Entry("dpn:build_dpn", {"depth": 131}, _DPN, 2017, 224, 1, 79_254_504, 16.014, 79.814, 94.7, "timm"),
+    "seresnet18": Entry("senet:build_senet", {"variant": "seresnet18"}, _SENET, 2017, 224, 3, 11_778_592, 1.814, 71.766, 90.332, "timm"),
+    "seresnet34": Entry("senet:build_senet", {"variant": "seresnet34"}, _SENET, 2017, 224, 3, 21_958_868, 3.664, 74.808, 92.126, "timm"),
+    "seresnet50": Entry("senet:build_senet", {"variant": "seresnet50"}, _SENET, 2017, 224, 3, 28_088_024, 3.86, 77.644, 93.758, "timm"),
+    "seresnet101": Entry("senet:build_senet", {"variant": "seresnet101"}, _SENET, 2017, 224, 3, 49_326_872, 7.575, 78.386, 94.262, "timm"),
+    "seresnet152": Entry("senet:build_senet", {"variant": "seresnet152"}, _SENET, 2017, 224, 3, 66_821_848, 11.289, 78.66, 94.37, "timm"),
+    "seresnext50_32x4d": Entry("senet:build_senet", {"variant": "seresnext50_32x4d"}, _SENET, 2017, 224, 3, 27_559_896, 4.233, 79.076, 94.432, "timm"),
+    "seresnext101_32x4d": Entry("senet:build_senet", {"variant": "seresnext101_32x4d"}, _SENET, 2017, 224, 3, 48_955_416, 7.975, 80.23, 95.026, "timm"),
+    "senet154": Entry("senet:build_senet", {"variant": "senet154"}, _SENET, 2017, 224, 3, 115_088_984, 20.688, 81.308, 95.492, "timm"),
     "seinception": Entry("senet:build_seinception", {}, _SENET, 2017, 224, 31, 7_485_935, 1.583),
     "mobilenet_v1": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 1.0}, _MOBILENET_V1, 2017, 224, 31, 4_231_976, 0.569, 70.9, 89.9, "TF-Slim"),
     "mobilenet_v1_075": Entry("mobilenet_v1:build_mobilenet_v1", {"width": 0.75}, _MOBILENET_V1, 2017, 224, 31, 2_585_560, 0.325, 68.4, None, "TF-Slim"),
@@ -89,7 +89,7 @@ ZOO = {
     "shufflenet_v1_g4": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 4}, _SHUFFLENET_V1, 2017, 224, 1, 1_968_344, 0.134),
     "shufflenet_v1_g8": Entry("shufflenet_v1:build_shufflenet_v1", {"groups": 8}, _SHUFFLENET_V1, 2017, 224, 1, 2_434_768, 0.138, 68.0, None, "Megvii"),
     "inception_v2": Entry("inception_v2:build_inception_v2", {}, _INCEPTION_V2, 2015, 224, 1, 11_188_288, 1.935, 73.9, 91.8, "TF-Slim"),
-    "inception_v4": Entry("inception_v4:build_inception_v4", {}, _INCEPTION_V4, 2016, 299, 75, 42_679_816, 12.254),
+    "inception_v4": Entry("inception_v4:build_inception_v4", {}, _INCEPTION_V4, 2016, 299, 75, 42_679_816, 12.254, 80.156, 94.968, "timm"),
     "inception_resnet_v2": Entry("inception_v4:build_inception_resnet_v2", {}, _INCEPTION_V4, 2016, 299, 75, 55_843_464, 13.156, 80.3, 95.3, "keras.applications"),
     "xception": Entry("xception:build_xception", {}, _XCEPTION, 2016, 299, 7, 22_855_952, 8.357, 79.0, 94.5, "keras.applications"),
     "alexnet_2012": Entry("alexnet:build_alexnet_2012", {}, _ALEXNET, 2012, 227, 67, 60_965_224, 0.724, 57.1, 80.2, "Caffe model zoo"),
