@@ -159,6 +159,28 @@ def test_batch_norm_is_keras_s(options, training, channels):
     np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"strides": 2}, {"groups": 3}, {"use_bias": True}])
+def test_batch_norm_after_a_convolution_learns_the_same_in_a_graph(options):
+    """Where it widens the convolution to a multiple of 8 channels."""
+    x = tf.constant(images(4, 6, 6, 6))
+    conv = Conv2D(9, 3, **({"use_bias": False} | options))
+    outputs = []
+    for run in (lambda f: f, tf.function):
+        norm = BatchNormalization(momentum=0.9)
+
+        def learn(norm=norm):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = norm(conv(x), training=True)
+                loss = tf.reduce_sum(tf.sin(y))
+            return y, *tape.gradient(loss, [x, *conv.trainable_weights, norm.gamma, norm.beta])
+
+        conv(x), norm.build((None, 6, 6, 9))
+        outputs.append([*run(learn)(), norm.moving_mean, norm.moving_variance])
+    for graph, eager in zip(*reversed(outputs), strict=True):
+        np.testing.assert_allclose(graph, eager, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(3, 8), (2, 5, 6, 7)])
 def test_batch_norm_of_other_inputs_is_keras_s(shape):
     x = images(*shape)

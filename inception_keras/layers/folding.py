@@ -1,4 +1,4 @@
-"""Batch norm inside the convolution before it: in inference oneDNN then does both, and the activation, in one pass."""
+"""Batch norm and the convolution before it: in inference oneDNN does both, and the activation, in one pass."""
 
 import math
 from typing import Any
@@ -23,14 +23,25 @@ def folded(tf: Any, y: Any, largest: float = math.inf) -> Any:
         return y
     scale, offset, mean, variance = norm.inputs[1:5]
     factor = scale * tf.math.rsqrt(variance + norm.get_attr("epsilon"))
-    image, kernel = conv.inputs
+    kernel = conv.inputs[1]
     if conv.type == "Conv2D" and kernel.shape.num_elements() > largest:
         return y
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
+    return tf.nn.bias_add(_convolve(tf, conv, kernel * per_output), offset - mean * factor)
+
+
+def widened(tf: Any, x: Any, extra: int) -> Any:
+    """`x` with `extra` channels of zeros; in a graph the convolution before it, if plain, makes them without a copy."""
+    if tf.is_symbolic_tensor(x) and x.op.type == "Conv2D" and x.op.inputs[0].shape[-1] == x.op.inputs[1].shape[2]:
+        return _convolve(tf, x.op, tf.pad(x.op.inputs[1], [(0, 0), (0, 0), (0, 0), (0, extra)]))
+    return tf.pad(x, [(0, 0), (0, 0), (0, 0), (0, extra)])
+
+
+def _convolve(tf: Any, conv: Any, kernel: Any) -> Any:
+    """The convolution with another kernel."""
     names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
-    convolve = getattr(tf.raw_ops, conv.type)
-    maps = convolve(input=image, filter=kernel * per_output, **{name: conv.get_attr(name) for name in names})
-    return tf.nn.bias_add(maps, offset - mean * factor)
+    options = {name: conv.get_attr(name) for name in names}
+    return getattr(tf.raw_ops, conv.type)(input=conv.inputs[0], filter=kernel, **options)
 
 
 @register

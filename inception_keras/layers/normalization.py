@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from ._support import register, tensorflow
-from .folding import folded
+from .folding import folded, widened
 
 
 @register
@@ -48,7 +48,7 @@ class BatchNormalization(layers.BatchNormalization):
         mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
         x = inputs
         if extra := -channels % 8 if learns else 0:  # oneDNN's gradient takes up to three times as long at 58 as at 64
-            x = tf.pad(x, [(0, 0), (0, 0), (0, 0), (0, extra)])
+            x = widened(tf, x, extra)
             scale, offset, mean, variance = (tf.pad(part, [(0, extra)]) for part in (scale, offset, mean, variance))
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
