@@ -32,9 +32,12 @@ def folded(tf: Any, y: Any, largest: float = math.inf) -> Any:
 
 def widened(tf: Any, x: Any, extra: int) -> Any:
     """`x` with `extra` channels of zeros; in a graph the convolution before it, if plain, makes them without a copy."""
-    if tf.is_symbolic_tensor(x) and x.op.type == "Conv2D" and x.op.inputs[0].shape[-1] == x.op.inputs[1].shape[2]:
-        return _convolve(tf, x.op, tf.pad(x.op.inputs[1], [(0, 0), (0, 0), (0, 0), (0, extra)]))
-    return tf.pad(x, [(0, 0), (0, 0), (0, 0), (0, extra)])
+    pads = [(0, 0), (0, 0), (0, 0), (0, extra)]  # the last axis of images, and of kernels
+    if tf.is_symbolic_tensor(x) and x.op.type == "Conv2D":
+        image, kernel = x.op.inputs
+        if image.shape[-1] == kernel.shape[2]:  # no groups
+            return _convolve(tf, x.op, tf.pad(kernel, pads))
+    return tf.pad(x, pads)
 
 
 def _convolve(tf: Any, conv: Any, kernel: Any) -> Any:
