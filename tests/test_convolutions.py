@@ -135,6 +135,14 @@ def test_batch_norm_inside_the_convolution_before_it(strides, norm, tmp_path):
     assert changed and all(changed)
 
 
+@pytest.mark.parametrize("batch, folds", [(1, False), (32, True), (None, True)])
+def test_batch_norm_scales_a_kernel_smaller_than_the_output(batch, folds):
+    image = keras.Input((4, 4, 64))
+    model = keras.Model(image, own.BatchNormalization()(own.Conv2D(32, 1, use_bias=False)(image)))
+    graph = tf.function(partial(model, training=False)).get_concrete_function(tf.TensorSpec((batch, 4, 4, 64))).graph
+    assert any(op.type == "BiasAdd" for op in graph.get_operations()) is folds
+
+
 def test_hard_swish_is_one_with_the_convolution():
     x = image = keras.Input((9, 9, 4))
     for convolve in (own.Conv2D(8, 3, use_bias=False), own.DepthwiseConv2D(3, use_bias=False)):
