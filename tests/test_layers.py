@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inception_keras.layers import (
+    AdaptiveAveragePooling2D,
     BatchNormalization,
     CeilMaxPooling2D,
     ChannelSplit,
@@ -211,3 +212,12 @@ def test_split_gives_every_channel_once(tmp_path, monkeypatch):
     np.testing.assert_array_equal(ChannelSplit(5)(x)[1], x[..., 5:])
     with pytest.raises(ValueError, match="between 0 and the 7 channels, got 7"):
         ChannelSplit(7)(x)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (5, 9)])
+def test_adaptive_pool_of_small_maps_in_a_graph(size):
+    x = images(2, *size, 3)
+    layer = AdaptiveAveragePooling2D((4, 3))
+    edges = [[(i * n // out, -(-(i + 1) * n // out)) for i in range(out)] for n, out in zip(size, (4, 3), strict=True)]
+    expected = np.stack([np.stack([x[:, a:b, c:d].mean((1, 2)) for c, d in edges[1]], 1) for a, b in edges[0]], 1)
+    np.testing.assert_allclose(tf.function(layer)(x), expected, rtol=1e-5, atol=1e-6)

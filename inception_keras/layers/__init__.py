@@ -5,9 +5,10 @@ from .convolution import Conv2D, DepthwiseConv2D
 from .folding import HardSwish
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .normalization import BatchNormalization, LocalResponseNormalization
-from .pooling import CeilMaxPooling2D, MaxPooling2D
+from .pooling import AdaptiveAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
 
 __all__ = [
+    "AdaptiveAveragePooling2D",
     "BatchNormalization",
     "CeilMaxPooling2D",
     "ChannelShuffle",

@@ -20,7 +20,9 @@ def folded(tf: Any, y: Any, always: bool = False) -> Any:
     """
     if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
         return y
-    norm, conv = y.op, y.op.inputs[0].op
+    norm, conv, bias = y.op, y.op.inputs[0].op, 0.0
+    if conv.type == "BiasAdd":
+        conv, bias = conv.inputs[0].op, conv.inputs[1]
     if norm.get_attr("is_training") or conv.type not in ("Conv2D", DEPTHWISE):
         return y
     scale, offset, mean, variance = norm.inputs[1:5]
@@ -30,7 +32,7 @@ def folded(tf: Any, y: Any, always: bool = False) -> Any:
     if conv.type == "Conv2D" and not always and kernel.shape.num_elements() > elements:
         return y
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
-    return tf.nn.bias_add(_convolve(tf, conv, kernel * per_output), offset - mean * factor)
+    return tf.nn.bias_add(_convolve(tf, conv, kernel * per_output), offset + (bias - mean) * factor)
 
 
 def widened(tf: Any, x: Any, extra: int) -> Any:

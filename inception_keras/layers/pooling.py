@@ -1,10 +1,33 @@
-"""Max pooling as Caffe and torch round and pad it."""
+"""Max pooling as Caffe and torch round and pad it, and adaptive pooling of small maps."""
 
 from typing import Any
 
 from keras import layers, ops
 
 from ._support import register
+
+
+@register
+class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
+    """Keras's `AdaptiveAveragePooling2D`, which fails in graphs, and so in `fit`, where a side has one pixel.
+
+    (n, h, w, c) -> (n, output_size, output_size, c)
+
+    Args:
+        output_size: Height and width of the output in pixels, an int or two.
+        **kwargs: As for `keras.layers.AdaptiveAveragePooling2D`.
+
+    Examples:
+        >>> AdaptiveAveragePooling2D(7)(keras.Input((1, 1, 512))).shape
+        (None, 7, 7, 512)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c)."""
+        for axis in (1, 2):
+            if inputs.shape[axis] == 1:  # Keras also pools 2 pixels, for windows that it then does not take
+                inputs = ops.repeat(inputs, 2, axis)
+        return super().call(inputs)
 
 
 @register

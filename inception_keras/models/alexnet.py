@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv, image_input
-from ..layers import LocalResponseNormalization
+from ..layers import AdaptiveAveragePooling2D, LocalResponseNormalization
 
 SECTION_3_5 = {
     #          filters, kernel, strides, groups, LRN and pool   output at 227 x 227
@@ -109,7 +109,7 @@ def build_alexnet(
     x = layers.MaxPooling2D(3, 2, name="conv_5-pool")(x)  # (6, 6, 256)
 
     if x.shape[1:3] != (6, 6):
-        x = layers.AdaptiveAveragePooling2D(6, name="adaptive_pool")(x)  # (6, 6, 256)
+        x = AdaptiveAveragePooling2D(6, name="adaptive_pool")(x)  # (6, 6, 256)
     x = layers.Flatten(name="flatten")(x)  # (9216,)
     for row in ("fc_6", "fc_7"):
         x = layers.Dropout(0.5, name=f"{row}-dropout")(x)

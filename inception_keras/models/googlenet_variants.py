@@ -7,6 +7,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
+from ..layers import AdaptiveAveragePooling2D
 from .googlenet import AUX_AFTER, TABLE_1, aux_head, inception, naive_inception
 
 
@@ -58,7 +59,7 @@ def build_googlenet_slim(
             x = max_pool(x, 2 if row == "pool_4" else 3, strides=2, name=row)
         if aux and row in AUX_AFTER:
             head = AUX_AFTER[row]
-            pool = layers.AdaptiveAveragePooling2D(4, name=f"{head}-pool")
+            pool = AdaptiveAveragePooling2D(4, name=f"{head}-pool")
             activation = classifier_activation
             heads[head] = aux_head(x, classes, classifier_activation=activation, pool=pool, unit=conv_bn, name=head)
 

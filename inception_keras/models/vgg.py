@@ -5,6 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..blocks import classifier, conv, conv_bn, image_input
+from ..layers import AdaptiveAveragePooling2D
 
 TABLE_1 = {  # 3x3 convolutions before each "maxpool", with 64, 128, 256, 512 and 512 filters
     11: (1, 1, 2, 2, 2),  # A
@@ -62,7 +63,7 @@ def build_vgg(
         x = layers.MaxPooling2D(2, name=f"pool_{block}")(x)  # (112, 112, 64) to (7, 7, 512)
 
     if x.shape[1:3] != (7, 7):
-        x = layers.AdaptiveAveragePooling2D(7, name="adaptive_pool")(x)  # (7, 7, 512)
+        x = AdaptiveAveragePooling2D(7, name="adaptive_pool")(x)  # (7, 7, 512)
     x = layers.Flatten(name="flatten")(x)  # (25088,)
     for row in ("fc_6", "fc_7"):
         x = layers.Dense(4096, activation="relu", name=row)(x)  # (4096,)
