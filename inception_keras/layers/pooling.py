@@ -14,7 +14,8 @@ class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
     (n, h, w, c) -> (n, output_size, output_size, c)
 
     Args:
-        output_size: Height and width of the output in pixels, an int or two.
+        output_size: Height and width of the output in pixels, an int or two, at least 2; for 1 take Keras's
+            `GlobalAveragePooling2D`, as in graphs Keras's adaptive one fails there at every size.
         **kwargs: As for `keras.layers.AdaptiveAveragePooling2D`.
 
     Examples:
