@@ -214,10 +214,18 @@ def test_split_gives_every_channel_once(tmp_path, monkeypatch):
         ChannelSplit(7)(x)
 
 
+@pytest.mark.parametrize("out", [(4, 3), (1, 1), (5, 9)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1), (5, 9)])
-def test_adaptive_pool_of_small_maps_in_a_graph(size):
+def test_adaptive_pool_of_every_size_in_a_graph(size, out):
     x = images(2, *size, 3)
-    layer = AdaptiveAveragePooling2D((4, 3))
-    edges = [[(i * n // out, -(-(i + 1) * n // out)) for i in range(out)] for n, out in zip(size, (4, 3), strict=True)]
+    layer = AdaptiveAveragePooling2D(out)
+    edges = [[(i * n // o, -(-(i + 1) * n // o)) for i in range(o)] for n, o in zip(size, out, strict=True)]
     expected = np.stack([np.stack([x[:, a:b, c:d].mean((1, 2)) for c, d in edges[1]], 1) for a, b in edges[0]], 1)
     np.testing.assert_allclose(tf.function(layer)(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adaptive_pool_says_that_it_needs_the_size():
+    with pytest.raises(
+        ValueError, match=r"adaptive_pool needs a map of known height and width, got \(None, None, 8, 3\)"
+    ):
+        AdaptiveAveragePooling2D(4, name="adaptive_pool")(keras.Input((None, 8, 3)))

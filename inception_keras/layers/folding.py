@@ -11,12 +11,12 @@ DEPTHWISE = "DepthwiseConv2dNative"
 _UNKNOWN = 8  # images of a batch, or pixels, where the shape does not tell
 
 
-def folded(tf: Any, y: Any, always: bool = False) -> Any:
+def folded(tf: Any, y: Any) -> Any:
     """`y` as a convolution with a bias, if it is the batch norm of one in a graph for inference, else `y`.
 
     TensorFlow fuses these two, as four passes over each tile of the output, but no depthwise convolution, no sum and no
     hard swish with them; a bias is one pass, and it fuses all. Scaling the kernel at each call costs more than that
-    where it has more weights than the output has elements; there it is done for a hard swish alone, `always`.
+    where it has more weights than the output has elements.
     """
     if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
         return y
@@ -29,7 +29,7 @@ def folded(tf: Any, y: Any, always: bool = False) -> Any:
     factor = scale * tf.math.rsqrt(variance + norm.get_attr("epsilon"))
     kernel = conv.inputs[1]
     elements = math.prod(n or _UNKNOWN for n in y.shape)
-    if conv.type == "Conv2D" and not always and kernel.shape.num_elements() > elements:
+    if conv.type == "Conv2D" and kernel.shape.num_elements() > elements:
         return y
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
     return tf.nn.bias_add(_convolve(tf, conv, kernel * per_output), offset + (bias - mean) * factor)
@@ -77,7 +77,7 @@ class HardSwish(layers.Activation):
         tf = tensorflow()
         if tf is None:
             return super().call(inputs)
-        x = folded(tf, inputs, always=True)
+        x = folded(tf, inputs)
         return x * (tf.nn.relu6(x + 3.0) * (1 / 6))  # as TensorFlow's graph optimiser looks for it
 
     def get_config(self) -> dict:

@@ -1,7 +1,8 @@
-"""Max pooling as Caffe and torch round and pad it, and adaptive pooling of small maps."""
+"""Max pooling as Caffe and torch round and pad it, and adaptive pooling."""
 
 from typing import Any
 
+import numpy as np
 from keras import layers, ops
 
 from ._support import register
@@ -9,14 +10,18 @@ from ._support import register
 
 @register
 class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
-    """Keras's `AdaptiveAveragePooling2D`, which fails in graphs, and so in `fit`, where a side has one pixel.
+    """Means of windows that share the map out evenly, for maps of any size: torch's rule.
 
-    (n, h, w, c) -> (n, output_size, output_size, c)
+    Keras's layer of this name fails in graphs, and so in `fit`, where a side of its input or output has one pixel.
+    (n, h, w, c) -> (n, output_size, output_size, c); pixel i of the output is the mean of the pixels
+    floor(i h / output_size) to ceil((i + 1) h / output_size) - 1, the like for w.
 
     Args:
-        output_size: Height and width of the output in pixels, an int or two, at least 2; for 1 take Keras's
-            `GlobalAveragePooling2D`, as in graphs Keras's adaptive one fails there at every size.
-        **kwargs: As for `keras.layers.AdaptiveAveragePooling2D`.
+        output_size: Height and width of the output in pixels, an int or two.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If the input's height or width is not known.
 
     Examples:
         >>> AdaptiveAveragePooling2D(7)(keras.Input((1, 1, 512))).shape
@@ -25,10 +30,27 @@ class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
 
     def call(self, inputs: Any) -> Any:
         """(n, h, w, c) -> (n, h', w', c)."""
-        for axis in (1, 2):
-            if inputs.shape[axis] == 1:  # Keras also pools 2 pixels, for windows that it then does not take
-                inputs = ops.repeat(inputs, 2, axis)
-        return super().call(inputs)
+        _, height, width, channels = self.compute_output_shape(inputs.shape)
+        _, h, w, _ = inputs.shape
+        if (h, w) == (height, width):
+            return inputs
+        x = ops.matmul(ops.cast(_means(w, width), inputs.dtype), inputs)
+        x = ops.matmul(ops.cast(_means(h, height), inputs.dtype), ops.reshape(x, (-1, h, width * channels)))
+        return ops.reshape(x, (-1, height, width, channels))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c)."""
+        if None in input_shape[1:3]:
+            raise ValueError(f"{self.name} needs a map of known height and width, got {tuple(input_shape)}.")
+        return super().compute_output_shape(input_shape)
+
+
+def _means(n: int, out: int) -> np.ndarray:
+    """(out, n): the weights of n pixels in the mean of each of `out` windows."""
+    windows = np.zeros((out, n), "float32")
+    for i, window in enumerate(windows):
+        window[i * n // out : -(-(i + 1) * n // out)] = 1
+    return windows / windows.sum(1, keepdims=True)
 
 
 @register
