@@ -61,6 +61,23 @@ def test_depthwise_equals_keras(options):
     assert ours.compute_output_shape(image.shape) == tuple(ours(image).shape)
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("strides", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel_size", [2, 3, 5, (1, 7)])
+def test_strides_of_a_depthwise_kernel_on_every_size(kernel_size, strides, known):
+    options = {"strides": strides, "use_bias": False}
+    for height in (7, 8, 9, 10):
+        ours, theirs = own.DepthwiseConv2D(kernel_size, **options), keras.layers.DepthwiseConv2D(kernel_size, **options)
+        image = _twins(ours, theirs, (2, height, 17 - height, 3))
+        call = tf.function(ours, input_signature=[tf.TensorSpec(image.shape if known else (None, None, None, 3))])
+        top, left = (side // 2 for side in ours.kernel_size)
+        expected = theirs(keras.ops.pad(image, [(0, 0), (top, top), (left, left), (0, 0)]))
+        np.testing.assert_allclose(call(image), expected, rtol=1e-5, atol=1e-5)
+        operations = call.get_concrete_function().graph.get_operations()
+        copies = [op for op in operations if "Pad" in op.type and op.inputs[0].shape[-1] == 3]  # of the image
+        assert bool(copies) is (kernel_size == 2 or (strides > 1 and not known))
+
+
 @pytest.mark.parametrize("kernel_size", [(5, 5), (3, 7)])
 @pytest.mark.parametrize("strides", [1, 2])
 def test_a_wide_depthwise_kernel_learns_as_keras_does(kernel_size, strides):

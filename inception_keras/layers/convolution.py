@@ -89,26 +89,38 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
     def __init__(self, kernel_size: Any, **kwargs: Any):
         super().__init__(kernel_size, **(kwargs | {"padding": "valid"}))
         self._pads = _half(self.kernel_size, self.dilation_rate)
-        if set(self.strides) == {1} and all(k % 2 for k in self.kernel_size):
-            self.padding, self._pads = "same", []  # the same windows, without a copy of the input
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """(n, h, w, c) -> (n, h', w', c * depth_multiplier)."""
-        # not TensorFlow's own explicit padding: with a bias behind it, its graph optimiser ends the process
-        x = ops.pad(inputs, self._pads) if self._pads else inputs
         tf = tensorflow()
-        if not (tf and training and self.kernel_size[1] > _FAST and set(self.dilation_rate) == {1} and _on_cpu(tf)):
-            return super().call(x)
-        x = self._in_columns(tf, x)
+        x, kernel, padding = inputs, ops.convert_to_tensor(self.kernel), "same"
+        extra = self._extra(inputs.shape)
+        if None in extra or (any(extra) and (training or set(self.dilation_rate) != {1})):
+            # not TensorFlow's own explicit padding: with a bias behind it, its graph optimiser ends the process
+            x, padding = ops.pad(inputs, self._pads), "valid"
+        elif any(extra):
+            kernel = ops.pad(kernel, [*((0, side) for side in extra), (0, 0), (0, 0)])
+        if tf and training and self.kernel_size[1] > _FAST and set(self.dilation_rate) == {1} and _on_cpu(tf):
+            x = self._in_columns(tf, x, kernel, padding.upper())
+        else:
+            x = ops.depthwise_conv(x, kernel, self.strides, padding, dilation_rate=self.dilation_rate)
         x = ops.add(x, self.bias) if self.use_bias else x
         return x if self.activation is None else self.activation(x)
 
-    def _in_columns(self, tf: Any, x: Any) -> Any:
+    def _extra(self, shape: Any) -> list[int | None]:
+        """Rows and columns of zeros below and right of the kernel that give it the same windows with "same" padding.
+
+        That spares a copy of the image; the gradient of the larger kernel costs more than the copy. None if not known.
+        """
+        sides = zip(shape[1:3], self.kernel_size, self.strides, strict=True)
+        return [None if k % 2 == 0 else 0 if s == 1 else n and (n - 1) % s for n, k, s in sides]
+
+    def _in_columns(self, tf: Any, x: Any, kernel: Any, padding: str) -> Any:
         """The convolution with a gradient for the kernel that is made of gradients for at most 3 columns of it.
 
         oneDNN has a fast one for these alone; a 5x5 in two parts takes half the time.
         """
-        strides, padding = [1, *self.strides, 1], self.padding.upper()
+        strides = [1, *self.strides, 1]
         height, width = self.kernel_size
 
         @tf.custom_gradient
@@ -135,11 +147,11 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
 
             return tf.nn.depthwise_conv2d(x, kernel, strides, padding), gradient
 
-        return convolve(x, tf.identity(ops.convert_to_tensor(self.kernel)))
+        return convolve(x, tf.identity(kernel))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(n, h, w, c) -> (n, h', w', c * depth_multiplier); None where a size is not known."""
-        return super().compute_output_shape(_padded(input_shape, self._pads) if self._pads else input_shape)
+        return super().compute_output_shape(_padded(input_shape, self._pads))
 
 
 @cache
