@@ -77,8 +77,7 @@ class HardSwish(layers.Activation):
         tf = tensorflow()
         if tf is None:
             return super().call(inputs)
-        x = folded(tf, inputs)
-        return x * (tf.nn.relu6(x + 3.0) * (1 / 6))  # as TensorFlow's graph optimiser looks for it
+        return inputs * (tf.nn.relu6(inputs + 3.0) * (1 / 6))  # as TensorFlow's graph optimiser looks for it
 
     def get_config(self) -> dict:
         """What `from_config` needs."""
