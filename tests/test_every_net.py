@@ -31,16 +31,20 @@ def test_runs_learns_and_is_stored(id, tmp_path):
     # a batch norm over two pixels says but which is larger, and a hundred of them make gradients that overflow
     image = keras.random.normal((8, *options["input_shape"]), seed=1)
 
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(model(image, training=True) ** 2)
-    gradients = tape.gradient(loss, model.trainable_variables)
+    @tf.function  # what works eagerly may fail in a graph, and much is fused there
+    def learn():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(image, training=True) ** 2)
+        return tape.gradient(loss, model.trainable_variables)
+
+    gradients = learn()
     without = [v.path for v, g in zip(model.trainable_variables, gradients, strict=True) if g is None]
     assert without == []
     assert all(np.isfinite(g).all() for g in gradients)
 
     expected = model(image).numpy()
     assert np.isfinite(expected).all()
-    as_graph = model.predict_on_batch(image)  # what works eagerly may fail there, and much is fused
+    as_graph = model.predict_on_batch(image)
     np.testing.assert_allclose(as_graph, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(image), expected)

@@ -160,8 +160,9 @@ def test_batch_norm_is_keras_s(options, training, channels):
     np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
 
 
+@pytest.mark.parametrize("first", [True, False])  # nobody asks for the gradient of a net's images
 @pytest.mark.parametrize("options", [{}, {"strides": 2}, {"groups": 3}, {"use_bias": True}])
-def test_batch_norm_after_a_convolution_learns_the_same_in_a_graph(options):
+def test_batch_norm_after_a_convolution_learns_the_same_in_a_graph(options, first):
     """Where it widens the convolution to a multiple of 8 channels."""
     x = tf.constant(images(4, 6, 6, 6))
     conv = Conv2D(9, 3, **({"use_bias": False} | options))
@@ -174,7 +175,8 @@ def test_batch_norm_after_a_convolution_learns_the_same_in_a_graph(options):
                 tape.watch(x)
                 y = norm(conv(x), training=True)
                 loss = tf.reduce_sum(tf.sin(y))
-            return y, *tape.gradient(loss, [x, *conv.trainable_weights, norm.gamma, norm.beta])
+            image = [] if first else [x]
+            return y, *tape.gradient(loss, [*image, *conv.trainable_weights, norm.gamma, norm.beta])
 
         conv(x), norm.build((None, 6, 6, 9))
         outputs.append([*run(learn)(), norm.moving_mean, norm.moving_variance])

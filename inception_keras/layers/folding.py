@@ -37,12 +37,12 @@ def folded(tf: Any, y: Any) -> Any:
 
 def widened(tf: Any, x: Any, extra: int) -> Any:
     """`x` with `extra` channels of zeros; in a graph the convolution before it, if plain, makes them without a copy."""
-    pads = [(0, 0), (0, 0), (0, 0), (0, extra)]  # the last axis of images, and of kernels
     if tf.is_symbolic_tensor(x) and x.op.type == "Conv2D":
         image, kernel = x.op.inputs
         if image.shape[-1] == kernel.shape[2]:  # no groups
-            return _convolve(tf, x.op, tf.pad(kernel, pads))
-    return tf.pad(x, pads)
+            zeros = tf.zeros((*kernel.shape[:3], extra), kernel.dtype)
+            return _convolve(tf, x.op, tf.concat([kernel, zeros], -1))  # a pad would be taken for the image's
+    return tf.pad(x, [(0, 0), (0, 0), (0, 0), (0, extra)])
 
 
 def _convolve(tf: Any, conv: Any, kernel: Any) -> Any:
