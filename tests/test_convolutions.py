@@ -16,7 +16,7 @@ from inception_keras.layers import convolution
 def gradient_of_groups(request, monkeypatch):
     """Both ways through a grouped convolution; the second splits it."""
     if request.param == "no oneDNN":
-        monkeypatch.setattr(convolution, "_grouped_gradient", lambda tf: False)
+        monkeypatch.setattr(convolution, "_grouped_gradient", lambda tf, dtype: False)
 
 
 def _twins(ours, theirs, shape=(2, 9, 8, 12)):
@@ -47,6 +47,14 @@ def test_grouped_equals_keras(groups, strides, gradient_of_groups):
     np.testing.assert_allclose(mine[0], reference[0][:, 1:-1, 1:-1], rtol=1e-3, atol=1e-3)
     for a, b in zip(mine[1:], reference[1:], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_grouped_learns_in_half_precision(dtype):
+    ours, theirs = own.Conv2D(24, 3, groups=3, dtype=dtype), own.Conv2D(24, 3, groups=3)
+    image = _twins(ours, theirs)
+    for half, reference in zip(_gradients(ours, image), _gradients(theirs, image), strict=True):
+        np.testing.assert_allclose(half, reference, rtol=0, atol=0.05 * np.abs(reference).max())
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ _FAST = 3  # columns of a depthwise kernel that oneDNN has a fast gradient for
 
 
 @cache
-def _grouped_gradient(tf: Any) -> bool:
-    """Whether TensorFlow has a gradient of grouped convolutions on this CPU; only oneDNN brings one."""
+def _grouped_gradient(tf: Any, dtype: Any) -> bool:
+    """Whether TensorFlow has a gradient of grouped convolutions on this CPU; only oneDNN brings one, not of float16."""
     shape = (1, 8, 8, 4)
     try:
         with tf.init_scope(), tf.device("CPU"):
             tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=shape,
-                filter=tf.ones((3, 3, 2, 4)),
-                out_backprop=tf.ones(shape),
+                filter=tf.ones((3, 3, 2, 4), dtype),
+                out_backprop=tf.ones(shape, dtype),
                 strides=[1] * 4,
                 padding="SAME",
             )
@@ -55,7 +55,7 @@ class Conv2D(layers.Conv2D):
         """The convolution alone, without bias and activation."""
         tf = tensorflow()
         # padded by an op of its own: the gradient of TensorFlow's explicit padding is slower, and groups have none
-        if tf and self.groups > 1 and _grouped_gradient(tf):
+        if tf and self.groups > 1 and (not _on_cpu(tf) or _grouped_gradient(tf, inputs.dtype)):
             same = set(self.strides) == {1} and all(k % 2 for k in self.kernel_size)
             image, padding = (inputs, "SAME") if same else (tf.pad(inputs, self._pads), "VALID")
             return tf.nn.conv2d(image, kernel, self.strides, padding, dilations=self.dilation_rate)
