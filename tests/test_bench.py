@@ -1,21 +1,20 @@
 """The comparison with torchvision and timm: which net is beside which, and what the figures are."""
 
+import os
 import sys
-from types import SimpleNamespace
+from importlib.util import find_spec
 
 import pytest
 
+import inception_keras.deploy.bench as deploy_bench
 from inception_keras.deploy.bench import bench, reference
 
 
 @pytest.fixture
 def libraries(monkeypatch):
     """torchvision and timm that know a few names."""
-    models = SimpleNamespace(list_models=lambda: ["googlenet", "resnet18"])
-    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(models=models))
-    monkeypatch.setitem(
-        sys.modules, "timm", SimpleNamespace(list_models=lambda: ["resnet18", "legacy_senet154", "dpn68"])
-    )
+    names = {"torchvision": ["googlenet", "resnet18"], "timm": ["resnet18", "legacy_senet154", "dpn68"]}
+    monkeypatch.setattr(deploy_bench, "known_names", lambda: names)
 
 
 @pytest.mark.parametrize(
@@ -46,10 +45,21 @@ def test_says_what_it_cannot_compare(libraries, id, against, says):
         reference(id, against)
 
 
-def test_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(ImportError, match=r"inception_keras\[bench\]"):
+def test_says_what_to_install(monkeypatch, tmp_path):
+    (tmp_path / "timm.py").write_text("raise ImportError('No module named torch')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # as its process gets it
+    deploy_bench.known_names.cache_clear()
+    with pytest.raises(ImportError, match=r"No module named torch.*inception_keras\[bench\]"):
         next(bench(["resnet18"]))
+
+
+def die() -> None:
+    os._exit(1)
+
+
+def test_says_that_a_process_ended():
+    with pytest.raises(RuntimeError, match=r"die.*the process ended"), deploy_bench.in_process(die):
+        pass
 
 
 def test_wants_an_id_of_the_zoo(libraries):
@@ -58,8 +68,8 @@ def test_wants_an_id_of_the_zoo(libraries):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not find_spec("timm"), reason="the extra `bench` brings torch, torchvision and timm")
 def test_times_both():
-    pytest.importorskip("torch", reason="the extra `bench` brings it")
     speeds = list(bench(["squeezenet1_1"], batch=2, train_batch=2, size=64, rounds=1))
     assert [(speed.work, speed.batch, speed.size) for speed in speeds] == [("inference", 2, 64), ("training", 2, 64)]
     for speed in speeds:

@@ -1,6 +1,10 @@
 """Batches as functions of seed, epoch and batch: skipped, shared among workers, augmented, with files that go."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -26,6 +30,8 @@ from inception_keras.data.pipeline import Batches, _first
 from inception_keras.data.preprocessing import Preprocessing
 from inception_keras.data.unreadable import Unreadable
 from inception_keras.deploy.bench_data import bench_data
+
+needs_torchvision = pytest.mark.skipif(not find_spec("torchvision"), reason="the extra `bench` brings it")
 
 
 def write_jpegs(folder: Path, count: int, size: tuple[int, int] = (60, 40)) -> None:
@@ -166,17 +172,26 @@ def drawn(count: int, seed: int = 0, step: int = 0):
     return augment.draw(key, count, tf.range(count))
 
 
+def torchvisions_windows(height: int, width: int, count: int):
+    """What torchvision draws, in a process of its own: some of its versions end one that has TensorFlow."""
+    code = f"""
+import torch
+from torchvision.transforms import RandomResizedCrop
+torch.manual_seed(0)
+image = torch.zeros(3, {height}, {width})
+print([RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range({count})])
+"""
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return np.array(json.loads(printed.replace("(", "[").replace(")", "]"))).T
+
+
+@needs_torchvision
 @pytest.mark.parametrize("height, width", [(375, 500), (224, 224), (8, 300)])
 def test_crops_are_distributed_as_torchvisions(height, width):
-    torch = pytest.importorskip("torch")
-    transforms = pytest.importorskip("torchvision.transforms")
+    theirs = torchvisions_windows(height, width, 1500)
     top, left, high, wide = augment.windows(augment.crop_numbers(drawn(1500)), height, width).numpy().T
     assert (top >= 0).all() and (left >= 0).all() and (high > 0).all() and (wide > 0).all()
     assert (top + high <= height).all() and (left + wide <= width).all()
-    torch.manual_seed(0)
-    image = torch.zeros(3, height, width)
-    params = transforms.RandomResizedCrop.get_params
-    theirs = np.array([params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(1500)]).T
     if height == 8:  # nothing fits: the centre
         assert {*high} == {8} and {*wide} == {11} and theirs[2:].T.tolist() == [[8, 11]] * 1500
         assert np.abs(left - theirs[1]).max() <= 1
@@ -442,8 +457,8 @@ def test_many_threads_write_each_file_once():
 # -- speed: what is compared, not how fast it is
 
 
+@needs_torchvision
 def test_bench_refuses_what_cannot_be_compared(tmp_path):
-    pytest.importorskip("torchvision")
     write_jpegs(tmp_path, 2)
     (tmp_path / "coffee/0.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match=r"0\.jpg is empty; torchvision's loader would fail on it\."):
@@ -454,8 +469,8 @@ def test_bench_refuses_what_cannot_be_compared(tmp_path):
 
 
 @pytest.mark.slow
+@needs_torchvision
 def test_both_pipelines_run(tmp_path):
-    pytest.importorskip("torchvision")
     write_photos_as_imagenet(tmp_path, 16)
     made = bench_data(tmp_path, size=32, batch=4, rounds=1)
     assert made.images == 16 and made.ours > 0 and made.theirs > 0 and made.ratio > 0

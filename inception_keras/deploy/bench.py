@@ -11,8 +11,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -98,21 +100,29 @@ def reference(id: str, against: str | None = None) -> tuple[str, str]:
     """The library that has a net, and its name there."""
     if against not in (None, *LIBRARIES):
         raise ValueError(f"against must be {' or '.join(LIBRARIES)}, got {against!r}.")
+    names = {"torchvision": _TORCHVISION.get(id, id), "timm": _TIMM.get(id, id)}
+    for library in (against,) if against else LIBRARIES:
+        if names[library] in known_names()[library]:
+            return library, names[library]
+    raise ValueError(f"Neither torchvision nor timm has {id}." if against is None else f"{against} has no {id}.")
+
+
+@cache
+def known_names() -> dict[str, list[str]]:
+    """The nets of each library, asked in a process of its own: some of their versions end one that has TensorFlow."""
     try:
-        import timm
-        import torchvision
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(_list_names).result()
     except ImportError as error:
         extra = "pip install 'inception_keras[bench]'"
         raise ImportError(f"bench needs torch, torchvision and timm ({error}): {extra}.") from None
-    known = {
-        "torchvision": (_TORCHVISION.get(id, id), torchvision.models.list_models),
-        "timm": (_TIMM.get(id, id), timm.list_models),
-    }
-    for library in (against,) if against else LIBRARIES:
-        name, names = known[library]
-        if name in names():
-            return library, name
-    raise ValueError(f"Neither torchvision nor timm has {id}." if against is None else f"{against} has no {id}.")
+
+
+def _list_names() -> dict[str, list[str]]:
+    import timm
+    import torchvision
+
+    return {"torchvision": torchvision.models.list_models(), "timm": timm.list_models()}
 
 
 @contextmanager
@@ -124,7 +134,11 @@ def in_process(calls: Callable, *args: Any) -> Iterator[Connection]:
     process.start()
     there.close()
     try:
-        if isinstance(ready := here.recv(), Exception):
+        try:
+            ready = here.recv()
+        except EOFError:
+            ready = RuntimeError(f"{calls.__name__}{args}: the process ended, as it does where memory runs out.")
+        if isinstance(ready, Exception):
             raise ready
         yield here
     finally:

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,8 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
     from ..data.preprocessing import Preprocessing
 
     check_count("rounds", rounds)
-    try:
-        import torchvision  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"bench needs torch and torchvision ({error}): pip install 'inception_keras[bench]'."
-        ) from None
+    if not find_spec("torchvision"):  # not imported: some versions end a process that has TensorFlow
+        raise ImportError("bench needs torch and torchvision: pip install 'inception_keras[bench]'.")
     folder = Path(folder)
     parts, skipped = list_folder(folder).read(Preprocessing((size, size), resize=size), 1.0, in_memory=False)
     if skipped:
