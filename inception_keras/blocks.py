@@ -49,8 +49,6 @@ def conv(x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str,
     kwargs = {"activation": "relu", "name": name} | kwargs
     if "padding" in kwargs:
         return layers.Conv2D(filters, kernel_size, strides, **kwargs)(x)
-    if strides == 1 and kwargs.get("groups", 1) == 1:
-        return layers.Conv2D(filters, kernel_size, padding="same", **kwargs)(x)
     return Conv2D(filters, kernel_size, strides=strides, **kwargs)(x)
 
 

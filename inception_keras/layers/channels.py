@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import layers, ops
 
-from ._support import register, tensorflow
+from ._support import in_step, register, tensorflow
 
 
 @register
@@ -81,7 +81,7 @@ class ChannelShuffle(layers.Layer):
         """(n, h, w, c) -> (n, h, w, c)."""
         shape = ops.shape(inputs)
         tf = tensorflow()
-        if tf and training and self.groups == 2 and inputs.dtype == "float32":  # no format of exported nets knows it
+        if tf and self.groups == 2 and inputs.dtype == "float32" and (training or in_step(tf)):
             return tf.reshape(_interleaved(tf, inputs), shape)
         x = ops.reshape(inputs, (*shape[:3], self.groups, inputs.shape[-1] // self.groups))
         return ops.reshape(ops.transpose(x, (0, 1, 2, 4, 3)), shape)

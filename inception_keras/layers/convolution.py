@@ -1,11 +1,12 @@
 """Convolutions with symmetric padding, and groups that do not go through XLA."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from keras import layers, ops
+from keras import activations, layers, ops
 
-from ._support import register, tensorflow
+from . import winograd
+from ._support import on_cpu, register, tensorflow
 
 _FAST = 3  # columns of a depthwise kernel that oneDNN has a fast gradient for
 
@@ -51,19 +52,26 @@ class Conv2D(layers.Conv2D):
         self._pads = _half(self.kernel_size, self.dilation_rate)
         self.supports_jit = self.groups == 1  # XLA takes seconds for a grouped one on CPU
 
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """(n, h, w, c) -> (n, h', w', filters)."""
+        tf = tensorflow()
+        if tf is None or training or self.activation is activations.linear:  # then the batch norm behind it folds it
+            return super().call(inputs)
+        x = winograd.faster(tf, self.convolution_op(inputs, self.kernel))
+        return self.activation(ops.add(x, self.bias) if self.use_bias else x)
+
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """The convolution alone, without bias and activation."""
         tf = tensorflow()
+        same = set(self.strides) == {1} and all(k % 2 for k in self.kernel_size)
         # padded by an op of its own: the gradient of TensorFlow's explicit padding is slower, and groups have none
-        if tf and self.groups > 1 and (not _on_cpu(tf) or _grouped_gradient(tf, inputs.dtype)):
-            same = set(self.strides) == {1} and all(k % 2 for k in self.kernel_size)
-            image, padding = (inputs, "SAME") if same else (tf.pad(inputs, self._pads), "VALID")
-            return tf.nn.conv2d(image, kernel, self.strides, padding, dilations=self.dilation_rate)
-        padded = ops.pad(inputs, self._pads)
-        convolve = super().convolution_op
-        if tf is None or self.groups == 1:
-            return convolve(padded, kernel)
-        parts = zip(ops.split(padded, self.groups, -1), ops.split(kernel, self.groups, -1), strict=True)
+        image, padding = (inputs, "same") if same else (ops.pad(inputs, self._pads), "valid")
+        if tf and self.groups > 1 and (not on_cpu(tf) or _grouped_gradient(tf, inputs.dtype)):
+            return tf.nn.conv2d(image, kernel, self.strides, padding.upper(), dilations=self.dilation_rate)
+        convolve = partial(ops.conv, strides=self.strides, padding=padding, dilation_rate=self.dilation_rate)
+        if self.groups == 1:
+            return convolve(image, kernel)
+        parts = zip(ops.split(image, self.groups, -1), ops.split(kernel, self.groups, -1), strict=True)
         return ops.concatenate([convolve(*part) for part in parts], -1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -100,7 +108,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
             x, padding = ops.pad(inputs, self._pads), "valid"
         elif any(extra):
             kernel = ops.pad(kernel, [*((0, side) for side in extra), (0, 0), (0, 0)])
-        if tf and training and self.kernel_size[1] > _FAST and set(self.dilation_rate) == {1} and _on_cpu(tf):
+        if tf and training and self.kernel_size[1] > _FAST and set(self.dilation_rate) == {1} and on_cpu(tf):
             x = self._in_columns(tf, x, kernel, padding.upper())
         else:
             x = ops.depthwise_conv(x, kernel, self.strides, padding, dilation_rate=self.dilation_rate)
@@ -152,11 +160,6 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(n, h, w, c) -> (n, h', w', c * depth_multiplier); None where a size is not known."""
         return super().compute_output_shape(_padded(input_shape, self._pads))
-
-
-@cache
-def _on_cpu(tf: Any) -> bool:
-    return not tf.config.list_physical_devices("GPU")
 
 
 def _half(kernel_size: Any, dilation_rate: Any) -> list[tuple[int, int]]:

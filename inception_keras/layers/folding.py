@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import layers
 
+from . import winograd
 from ._support import register, tensorflow
 
 DEPTHWISE = "DepthwiseConv2dNative"
@@ -32,7 +33,8 @@ def folded(tf: Any, y: Any) -> Any:
     if conv.type == "Conv2D" and kernel.shape.num_elements() > elements:
         return y
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
-    return tf.nn.bias_add(_convolve(tf, conv, kernel * per_output), offset + (bias - mean) * factor)
+    scaled = winograd.faster(tf, _convolve(tf, conv, kernel * per_output))
+    return tf.nn.bias_add(scaled, offset + (bias - mean) * factor)
 
 
 def widened(tf: Any, x: Any, extra: int) -> Any:
