@@ -98,6 +98,9 @@ def test_not_in_training_nor_where_a_graph_may_end_in_a_file(uses, tmp_path):
     assert _difference(tf.saved_model.load(str(tmp_path / "net")).serve(images), expected) <= 1e-5
     model.compile("sgd", "mse")
     model.train_on_batch(images, np.zeros_like(expected))
+    model.get_layer("bn").trainable = False  # as in fine-tuning
+    model.compile("sgd", "mse")
+    model.train_on_batch(images, np.zeros_like(expected))
     assert uses == []
     model.test_on_batch(images, np.zeros_like(expected))
     assert uses == [1]

@@ -12,7 +12,7 @@ DEPTHWISE = "DepthwiseConv2dNative"
 _UNKNOWN = 8  # images of a batch, or pixels, where the shape does not tell
 
 
-def folded(tf: Any, y: Any) -> Any:
+def folded(tf: Any, y: Any, training: bool | None) -> Any:
     """`y` as a convolution with a bias, if it is the batch norm of one in a graph for inference, else `y`.
 
     TensorFlow fuses these two, as four passes over each tile of the output, but no depthwise convolution, no sum and no
@@ -33,7 +33,9 @@ def folded(tf: Any, y: Any) -> Any:
     if conv.type == "Conv2D" and kernel.shape.num_elements() > elements:
         return y
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
-    scaled = winograd.faster(tf, _convolve(tf, conv, kernel * per_output))
+    scaled = _convolve(tf, conv, kernel * per_output)
+    if not training:  # a frozen batch norm comes here in training, too
+        scaled = winograd.faster(tf, scaled)
     return tf.nn.bias_add(scaled, offset + (bias - mean) * factor)
 
 

@@ -65,7 +65,7 @@ class BatchNormalization(layers.BatchNormalization):
             self.moving_variance.assign(variance[:channels])
         if extra:
             return tf.slice(y, [0, 0, 0, 0], tf.shape(inputs))
-        return folded(tf, y)
+        return folded(tf, y, training)
 
     def _call_synchronized(self, tf: Any, inputs: Any) -> Any:
         """With the statistics of all devices' images; a device whose images are but padding weighs nothing."""
