@@ -17,8 +17,8 @@ console = Console()
 
 def built(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
     """A model whose weights are never allocated: to be counted and drawn."""
-    from .scope import structure
-    from .zoo import create_model
+    from ..scope import structure
+    from ..zoo import create_model
 
     options = named_options(option) | ({"aux": True} if aux else {})
     if input:

@@ -1,0 +1,61 @@
+"""Speed beside other libraries: bench."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .terminal import console, one_sentence
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def bench(
+    ids: Annotated[list[str] | None, typer.Argument(help="Model ids.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="In place of nets, decode and augment this folder of images by class.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="torchvision or timm; whichever has the net if not given.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the figures to this file as well.")] = None,
+    batch: Annotated[int, typer.Option(help="Images a batch in inference; 0 leaves it out.")] = 32,
+    train_batch: Annotated[int, typer.Option(help="Images a batch in training; 0 leaves it out.")] = 16,
+    size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
+    rounds: Annotated[int, typer.Option(help="Turns of each library.")] = 5,
+) -> None:
+    """Speed beside torchvision's and timm's nets, or torchvision's loader: images a second, ratio, peak memory."""
+    with one_sentence():
+        from dataclasses import asdict
+
+        from ..deploy.bench import bench as measure
+        from ..training.loop import write_csv
+
+        if bool(ids) == bool(data):
+            raise ValueError("bench needs model ids, or --data with a folder of images.")
+        rows = []
+        if data:
+            from ..deploy.bench_data import bench_data
+
+            made = bench_data(data, size=size or 224, batch=batch, rounds=rounds)
+            console.print(
+                f"{made.folder}: {made.images:,} images, {made.ours:.1f} {made.theirs:.1f} images/s  x {made.ratio:.2f}"
+                f"  torchvision with {made.workers} workers",
+                highlight=False,
+                soft_wrap=True,
+            )
+            if csv:
+                write_csv(csv, [asdict(made)])
+        for speed in measure(
+            ids or [], against=against, batch=batch, train_batch=train_batch, size=size, rounds=rounds
+        ):
+            console.print(
+                f"{speed.model:20} {speed.work:9} {speed.ours:8.1f} {speed.theirs:8.1f} images/s  x {speed.ratio:.2f}"
+                f"  {speed.ours_mib:6,} {speed.theirs_mib:6,} MiB  {speed.reference}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            rows.append(asdict(speed))
+            if csv:
+                write_csv(csv, rows)

@@ -1,0 +1,42 @@
+"""Data sets: data check."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .terminal import console, one_sentence, printable
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("check")
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of data, as for `train --data-dir`.")],
+    label: Annotated[str | None, typer.Option(help="The column of a CSV file that has the labels.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the problems to this file as well.")] = None,
+) -> None:
+    """Every image that is broken, misnamed or a duplicate, and a row for each class; ends with 1 if there is any."""
+    with one_sentence():
+        from ..data.check import check_data
+
+        found = check_data(folder, label=label)
+        if csv:
+            found.to_csv(csv)
+        if found.problems:
+            table = Table("problem", "image", "", box=None, header_style="bold", padding=(0, 1, 0, 0))
+            for problem in found.problems:
+                table.add_row(problem.kind, printable(problem.image), printable(problem.detail))
+            console.print(table, "")
+        counts = [name for name in found.classes[0] if name not in ("class", "smallest", "largest")]
+        table = Table("class", box=None, header_style="bold", padding=(0, 1, 0, 0))
+        for name in (*counts, "smallest", "largest"):
+            table.add_column(name, justify="right")
+        for row in found.classes:
+            sizes = ("x".join(map(str, row[name] or ())) for name in ("smallest", "largest"))
+            table.add_row(printable(row["class"]), *(f"{row[part]:,}" for part in counts), *sizes)
+        images = sum(row[part] for row in found.classes for part in counts)
+        console.print(table, f"\n{images:,} images in {len(found.classes)} classes, {len(found.problems):,} problems")
+    if found.problems:
+        raise typer.Exit(1)

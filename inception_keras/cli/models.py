@@ -1,0 +1,83 @@
+"""Looking at nets: list, show, profile, plot."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from .options import Aux, Input, Model, Options
+from .terminal import built, console, one_sentence
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*", year: int | None = None) -> None:
+    """The models: paper, figures, smallest input."""
+    from ..zoo import ZOO, list_models
+
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for title in ("model", "year", "parameters", "GMACs", "top-1", "top-5", "input", "least", "paper"):
+        table.add_column(title, justify="left" if title in ("model", "paper") else "right", no_wrap=title != "paper")
+    for id in list_models(pattern, year=year):
+        entry = ZOO[id]
+        accuracy = [f"{value:.2f}" if value else "" for value in (entry.top1, entry.top5)]
+        figures = (
+            str(entry.year),
+            f"{entry.params:,}",
+            f"{entry.gmacs:.3f}",
+            *accuracy,
+            str(entry.image),
+            str(entry.least),
+        )
+        table.add_row(id, *figures, entry.paper.rpartition(", ")[2].removeprefix("arXiv:"))
+    console.print(table if table.row_count else f"No model matches {pattern!r}.")
+
+
+@app.command()
+def show(model: Model, option: Options = None, input: Input = None, aux: Aux = False) -> None:
+    """A model block by block: output shape, parameters, MACs, activations."""
+    with one_sentence():
+        from ..analysis.profile import summary
+
+        summary(built(model, option, input, aux), by="block")
+
+
+@app.command()
+def profile(
+    model: Model,
+    option: Options = None,
+    input: Input = None,
+    aux: Aux = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows to this file as well.")] = None,
+) -> None:
+    """A model layer by layer: output shape, parameters, MACs, activations."""
+    with one_sentence():
+        from ..analysis.profile import profile, summary
+
+        net = built(model, option, input, aux)
+        summary(net)
+        if csv:
+            profile(net).to_csv(csv)
+
+
+@app.command()
+def plot(
+    model: Model,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A .png, .svg or .pdf file; MODEL.png if not given.")
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Every layer, by Graphviz, instead of blocks.")] = False,
+    option: Options = None,
+    input: Input = None,
+    aux: Aux = False,
+) -> None:
+    """A picture of a model."""
+    with one_sentence():
+        from ..analysis.diagrams import plot_blocks, plot_model
+
+        path = out or Path(f"{model}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (plot_model if layers else plot_blocks)(built(model, option, input, aux), path)
+        console.print(f"{path}")
