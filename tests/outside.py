@@ -1,0 +1,34 @@
+"""What a user does, in a new process: Python code and the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(code: str, cwd: Path, *, status: int | None = 0, **environment: str) -> str:
+    """Runs Python code in a new process, in the folder `cwd`; what it printed.
+
+    Args:
+        code: What the user wrote.
+        cwd: Where the process runs.
+        status: The exit status that is expected; None for any.
+        **environment: Variables on top of this process's.
+    """
+    return _run([sys.executable, "-c", code], cwd, status, environment)
+
+
+def command(*words: object, cwd: Path, status: int | None = 0, **environment: str) -> str:
+    """Runs `inception-keras WORDS` in a new process, in the folder `cwd`; what it printed, errors included."""
+    return _run([sys.executable, "-m", "inception_keras", *map(str, words)], cwd, status, environment)
+
+
+def _run(words: list[str], cwd: Path, status: int | None, environment: dict[str, str]) -> str:
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    base = os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH") or path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(words, cwd=cwd, env=base | environment, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert status is None or done.returncode == status, f"exit status {done.returncode}:\n{said}"
+    return said
