@@ -26,8 +26,7 @@ def command(*words: object, cwd: Path, status: int | None = 0, **environment: st
 
 
 def _run(words: list[str], cwd: Path, status: int | None, environment: dict[str, str]) -> str:
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    base = os.environ | {"PYTHONPATH": os.environ.get("PYTHONPATH") or path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    base = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
     done = subprocess.run(words, cwd=cwd, env=base | environment, capture_output=True, text=True)
     said = done.stdout + done.stderr
     assert status is None or done.returncode == status, f"exit status {done.returncode}:\n{said}"
