@@ -6,14 +6,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from .checks import check_count
 from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
-
-
-def check_count(label: str, value: Any, least: int = 1) -> int:
-    """`value` if it is an int of at least `least`; else a ValueError that says what was got."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ValueError(f"{label} must be an int of at least {least}, got {value!r}.")
-    return int(value)
 
 
 def image_input(shape: Any, least: int = 1) -> Any:

@@ -2,10 +2,11 @@
 
 import inspect
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .checks import nearest
 
 if TYPE_CHECKING:
     import keras
@@ -273,9 +274,3 @@ def _whole(builder: Any, id: str, entry: Entry) -> "keras.Model":
     aux = {"aux": True} if "aux" in inspect.signature(builder).parameters else {}
     with structure():
         return builder(**{"name": id} | entry.options | aux)
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """The end of an error's sentence: the known words most like this one, or all of them."""
-    near = get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}."

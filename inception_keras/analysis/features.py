@@ -6,7 +6,7 @@ from math import log2
 import keras
 from keras import layers
 
-from ..zoo import nearest
+from ..checks import nearest
 from .graph import Node, before, nodes
 from .profile import resized
 

@@ -10,7 +10,7 @@ from keras import layers
 from ..analysis.features import features
 from ..analysis.graph import Node, before, nodes
 from ..blocks import check_count, classifier
-from ..zoo import nearest
+from ..checks import nearest
 
 _POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 

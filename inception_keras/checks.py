@@ -1,0 +1,127 @@
+"""Checks of arguments of public functions: each error is one sentence that names the argument and what was got."""
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+def check_model(label: str, value: Any) -> "keras.Model":
+    """`value` if it is a built Keras model with a graph of layers: functional, or Sequential.
+
+    Raises:
+        TypeError: If it is no Keras model.
+        ValueError: If it is a model without a graph.
+    """
+    import keras
+
+    if not isinstance(value, keras.Model):
+        raise TypeError(f"{label} must be a Keras model, got {got(value)}.")
+    if getattr(getattr(value, "_functional", value), "_nodes_by_depth", None) is None:
+        if isinstance(value, keras.Sequential):
+            raise ValueError(f"{label} must have an input: {value.name} is not built; give it a keras.Input first.")
+        raise ValueError(f"{value.name} has no graph of layers: it must be functional or a built Sequential model.")
+    return value
+
+
+def check_dataset(label: str, value: Any) -> "tf.data.Dataset":
+    """`value` if it is a tf.data.Dataset; else a TypeError."""
+    import tensorflow as tf
+
+    if not isinstance(value, tf.data.Dataset):
+        raise TypeError(f"{label} must be a tf.data.Dataset, got {got(value)}.")
+    return value
+
+
+def check_path(label: str, value: Any) -> Path:
+    """`value` as a Path if it is a path or a text that is not empty; else a TypeError or ValueError."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(path := os.fspath(value), str):
+        raise TypeError(f"{label} must be a path, got {got(value)}.")
+    if not path or "\0" in path:
+        raise ValueError(f"{label} must be a path, got {got(value)}.")
+    return Path(path)
+
+
+def check_text(label: str, value: Any) -> str:
+    """`value` if it is a str; else a TypeError."""
+    return check_type(label, value, str, "a text")
+
+
+def check_bool(label: str, value: Any) -> bool:
+    """`value` as a bool if it is one, NumPy's too; else a TypeError."""
+    if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
+        return bool(value)
+    raise TypeError(f"{label} must be True or False, got {got(value)}.")
+
+
+def check_choice(label: str, value: Any, choices: Collection[Any]) -> Any:
+    """`value` if it is one of the choices; else a ValueError that lists them."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        *first, last = map(repr, choices)
+        raise ValueError(f"{label} must be {' or '.join(filter(None, (', '.join(first), last)))}, got {got(value)}.")
+    return value
+
+
+def check_type(label: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> Any:
+    """`value` if it is an instance of `kind`; else a TypeError that says that `wanted` was expected."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{label} must be {wanted}, got {got(value)}.")
+    return value
+
+
+def check_callable(label: str, value: Any, wanted: str = "a function") -> Callable:
+    """`value` if it can be called; else a TypeError."""
+    if not callable(value):
+        raise TypeError(f"{label} must be {wanted}, got {got(value)}.")
+    return value
+
+
+def check_count(label: str, value: Any, least: int = 1, most: int = 2**32 - 1) -> int:
+    """`value` if it is an int from `least` to `most`; else a ValueError that says what was got."""
+    try:
+        if not isinstance(value, bool) and least <= value.__index__() <= most:
+            return int(value)
+        limits = (
+            f"of at least {least}" if isinstance(value, bool) or value.__index__() < least else f"of at most {most}"
+        )
+    except (AttributeError, TypeError):  # no int; an array of several ints
+        limits = f"of at least {least}"
+    raise ValueError(f"{label} must be an int {limits}, got {got(value)}.")
+
+
+def check_number(label: str, value: Any, least: float = -math.inf, below: float = math.inf) -> float:
+    """`value` as a float if it is a finite number of at least `least` and below `below`; else a ValueError."""
+    try:
+        if not isinstance(value, (bool, str, bytes)) and math.isfinite(value) and least <= value < below:
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    limits = [f"at least {least:g}"] * (least > -math.inf) + [f"below {below:g}"] * (below < math.inf)
+    raise ValueError(f"{label} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {got(value)}.")
+
+
+def got(value: Any) -> str:
+    """What a value is, in a few words for the end of an error's sentence."""
+    if isinstance(value, type):
+        return f"the class {value.__name__} (not an instance of it)"
+    if inspect.isroutine(value):
+        return f"the function {getattr(value, '__name__', '')}".rstrip()
+    text = repr(value)
+    if len(text) <= 80 and "\n" not in text:
+        return text
+    kind = type(value).__name__.lstrip("_")
+    size = f" of length {len(value)}" if isinstance(value, (str, bytes, list, tuple, dict, set)) else ""
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}{size}"
+
+
+def nearest(word: Any, known: Collection[str]) -> str:
+    """The end of an error's sentence: the known words most like this one, or all of them."""
+    near = get_close_matches(str(word), list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}."
