@@ -48,7 +48,7 @@ def test_a_file_is_a_recipe(tmp_path):
         ("epochs = ", "mine.toml is not a TOML file"),
         ("ema = 1.0", "ema must be a number of at least 0 and below 1, got 1.0"),
         ("max_bad = 2", "max_bad must be a number of at least 0 and at most 1, got 2"),
-        ("weight_decay = nan", "weight_decay must be a number of at least 0, got nan"),
+        ("weight_decay = nan", "weight_decay must be a number of at least 0 and at most 1e.06, got nan"),
         ("warmup_epochs = 12", "warmup_epochs must be below epochs, 12, got 12"),
         ("augment = 'crops'", "Unknown augment 'crops'; did you mean crop"),
         ("flip = 1", "flip must be true, false or None, got 1"),

@@ -2,14 +2,15 @@
 
 import json
 import math
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..blocks import check_count
-from ..zoo import nearest
+from ..checks import check_count, check_path, got, nearest
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
@@ -20,17 +21,34 @@ _CHOICES = {
     "augment": ("none", "shift", "crop"),
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
 }
-_COUNTS = {"epochs": 1, "batch_size": 1, "devices": 1, "seed": 0, "patience": 0}  # with the least that each may be
-_RANGES = {  # least, most, and whether the most itself is meant
-    "aux_weight": (0, math.inf, False),
-    "weight_decay": (0, math.inf, False),
-    "warmup_epochs": (0, math.inf, False),
+_COUNTS = {  # the smallest and the largest value of each
+    "epochs": (1, 10**6),
+    "batch_size": (1, 10**6),
+    "devices": (1, 4096),
+    "seed": (0, 2**32 - 1),
+    "patience": (0, 10**6),
+}
+_RANGES: dict[str, tuple[int, float, bool]] = {  # the smallest and the largest value, and whether the largest itself is allowed
+    "aux_weight": (0, 1e6, True),
+    "weight_decay": (0, 1e6, True),
+    "warmup_epochs": (0, 1e6, True),
     "label_smoothing": (0, 1, False),
-    "mixup": (0, math.inf, False),
-    "cutmix": (0, math.inf, False),
+    "mixup": (0, 1e6, True),
+    "cutmix": (0, 1e6, True),
     "ema": (0, 1, False),
     "max_bad": (0, 1, True),
-    "save_minutes": (0, math.inf, False),
+    "save_minutes": (0, 1e6, True),
+}
+_LARGEST_RATE = 1e30  # training is in float32, whose largest number is 3.4e38
+_LARGEST_SIDE = 2**14  # pixels
+_DEVICE = re.compile(r"/?(device:)?(auto|[cgt]pu)(:\d{1,4})?", re.IGNORECASE)
+FINETUNE = {  # what `finetune` on the command line begins with where a recipe begins with other values
+    "model": "squeezenet1_1",
+    "weights": "imagenet",
+    "freeze": "early",
+    "data": None,
+    "epochs": 10,
+    "batch_size": 16,
 }
 _TEXTS_OR_NONE = ("data", "data_dir", "weights", "freeze", "label")
 _WHETHER = ("sync_batch_norm", "deterministic")
@@ -43,43 +61,45 @@ class Recipe:
 
     Args:
         model: A model id.
-        options: Options of its builder, such as `{"aux": True}`.
-        weights: What it starts from: None for fresh weights; `"imagenet"` or another published set, with a fresh
-            classifier, as of `transfer`; or the folder of a run of this model, whose classifier stays if the classes
-            are the same. Images go through what those weights were trained with.
-        freeze: With weights, which blocks are frozen, as for `transfer`; None for none.
-        data: A named data set, or None (in a file "") for what lies in `data_dir`.
-        data_dir: A folder of data in one of the formats of `load_data`.
+        options: Options of the model's builder, such as `{"aux": True}`.
+        weights: The weights to start from: None for fresh ones; `"imagenet"` or another published set, with a fresh
+            classifier, as `transfer` makes it; or the folder of a run of this model, whose classifier stays if the
+            classes are the same. Images are prepared as they were for those weights.
+        freeze: With weights, the blocks that are not trained, as for `transfer`: `"all"`, `"early"` (all but those at
+            the last resolution), `"up to BLOCK"` or a shell pattern; None trains every block.
+        data: A named data set, `"digits"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or `"cifar100"`; None (in a file
+            "") for what is in `data_dir`.
+        data_dir: A folder of images by class, IDX files, CIFAR archives, or another format of `load_data`.
         label: The column of a CSV file that has the labels, if several could.
-        image_size: Height and width that images are resized to, in pixels; None keeps the data's own.
+        image_size: Images are resized to this height and width, in pixels; None keeps their own size.
         epochs: Passes over the training images.
-        batch_size: Images a step, those of all devices together.
+        batch_size: Images in a step, on all devices together.
         optimizer: `"adam"`, `"adamw"`, `"rmsprop"` or `"sgd"` (momentum 0.9).
-        learning_rate: The highest.
+        learning_rate: The highest learning rate of the schedule.
         schedule: `"constant"`, `"cosine"` (down to 0), `"poly"` (to 0 with the power 0.5, as Caffe trained GoogLeNet),
             `"step"` (a tenth after half of the steps, a hundredth after three quarters) or `"plateau"` (a tenth after
-            each 5 epochs without a better validation score).
-        warmup_epochs: Epochs, or a part of one, in which the learning rate rises evenly from 0; the schedule follows.
-        weight_decay: Share of a weight, times the learning rate, that each step takes off it; biases and norms keep
-            theirs. Caffe's and torch's decay of SGD goes through the momentum: theirs, times ten, is this one.
-        label_smoothing: Share of each label that is spread over all classes.
-        mixup: Alpha of mixup, arXiv:1710.09412; 0 for none.
-        cutmix: Alpha of CutMix, arXiv:1905.04899; 0 for none. With both, each batch draws one of them.
+            every 5 epochs without a better validation score).
+        warmup_epochs: Epochs in which the learning rate rises evenly from 0, before the schedule; may be a fraction.
+        weight_decay: Each step takes this share, times the learning rate, off every weight except biases and norms.
+            With momentum 0.9, multiply Caffe's or PyTorch's weight decay by 10.
+        label_smoothing: The share of each label that is spread over all classes.
+        mixup: Alpha of mixup, arXiv:1710.09412; 0 turns it off.
+        cutmix: Alpha of CutMix, arXiv:1905.04899; 0 turns it off. With both, each batch draws one of them.
         augment: `"none"`, `"shift"` (by up to an eighth of the sides) or `"crop"` (a random part, resized).
-        flip: Mirrors half of the training images; None mirrors where a mirrored image is still of its class.
-        ema: Momentum of an average of the weights over the steps, which is what is validated and kept; 0 for none.
-        aux_weight: Weight of each auxiliary loss.
-        patience: Epochs without a better validation score after which the run stops; 0 for none.
+        flip: Mirrors half of the training images; None mirrors if a mirrored image still belongs to its class.
+        ema: Momentum of the average of the weights, which is validated and kept in their place; 0 turns it off.
+        aux_weight: Weight of the loss of each auxiliary head.
+        patience: The run stops after this many epochs without a better validation score; 0 never stops it early.
         precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`. Weights and the heads' softmax stay float32.
-        devices: How many devices of this machine share the work; machines are shared by TF_CONFIG.
-        sync_batch_norm: Batch norm over the images of all devices, not of each.
-        max_bad: Share of images that cannot be read above which the run stops.
-        seed: Of weights, splits, order and augmentation.
-        deterministic: TensorFlow's op determinism, for this process: without it, a resumed run on a GPU may differ in
-            the last digits.
-        save_minutes: Minutes between two saves of the state within an epoch; 0 saves at the ends of epochs alone.
-        device: As for `device`.
-        keep: Epochs whose weights are kept and evaluated, besides the best and the last.
+        devices: The number of this machine's devices that share the work; TF_CONFIG adds other machines.
+        sync_batch_norm: Batch norm takes its statistics from the images of all devices, not from each device's own.
+        max_bad: The largest share of unreadable images that does not stop the run.
+        seed: Seed of weights, splits, order and augmentation.
+        deterministic: Turns on TensorFlow's op determinism for this process. Without it a resumed run on a GPU may
+            differ in the last digits.
+        save_minutes: Minutes between two saves of the state within an epoch; 0 saves only at the end of an epoch.
+        device: `"auto"`, `"cpu"`, `"gpu"`, or one of several, such as `"gpu:1"`.
+        keep: Epochs whose weights are kept and evaluated, besides the best epoch and the last.
 
     Raises:
         ValueError: If a value is none of those above.
@@ -126,44 +146,56 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
-            if (value := getattr(self, name)) not in known:
-                raise ValueError(f"Unknown {name} {value!r}; {nearest(str(value), list(known))}")
-        for name, least in _COUNTS.items():
-            check_count(name, getattr(self, name), least)
-        if not _is_number(self.learning_rate) or not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate!r}.")
-        for name, (least, most, included) in _RANGES.items():
             value = getattr(self, name)
-            if not _is_number(value) or not (least <= value < most or (included and value == most)):
-                limit = "" if most == math.inf else f" and {'at most' if included else 'below'} {most}"
-                raise ValueError(f"{name} must be a number of at least {least}{limit}, got {value!r}.")
+            if not isinstance(value, str) or value not in known:
+                raise ValueError(f"Unknown {name} {got(value)}; {nearest(value, known)}")
+        for name, (least, most) in _COUNTS.items():
+            check_count(name, getattr(self, name), least, most)
+        if not _is_number(self.learning_rate) or not 0 < self.learning_rate <= _LARGEST_RATE:
+            limit = f"above 0 and at most {_LARGEST_RATE:g}"
+            raise ValueError(f"learning_rate must be a number {limit}, got {got(self.learning_rate)}.")
+        for name, (low, high, included) in _RANGES.items():
+            value = getattr(self, name)
+            if not _is_number(value) or not (low <= value < high or (included and value == high)):
+                limit = f"{'at most' if included else 'below'} {high:g}"
+                raise ValueError(f"{name} must be a number of at least {low} and {limit}, got {got(value)}.")
         if not self.warmup_epochs < self.epochs:
             raise ValueError(f"warmup_epochs must be below epochs, {self.epochs}, got {self.warmup_epochs!r}.")
         for name in _WHETHER:
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}.")
+                raise ValueError(f"{name} must be true or false, got {got(getattr(self, name))}.")
         if self.flip is not None and not isinstance(self.flip, bool):
-            raise ValueError(f"flip must be true, false or None, got {self.flip!r}.")
+            raise ValueError(f"flip must be true, false or None, got {got(self.flip)}.")
+        for name in ("data_dir", "weights"):
+            if isinstance(value := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, str(check_path(name, value)))
         for name in ("model", "device", *_TEXTS_OR_NONE):
             value = getattr(self, name)
             if not isinstance(value, str) and not (value is None and name in _TEXTS_OR_NONE):
-                raise ValueError(f"{name} must be a text, got {value!r}.")
+                raise ValueError(f"{name} must be a text, got {got(value)}.")
+            if isinstance(value, str) and "\0" in value:
+                raise ValueError(f"{name} must be a text without zero bytes, got {got(value)}.")
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(f"device must be 'auto', 'cpu', 'gpu' or such as 'gpu:1', got {got(self.device)}.")
         if self.freeze is not None and self.weights is None:
             raise ValueError(f"To freeze {self.freeze!r} a recipe needs weights, got none: they would stay random.")
         if self.data == "" or (self.data_dir is not None and self.data == "digits"):  # no folder holds digits
             object.__setattr__(self, "data", None)
         if isinstance(self.image_size, (list, tuple)):
-            object.__setattr__(self, "image_size", tuple(check_count("image_size", side) for side in self.image_size))
+            sides = tuple(check_count("image_size", side, 1, _LARGEST_SIDE) for side in self.image_size)
+            if len(sides) != 2:
+                raise ValueError(f"image_size must be one number or a height and a width, got {got(self.image_size)}.")
+            object.__setattr__(self, "image_size", sides)
         elif self.image_size is not None:
-            check_count("image_size", self.image_size)
+            check_count("image_size", self.image_size, 1, _LARGEST_SIDE)
         if not isinstance(self.options, Mapping) or not all(map(_is_plain, self.options.values())):
-            raise ValueError(f"options must be a table of names with numbers, texts or lists, got {self.options!r}.")
+            raise ValueError(f"options must be a table of names with numbers, texts or lists, got {got(self.options)}.")
         object.__setattr__(self, "options", dict(self.options))
         if not isinstance(self.keep, (list, tuple)):
-            raise ValueError(f"keep must be a list of epochs, got {self.keep!r}.")
+            raise ValueError(f"keep must be a list of epochs, got {got(self.keep)}.")
         if not all(1 <= check_count("a kept epoch", epoch) <= self.epochs for epoch in self.keep):
-            raise ValueError(f"Kept epochs must lie between 1 and {self.epochs}, got {list(self.keep)}.")
-        object.__setattr__(self, "keep", tuple(self.keep))
+            raise ValueError(f"Kept epochs must lie between 1 and {self.epochs}, got {got(list(self.keep))}.")
+        object.__setattr__(self, "keep", tuple(sorted(set(self.keep))))
 
     @classmethod
     def load(cls, name: str | Path) -> "Recipe":
@@ -178,21 +210,7 @@ class Recipe:
             >>> Recipe.load(tmp_path / "mine.toml").model
             'lenet5_modern'
         """
-        shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
-        path = shipped.get(str(name), Path(name))
-        if not path.is_file():
-            if path.suffix == ".toml" or len(path.parts) > 1:
-                raise FileNotFoundError(f"There is no recipe file {path}.")
-            raise ValueError(f"Unknown recipe {str(name)!r}; {nearest(str(name), list(shipped))}")
-        with path.open("rb") as file:
-            content = file.read(_LONGEST + 1)
-        if len(content) > _LONGEST:
-            raise ValueError(f"{path} is longer than {_LONGEST:,} bytes: it is no recipe.")
-        try:
-            entries = tomllib.loads(content.decode())
-        except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
-            raise ValueError(f"{path} is not a TOML file: {' '.join(str(error).split())}.") from None
-        return cls.from_dict(entries, origin=str(path))
+        return cls.from_dict(*read_entries(name))
 
     @classmethod
     def from_dict(cls, entries: Any, origin: str) -> "Recipe":
@@ -222,6 +240,31 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """The fields as config.json has them."""
         return json.loads(json.dumps(asdict(self)))
+
+
+def read_entries(name: str | Path) -> tuple[dict[str, Any], str]:
+    """The entries of a shipped recipe or a TOML file, and the path of that file."""
+    shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
+    path = shipped.get(str(name), check_path("A recipe", name))
+    if not path.is_file():
+        if path.suffix == ".toml" or len(path.parts) > 1:
+            raise FileNotFoundError(f"There is no recipe file {path}.")
+        raise ValueError(f"Unknown recipe {str(name)!r}; {nearest(str(name), list(shipped))}")
+    with path.open("rb") as file:
+        content = file.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise ValueError(f"{path} is longer than {_LONGEST:,} bytes: it is no recipe.")
+    try:
+        return tomllib.loads(content.decode()), str(path)
+    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
+        raise ValueError(f"{path} is not a TOML file: {' '.join(str(error).split())}.") from None
+
+
+def explanations() -> dict[str, str]:
+    """What each field of a recipe means, from the docstring of `Recipe`."""
+    text = (Recipe.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
+    entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
+    return {name: " ".join(entry.replace("`", "").split()) for name, entry in entries}
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,85 @@
+"""The fields of a recipe as options of a command: their types, defaults and explanations come from `Recipe`."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args
+
+import typer
+
+from ..training.recipe import Recipe, explanations, read_entries
+from .terminal import named_options, whole_numbers
+
+_LISTS = ("keep",)  # options that may be given several times, and may hold commas
+_NONE_AS_TEXT = ("weights", "freeze", "data", "label", "image_size")  # where the word none means None
+
+
+def recipe_options(defaults: Mapping[str, Any]) -> Callable[[Callable], Callable]:
+    """Gives a command that ends in `**given` an option for every field of a recipe that it does not declare itself.
+
+    Fields that the user does not give arrive as None.
+
+    Args:
+        defaults: What the command's recipe begins with where that is not the default of `Recipe`; shown by `--help`.
+    """
+    base, help = Recipe(**defaults), explanations()
+
+    def decorate(command: Callable) -> Callable:
+        signature = inspect.signature(command)
+        own = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
+        added = [
+            _parameter(one.name, one.type, getattr(base, one.name), help.get(one.name, ""))
+            for one in fields(Recipe)
+            if one.name not in own and one.name != "options"  # which are --option
+        ]
+        command.__signature__ = signature.replace(parameters=[*own.values(), *added])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.Parameter:
+    kinds = [kind for kind in get_args(annotation) or [annotation] if kind is not NoneType]
+    option, kind, metavar = "--" + name.replace("_", "-"), kinds[0], None
+    if kind is bool:
+        option += f"/--no-{option.removeprefix('--')}"
+    elif name == "data_dir":
+        kind = Path
+    elif name == "image_size":
+        kind, metavar = str, "PIXELS or HxW"
+    elif name in _LISTS:
+        kind, metavar = list[str], "1,2,..."
+    elif kind not in (int, float):
+        kind = str
+    shown: Any = str(default) if isinstance(default, (str, int, float)) and not isinstance(default, bool) else False
+    if isinstance(default, bool):
+        shown = option.removeprefix("--").split("/--")[not default]
+    help = re.sub(r"\bNone\b", "none", help)
+    info = typer.Option(option, help=help, metavar=metavar, show_default=shown, rich_help_panel="Recipe")
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info])
+
+
+def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool = False) -> dict[str, Any]:
+    """The fields of a recipe that the user gave, as `Recipe` takes them."""
+    changed = {name: value for name, value in given.items() if value is not None and value != []}
+    for name in _NONE_AS_TEXT:
+        if changed.get(name) == "none":
+            changed[name] = None
+    for name in _LISTS:
+        if name in changed:
+            changed[name] = tuple(number for text in changed[name] for number in whole_numbers(text, ","))
+    if changed.get("image_size"):
+        sides = whole_numbers(changed["image_size"], "x")
+        changed["image_size"] = sides[0] if len(sides) == 1 else tuple(sides)
+    if option or aux:
+        changed["options"] = named_options(option) | ({"aux": True} if aux else {})
+    return changed
+
+
+def recipe_of(file: str | None, defaults: Mapping[str, Any], changed: Mapping[str, Any]) -> Recipe:
+    """A shipped recipe or a file, or the defaults, with the changes that the user gave."""
+    entries, origin = read_entries(file) if file else ({}, "the command line")
+    return Recipe.from_dict({**defaults, **entries}, origin).with_changes(**changed)
