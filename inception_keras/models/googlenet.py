@@ -54,17 +54,8 @@ def naive_inception(
 
 
 def inception(
-    x: Any,
-    conv_1x1: int,
-    reduce_3x3: int,
-    conv_3x3: int,
-    reduce_5x5: int,
-    conv_5x5: int,
-    pool_proj: int,
-    name: str | None = None,
-    *,
-    unit: Callable = conv,
-    third: int = 5,
+    x: Any, conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
+    name: str | None = None, *, unit: Callable = conv, third: int = 5,
 ) -> Any:
     """Figure 2(b): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + pool_proj).
 
@@ -143,7 +134,14 @@ def aux_head(
 def build_naive_inception(
     input_shape: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str = "naive_inception"
 ) -> Model:
-    """`naive_inception` as a Model on images or feature maps of `input_shape`, (height, width, channels).
+    """`naive_inception` as a Model of its own, to be drawn, counted and run.
+
+    Args:
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None where any size goes.
+        conv_1x1: Filters of the 1x1 convolution.
+        conv_3x3: Filters of the 3x3 convolution.
+        conv_5x5: Filters of the 5x5 convolution.
+        name: Name of the model and of its output.
 
     Examples:
         >>> build_naive_inception((256, 256, 3), 64, 128, 32).count_params()
@@ -154,15 +152,20 @@ def build_naive_inception(
 
 def build_inception(
     input_shape: Any,
-    conv_1x1: int,
-    reduce_3x3: int,
-    conv_3x3: int,
-    reduce_5x5: int,
-    conv_5x5: int,
-    pool_proj: int,
+    conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
     name: str = "inception",
 ) -> Model:
-    """`inception` as a Model on images or feature maps of `input_shape`, (height, width, channels).
+    """`inception` as a Model of its own, to be drawn, counted and run.
+
+    Args:
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None where any size goes.
+        conv_1x1: Filters of the 1x1 convolution.
+        reduce_3x3: Filters of the 1x1 convolution before the 3x3.
+        conv_3x3: Filters of the 3x3 convolution.
+        reduce_5x5: Filters of the 1x1 convolution before the 5x5.
+        conv_5x5: Filters of the 5x5 convolution.
+        pool_proj: Filters of the 1x1 convolution after the pool.
+        name: Name of the model and of its output.
 
     Examples:
         >>> build_inception((256, 256, 3), 64, 96, 128, 16, 32, 32).output_shape
@@ -173,7 +176,14 @@ def build_inception(
 
 
 def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **options: Any) -> Model:
-    """`aux_head` as a Model on feature maps of `input_shape`, (height, width, channels).
+    """`aux_head` as a Model of its own, to be drawn, counted and run.
+
+    Args:
+        input_shape: (height, width, channels) of the feature maps. All three must be known, because the fully connected
+            layer reads every pixel.
+        classes: Number of classes.
+        name: Name of the model and of its output.
+        **options: For `aux_head`: `classifier_activation`, `pool` or `unit`.
 
     Examples:
         >>> build_aux_head((14, 14, 512), 1000).count_params()
