@@ -56,6 +56,7 @@ notebooks: .venv/notebooks  ## run every notebook; the executed copies go into b
 	$(BIN)/python notebooks/run.py
 
 golden: .venv/golden  ## write the golden files anew; look at their diff before you commit it
+	$(BIN)/python tests/structures.py
 	$(BIN)/python tests/golden.py
 
 clean:  ## remove all that these targets made

@@ -5,6 +5,7 @@ from functools import cache
 from math import prod
 
 import pytest
+import structures
 
 from inception_keras import create_model, list_models, structure
 from inception_keras.analysis.profile import profile
@@ -53,6 +54,17 @@ def test_layers_have_names_that_last(id):
     assert len(set(names)) == len(names)
     assert [name for name in names if not NAME.fullmatch(name)] == []
     assert {"image", "predictions"} <= set(names)
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_every_layer_is_as_it_was(id):
+    """A layer that gets another name, shape, class, option or input shows here; `make golden` writes the files."""
+    model = create_model(id, aux=True) if structures.has_heads(id) else _published(id)
+    assert structures.lines(model) == (structures.FOLDER / f"{id}.txt").read_text().splitlines()
+
+
+def test_there_is_no_golden_structure_of_a_net_that_is_not_there():
+    assert sorted(path.stem for path in structures.FOLDER.glob("*.txt")) == IDS
 
 
 @pytest.mark.parametrize("id", FEW_FAST)

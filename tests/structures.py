@@ -1,0 +1,92 @@
+"""Writes tests/golden/structure/<id>.txt: every net, one line a layer.
+
+    python tests/structures.py [ids]
+
+A line is the layer's name, its class (Keras's with `keras.`), its output shape, the number of its parameters and each
+value of its configuration that is not the usual one. Its inputs stand after `<-`, unless the only input is the layer of
+the line above. Auxiliary heads are included.
+"""
+
+import inspect
+import sys
+from importlib import import_module
+from pathlib import Path
+from zlib import crc32
+
+import keras
+
+import inception_keras as ik
+from inception_keras.zoo import ZOO
+
+FOLDER = Path(__file__).parent / "golden" / "structure"
+USUAL = dict(trainable=True, dtype="float32", data_format="channels_last", activation="linear", use_bias=False)
+USUAL |= dict(strides=(1, 1), dilation_rate=(1, 1), padding="valid", groups=1, depth_multiplier=1, keepdims=False)
+USUAL |= dict(axis=-1, momentum=0.9, center=True, scale=True, synchronized=False, renorm=False, renorm_momentum=0.99)
+USUAL |= dict(sparse=False, ragged=False, optional=False, moving_mean_initializer="Zeros", beta_initializer="Zeros")
+USUAL |= dict(moving_variance_initializer="Ones", gamma_initializer="Ones", bias_initializer="Zeros")
+USUAL |= dict.fromkeys([f"{kind}_initializer" for kind in ("kernel", "depthwise", "pointwise")], "GlorotUniform")
+IN_THE_SHAPE = {"name", "batch_shape", "filters", "units"}
+
+
+def has_heads(id: str) -> bool:
+    """Whether auxiliary heads are an option of a net."""
+    module, function = ZOO[id].builder.split(":")
+    builder = getattr(import_module(f"inception_keras.models.{module}"), function)
+    return "aux" in inspect.signature(builder).parameters
+
+
+def lines(model: keras.Model) -> list[str]:
+    """The net as text, one line a layer."""
+    text, above = [], None
+    for layer in model.layers:
+        ours = type(layer).__module__.startswith("inception_keras")
+        kind = f"{'' if ours else 'keras.'}{type(layer).__name__}"
+        words = [layer.name, kind, _shapes(layer.output), str(layer.count_params())]
+        words += [f"{name}={value}" for name, value in _options(layer)]
+        inputs = [] if isinstance(layer, keras.layers.InputLayer) else [_origin(x) for x in _listed(layer.input)]
+        if inputs not in ([], [above]):
+            words += ["<-", ", ".join(inputs)]
+        text.append(" ".join(words))
+        above = layer.name
+    return [*text, f"outputs: {', '.join(_origin(x) for x in model.outputs)}"]
+
+
+def _options(layer):
+    for name, value in layer.get_config().items():
+        value = _plain(value)
+        if name not in IN_THE_SHAPE and value is not None and value != USUAL.get(name):
+            text = str(value).replace(" ", "").removeprefix("inception_keras>")
+            yield name, text if len(text) <= 80 else f"crc32:{crc32(text.encode()):08x}"
+
+
+def _plain(value):
+    """A value of a configuration; of a serialised object its name and what it was made of."""
+    if not isinstance(value, dict):
+        return value
+    name, config = value["class_name"], value["config"]
+    if name in ("function", "DTypePolicy"):
+        return config if isinstance(config, str) else config["name"]
+    said = [f"{k}={v:.4g}" for k, v in config.items() if v is not None]
+    return f"{name}({','.join(said)})" if said else name
+
+
+def _shapes(outputs):
+    return " ".join(str(tuple(x.shape[1:])) for x in _listed(outputs))
+
+
+def _origin(x):
+    """The layer that made a tensor, and which of its outputs it is where that is not the first."""
+    operation, _, index = x._keras_history
+    return f"{operation.name}[{index}]" if index else operation.name
+
+
+def _listed(x):
+    return x if isinstance(x, list) else [x]
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for id in sys.argv[1:] or ik.list_models():
+        with ik.structure():
+            net = ik.create_model(id, **({"aux": True} if has_heads(id) else {}))
+        (FOLDER / f"{id}.txt").write_text("\n".join(lines(net)) + "\n")
