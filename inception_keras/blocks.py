@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from .arguments import check_image_shape, checked
 from .checks import check_count
 from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
 
@@ -18,14 +19,7 @@ def image_input(shape: Any, least: int = 1) -> Any:
     """
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("image_data_format must be 'channels_last', got 'channels_first'.")
-    wanted = "input_shape must be (height, width, channels)"
-    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
-        raise ValueError(f"{wanted}, got {shape!r}.")
-    for side in shape[:2]:
-        if side is not None and (check_count(f"{wanted}; a side", side), side)[1] < least:
-            raise ValueError(f"{wanted} of at least {least} x {least} pixels, got {tuple(shape)}.")
-    check_count(f"{wanted}; channels", shape[2])
-    return keras.Input(tuple(shape), name="image")
+    return keras.Input(check_image_shape(shape, least), name="image")
 
 
 def unique_name(block: str) -> str:
@@ -86,6 +80,7 @@ def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu"
     return layers.Activation(activation, name=f"{name}-{activation}")(x) if activation else x
 
 
+@checked
 def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str = "sigmoid") -> Any:
     """Scales each channel by a gate that has seen the mean of all of them; the shape stays (h, w, c).
 

@@ -1,12 +1,13 @@
 """The table of models: an id is one exact network."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .checks import nearest
+from .checks import check_bool, check_choice, check_count, check_text, got, nearest
 
 if TYPE_CHECKING:
     import keras
@@ -153,17 +154,26 @@ def list_models(pattern: str = "*", *, year: int | None = None) -> list[str]:
         pattern: A shell pattern such as `"googlenet*"`.
         year: Only nets of papers of this year.
 
+    Raises:
+        TypeError: If the pattern is no text.
+        ValueError: If the year is no int.
+
     Examples:
         >>> list_models("squeezenet*")
         ['squeezenet1_0', 'squeezenet1_1']
     """
+    check_text("pattern", pattern)
+    if year is not None:
+        year = check_count("year", year)
     return sorted(id for id, entry in ZOO.items() if fnmatchcase(id, pattern) and year in (None, entry.year))
 
 
 def find(id: str) -> Entry:
     """The entry of an id, or a ValueError that names the nearest ones."""
+    if not isinstance(id, str):
+        raise TypeError(f"A model is named by its id, such as 'googlenet', got {got(id)}.")
     if id not in ZOO:
-        raise ValueError(f"Unknown model {id!r}; {nearest(id, list(ZOO))}")
+        raise ValueError(f"Unknown model {got(id)}; {nearest(id.lower(), list(ZOO))}")
     return ZOO[id]
 
 
@@ -196,7 +206,9 @@ def create_model(
         A Model; one with several outputs has them as a dict by name.
 
     Raises:
-        ValueError: If an id, an option, a shape or a weight does not fit; the sentence says what does.
+        ValueError: If an id, an option, a shape or a weight does not fit; the sentence says what does. An option that
+            makes another network is refused too: `vgg16` with `batch_norm=True` is `vgg16_bn`.
+        TypeError: If an argument is of another type, such as `aux="no"`.
         FileNotFoundError: If there is no such file of weights.
 
     Examples:
@@ -206,13 +218,10 @@ def create_model(
         14714688
     """
     entry = find(id)
-    module, function = entry.builder.split(":")
-    builder = getattr(import_module(f".models.{module}", __package__), function)
-    known = [name for name in inspect.signature(builder).parameters if name not in entry.options]
-    for option in options:
-        if option not in known:
-            raise ValueError(f"{id} has no option {option!r}; {nearest(option, known)}")
-    if include_top and pooling is not None:
+    builder = _builder(entry)
+    _check_options(id, entry, builder, options)
+    check_choice("pooling", pooling, (None, "avg", "max"))
+    if check_bool("include_top", include_top) and pooling is not None:
         raise ValueError(f"pooling is for include_top=False, got {pooling!r} with the top.")
     if not include_top and options.get("aux"):
         raise ValueError(f"Without its top {id} has no auxiliary heads, got aux=True.")
@@ -225,25 +234,52 @@ def create_model(
     if weights is not None:
         from .weights.pretrained import load
 
-        has_all_heads = include_top and ("aux" not in known or options.get("aux", False))
+        has_all_heads = include_top and ("aux" not in inspect.signature(builder).parameters or options.get("aux"))
         load(model, id, weights, None if has_all_heads else _whole(builder, id, entry))
     return model
 
 
-def _without_top(builder: Any, options: dict, side: int, pooling: str | None) -> "keras.Model":
+def _builder(entry: Entry) -> Callable[..., "keras.Model"]:
+    module, function = entry.builder.split(":")
+    return getattr(import_module(f".models.{module}", __package__), function)
+
+
+def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, Any]) -> None:
+    """Raises an error if an option is unknown, of the wrong kind, or makes another network of what the id stands for."""
+    from .arguments import check_arguments
+
+    parameters = inspect.signature(builder).parameters
+    for option in options:
+        if option not in parameters:
+            raise ValueError(f"{id} has no option {option!r}; {nearest(option, list(parameters))}")
+    options = check_arguments(builder, options)
+    rows = {other: row.options for other, row in ZOO.items() if row.builder == entry.builder}
+    start = {name: parameters[name].default for row in rows.values() for name in row}  # what tells these ids apart
+    changed = entry.options | {name: value for name, value in options.items() if name in start}
+    if start | changed == start | entry.options:
+        return
+    what = f"{id} with {', '.join(f'{k}={v!r}' for k, v in changed.items() if (start | entry.options)[k] != v)}"
+    for other, row in rows.items():
+        if start | row == start | changed:
+            raise ValueError(f"{what} is another network, which has its own id: create_model({other!r}).")
+    call = f"{builder.__name__}({', '.join(f'{k}={v!r}' for k, v in changed.items())})"
+    raise ValueError(f"{what} is another network, which no id stands for; {call} builds it.")
+
+
+def _without_top(builder: Callable, options: dict, side: int, pooling: str | None) -> "keras.Model":
     """The net up to its last feature maps; of the rest only the graph is made, without weights."""
     import keras
     from keras import layers
 
+    from .arguments import check_image_shape
     from .scope import structure
 
     pools = {None: None, "avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    if pooling not in pools:
-        raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}.")
     shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
+    check_image_shape(shape)
     with structure():
         # a head with a dense layer over pixels needs their number; what is before it does not
-        given = tuple(side if size is None else size for size in shape) if isinstance(shape, tuple | list) else shape
+        given = tuple(side if size is None else size for size in shape)
         net = builder(**options | {"input_shape": given})
         x = _feature_map(net.output)
         if pools[pooling]:
@@ -267,7 +303,7 @@ def _feature_map(x: Any) -> Any:
     return x
 
 
-def _whole(builder: Any, id: str, entry: Entry) -> "keras.Model":
+def _whole(builder: Callable, id: str, entry: Entry) -> "keras.Model":
     """The published net with all of its heads, without weights: the names that a file may have."""
     from .scope import structure
 

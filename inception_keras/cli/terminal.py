@@ -1,6 +1,7 @@
 """What the commands share: how they read options, how they end."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,15 +29,27 @@ def built(model: str, option: list[str] | None, input: str | None, aux: bool) ->
 
 
 def named_options(texts: list[str] | None) -> dict[str, Any]:
-    """`aux=true` as `{"aux": True}`, numbers as numbers, none as None."""
+    """`aux=yes` as `{"aux": True}`, numbers as numbers, none as None, all else as text."""
     options: dict[str, Any] = {}
     for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not equals:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
             raise ValueError(f"An option is NAME=VALUE, got {text!r}.")
-        words = {"true": True, "false": False, "none": None}
-        options[name] = words[value.lower()] if value.lower() in words else int(value) if value.isdigit() else value
+        if name in options:
+            raise ValueError(f"The option {name} is given twice.")
+        options[name] = _value(value)
     return options
+
+
+def _value(text: str) -> Any:
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
+        return float(text)
+    return text
 
 
 def whole_numbers(text: str, separator: str) -> list[int]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv, image_input
 from ..layers import AdaptiveAveragePooling2D, LocalResponseNormalization
 
@@ -25,6 +26,7 @@ ONE_TOWER = {  # Krizhevsky, "One weird trick", arXiv:1404.5997; torchvision's c
 }
 
 
+@checked
 def build_alexnet_2012(
     input_shape: Any = (227, 227, 3),
     *,
@@ -70,6 +72,7 @@ def build_alexnet_2012(
     return Model(image, classifier(x, classes, classifier_activation), name=name)
 
 
+@checked
 def build_alexnet(
     input_shape: Any = (224, 224, 3),
     *,

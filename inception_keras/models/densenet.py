@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import bn, classifier, conv, conv_bn, image_input, max_pool, unique_name
 
 TABLE_1 = {
@@ -55,6 +56,7 @@ def transition(x: Any, name: str | None = None) -> Any:
     return layers.AveragePooling2D(2, name=name)(x)
 
 
+@checked
 def build_densenet(
     input_shape: Any = (224, 224, 3),
     *,

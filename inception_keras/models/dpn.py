@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
 from ..layers import BatchNormalization, ChannelSplit
 
@@ -51,6 +52,7 @@ def dual_path(x: Any, inner: int, residual: int, increment: int, groups: int, st
     return layers.Concatenate(name=name)([added, dense, grown])
 
 
+@checked
 def build_dpn(
     input_shape: Any = (224, 224, 3),
     *,

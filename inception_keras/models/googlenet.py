@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import as_model, classifier, conv, conv_bn, image_input, max_pool, unique_name
 from ..layers import LocalResponseNormalization
 
@@ -25,6 +26,7 @@ TABLE_1 = {  # None is the paper's row "max pool 3x3/2"
 AUX_AFTER = {"inception_4a": "aux_1", "inception_4d": "aux_2"}
 
 
+@checked
 def naive_inception(
     x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None, *, unit: Callable = conv
 ) -> Any:
@@ -53,6 +55,7 @@ def naive_inception(
     return layers.Concatenate(name=name)([a, b, c, d])
 
 
+@checked
 def inception(
     x: Any, conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
     name: str | None = None, *, unit: Callable = conv, third: int = 5,
@@ -89,6 +92,7 @@ def inception(
     return layers.Concatenate(name=name)([a, b, c, d])
 
 
+@checked
 def aux_head(
     x: Any,
     classes: int,
@@ -131,6 +135,7 @@ def aux_head(
     return classifier(x, classes, classifier_activation, name=name)
 
 
+@checked
 def build_naive_inception(
     input_shape: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str = "naive_inception"
 ) -> Model:
@@ -150,6 +155,7 @@ def build_naive_inception(
     return as_model(naive_inception, input_shape, conv_1x1, conv_3x3, conv_5x5, name=name)
 
 
+@checked
 def build_inception(
     input_shape: Any,
     conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
@@ -175,6 +181,7 @@ def build_inception(
     return as_model(inception, input_shape, *widths, name=name)
 
 
+@checked
 def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **options: Any) -> Model:
     """`aux_head` as a Model of its own, to be drawn, counted and run.
 
@@ -192,6 +199,7 @@ def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **opt
     return as_model(aux_head, input_shape, classes, name=name, **options)
 
 
+@checked
 def build_googlenet(
     input_shape: Any = (224, 224, 3),
     *,

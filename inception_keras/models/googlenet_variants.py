@@ -6,11 +6,13 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
 from ..layers import AdaptiveAveragePooling2D
 from .googlenet import AUX_AFTER, TABLE_1, aux_head, inception, naive_inception
 
 
+@checked
 def build_googlenet_slim(
     input_shape: Any = (224, 224, 3),
     *,
@@ -69,6 +71,7 @@ def build_googlenet_slim(
     return Model(image, {"predictions": x, **heads} if aux else x, name=name)
 
 
+@checked
 def build_googlenet_cifar(
     input_shape: Any = (32, 32, 3),
     *,
@@ -111,6 +114,7 @@ def build_googlenet_cifar(
     return _small(image, x, rows, unit, classes, aux, classifier_activation, name, naive)
 
 
+@checked
 def build_googlenet_small(
     input_shape: Any = (32, 32, 3),
     *,

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 from ..layers import BatchNormalization
 
@@ -67,6 +68,7 @@ def inception_bn(
     return layers.Concatenate(name=name)([*branches, b, c, d])
 
 
+@checked
 def build_inception_v2(
     input_shape: Any = (224, 224, 3),
     *,

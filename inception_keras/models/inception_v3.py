@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 
 # A module is its branches, a branch its steps: "max" is a 3x3 pool with strides 2, "avg" one with strides 1, (filters,
@@ -108,6 +109,7 @@ def aux_head(x: Any, classes: int, activation: str | None = "softmax", *, name: 
     return classifier(x, classes, activation, name=name)
 
 
+@checked
 def build_inception_v3(
     input_shape: Any = (299, 299, 3),
     *,

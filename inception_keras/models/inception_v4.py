@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 
 # A module is its branches, a branch its steps: "max" is a 3x3 pool with strides 2, "avg" one with strides 1, (filters,
@@ -99,6 +100,7 @@ def inception_resnet(x: Any, module: Any, scale: float, *, activation: bool = Tr
     return layers.Activation("relu", name=name)(x)
 
 
+@checked
 def build_inception_v4(
     input_shape: Any = (299, 299, 3),
     *,
@@ -136,6 +138,7 @@ def build_inception_v4(
     return Model(image, x, name=name)
 
 
+@checked
 def build_inception_resnet_v2(
     input_shape: Any = (299, 299, 3),
     *,

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from keras import Model, initializers, layers
 
-from ..blocks import check_count, classifier, image_input
+from ..arguments import checked
+from ..blocks import classifier, image_input
 from ..layers import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 
 TABLE_1 = (  # the maps of S2 that each map of C3 reads
@@ -43,6 +44,7 @@ def digit_codes() -> np.ndarray:
     return np.array(rows, "float32").transpose(1, 0, 2).reshape(10, 84)
 
 
+@checked
 def build_lenet5(
     input_shape: Any = (32, 32, 1),
     *,
@@ -72,7 +74,6 @@ def build_lenet5(
         >>> build_lenet5().count_params(), build_lenet5(rbf=False).count_params()
         (60000, 60850)
     """
-    check_count("classes", classes, least=2)
     image = _image(input_shape)
     x = layers.Conv2D(6, 5, activation=scaled_tanh, **_start(25 * input_shape[2]), name="c1")(image)  # (28, 28, 6)
     x = Subsampling2D(scaled_tanh, _start(4)["kernel_initializer"], name="s2")(x)  # (14, 14, 6)
@@ -90,6 +91,7 @@ def build_lenet5(
     return Model(image, x, name=name)
 
 
+@checked
 def build_lenet5_modern(
     input_shape: Any = (32, 32, 1),
     *,

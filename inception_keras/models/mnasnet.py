@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input
 from .mobilenet_v2 import inverted_residual
 
@@ -17,6 +18,7 @@ FIGURE_7 = (  # B1, the net without squeeze-and-excitation: kernel, strides, exp
 )
 
 
+@checked
 def build_mnasnet(
     input_shape: Any = (224, 224, 3),
     *,

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 from ..layers import BatchNormalization
 
@@ -54,6 +55,7 @@ def depthwise_separable(x: Any, filters: int, strides: int = 1, *, name: str) ->
     return layers.Activation("relu6", name=name)(x)
 
 
+@checked
 def build_mobilenet_v1(
     input_shape: Any = (224, 224, 3),
     *,

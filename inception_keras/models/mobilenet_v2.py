@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input, squeeze_excite, unique_name
 
 TABLE_2 = (  # bottlenecks: expansion t, channels c, repeats n, strides s of the first
@@ -60,6 +61,7 @@ def inverted_residual(
     return layers.Add(name=name)([x, y]) if strides == 1 and x.shape[-1] == filters else y
 
 
+@checked
 def build_mobilenet_v2(
     input_shape: Any = (224, 224, 3),
     *,

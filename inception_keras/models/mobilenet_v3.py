@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 from .mobilenet_v2 import inverted_residual
 
@@ -42,6 +43,7 @@ TABLE_2 = (  # small
 SIZES = {"large": (TABLE_1, 960, 1280), "small": (TABLE_2, 576, 1024)}  # table, last convolution, dense layer
 
 
+@checked
 def build_mobilenet_v3(
     input_shape: Any = (224, 224, 3),
     *,

@@ -4,7 +4,8 @@ from typing import Any
 
 from keras import Model, layers
 
-from ..blocks import check_count, classifier, conv_bn, image_input, max_pool, unique_name
+from ..arguments import checked
+from ..blocks import classifier, conv_bn, image_input, max_pool, unique_name
 
 TABLE_1 = {  # blocks of conv2_x, conv3_x, conv4_x, conv5_x: two 3x3 convolutions, from 50 on 1x1, 3x3 and 1x1
     18: (2, 2, 2, 2),
@@ -76,6 +77,7 @@ def bottleneck(
     return _add(_shortcut(x, 4 * filters, strides, name=name, **options), y, name)
 
 
+@checked
 def build_resnet(
     input_shape: Any = (224, 224, 3),
     *,
@@ -112,8 +114,6 @@ def build_resnet(
         (None, 1000)
     """
     _check_depth(depth, TABLE_1)
-    check_count("groups", groups)
-    check_count("group_width", group_width)
     if depth < 50 and (groups, group_width) != (1, 64):
         raise ValueError(f"groups and group_width are of bottlenecks, which begin at depth 50, got depth={depth}.")
     image = image_input(input_shape)
@@ -131,6 +131,7 @@ def build_resnet(
     return Model(image, classifier(x, classes, classifier_activation), name=name)
 
 
+@checked
 def build_resnet_v1(
     input_shape: Any = (224, 224, 3),
     *,

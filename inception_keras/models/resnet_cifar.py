@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input, unique_name
 
 DEPTHS = (20, 32, 44, 56, 110)  # table 6
@@ -39,6 +40,7 @@ def basic_cifar(x: Any, filters: int, strides: int = 1, name: str | None = None,
     return layers.Activation("relu", name=name)(y)
 
 
+@checked
 def build_resnet_cifar(
     input_shape: Any = (32, 32, 3),
     *,

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input, max_pool, squeeze_excite
 from .googlenet import TABLE_1 as GOOGLENET
 from .googlenet import inception
@@ -62,6 +63,7 @@ def se_residual(
     return layers.Activation("relu", name=name)(x)
 
 
+@checked
 def build_senet(
     input_shape: Any = (224, 224, 3),
     *,
@@ -116,6 +118,7 @@ def build_senet(
     return Model(image, x, name=name)
 
 
+@checked
 def build_seinception(
     input_shape: Any = (224, 224, 3),
     *,

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input, max_pool
 from ..layers import BatchNormalization, ChannelShuffle, DepthwiseConv2D
 
@@ -51,6 +52,7 @@ def shuffle_unit(x: Any, filters: int, groups: int, first_groups: int, strides: 
     return layers.Activation("relu", name=name)(y)
 
 
+@checked
 def build_shufflenet_v1(
     input_shape: Any = (224, 224, 3),
     *,

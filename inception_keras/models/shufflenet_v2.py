@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input, max_pool, unique_name
 from ..layers import ChannelShuffle, ChannelSplit
 
@@ -49,6 +50,7 @@ def shuffle_unit(x: Any, filters: int, strides: int = 1, name: str | None = None
     return ChannelShuffle(2, name=name)(x)
 
 
+@checked
 def build_shufflenet_v2(
     input_shape: Any = (224, 224, 3),
     *,

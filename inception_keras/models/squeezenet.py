@@ -4,7 +4,8 @@ from typing import Any
 
 from keras import Model, layers
 
-from ..blocks import check_count, conv, image_input, max_pool, unique_name
+from ..arguments import checked
+from ..blocks import conv, image_input, max_pool, unique_name
 
 TABLE_1: dict[str, tuple[int, int, int] | None] = {  # None is a row "maxpool 3x3/2"
     #        squeeze 1x1  expand 1x1, 3x3   output at 224 x 224
@@ -27,6 +28,7 @@ ROWS_1_1 = (
 )
 
 
+@checked
 def fire(x: Any, squeeze_1x1: int, expand_1x1: int, expand_3x3: int, name: str | None = None) -> Any:
     """Figure 1: (h, w, c) -> (h, w, expand_1x1 + expand_3x3).
 
@@ -51,6 +53,7 @@ def fire(x: Any, squeeze_1x1: int, expand_1x1: int, expand_3x3: int, name: str |
     return layers.Concatenate(name=name)([a, b])
 
 
+@checked
 def build_squeezenet(
     input_shape: Any = (224, 224, 3),
     *,
@@ -78,7 +81,6 @@ def build_squeezenet(
         >>> build_squeezenet().count_params(), build_squeezenet(version="1.1").count_params()
         (1248424, 1235496)
     """
-    check_count("classes", classes, least=2)
     stems = {"1.0": (96, 7, 21, tuple(TABLE_1)), "1.1": (64, 3, 17, ROWS_1_1)}
     if version not in stems:
         raise ValueError(f"version must be '1.0' or '1.1', got {version!r}.")

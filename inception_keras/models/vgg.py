@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv, conv_bn, image_input
 from ..layers import AdaptiveAveragePooling2D
 
@@ -16,6 +17,7 @@ TABLE_1 = {  # 3x3 convolutions before each "maxpool", with 64, 128, 256, 512 an
 FILTERS = (64, 128, 256, 512, 512)
 
 
+@checked
 def build_vgg(
     input_shape: Any = (224, 224, 3),
     *,

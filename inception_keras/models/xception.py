@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import Model, layers
 
+from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 
 FIGURE_5 = {  # separable 3x3 convolutions of a module, strides of its pool
@@ -27,6 +28,7 @@ def separable_bn(x: Any, filters: int, *, name: str) -> Any:
     return conv_bn(x, filters, 1, activation=None, name=name)
 
 
+@checked
 def build_xception(
     input_shape: Any = (299, 299, 3),
     *,

@@ -1,0 +1,147 @@
+"""Arguments of builders and blocks, checked by the types in their signatures: the files of models need no checks."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from types import NoneType
+from typing import Any, get_args
+
+import keras
+
+from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got
+
+_MOST = 2**16  # pixels of a side, channels, filters
+_MOST_CLASSES = 10**7
+
+
+def checked(function: Callable) -> Callable:
+    """A builder or block that checks its arguments, before it begins, by the names and types in its signature.
+
+    Examples:
+        >>> @checked
+        ... def build(input_shape, *, aux: bool = False): ...
+        >>> build((224, 224, 3), aux="no")
+        Traceback (most recent call last):
+        TypeError: aux must be True or False, got 'no'.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}: {error}.") from None
+        bound.arguments |= check_arguments(function, bound.arguments)
+        return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def check_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a builder or block, NumPy's numbers as Python's; the first that is of the wrong kind raises.
+
+    Args:
+        function: Its signature says what is allowed: the default of an option has the type that its values have.
+        arguments: By name; not all of them need to be there.
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If it is of the type, but not a value that any net can take.
+    """
+    parameters = inspect.signature(function).parameters
+    return {name: _check(parameters[name], value) for name, value in arguments.items()}
+
+
+def _check(parameter: inspect.Parameter, value: Any) -> Any:
+    name, kind = parameter.name, parameter.annotation
+    kinds = [each for each in get_args(kind) if each is not NoneType] if NoneType in get_args(kind) else [kind]
+    if value is None and kinds != [kind]:
+        return None
+    if name == "x":
+        return _check_maps(value)
+    if name == "classes":
+        return check_count(name, value, least=2, most=_MOST_CLASSES)
+    if name == "classifier_activation":
+        return _check_activation(name, value)
+    if kinds == [bool]:
+        return check_bool(name, value)
+    if kinds == [int]:
+        return check_count(name, value, least=0 if parameter.default == 0 else 1, most=_MOST)
+    if kinds == [float]:
+        return check_number(name, value)
+    if kinds == [str]:
+        return _check_name(value) if name == "name" else check_text(name, value)
+    if kinds == [Callable]:
+        return check_callable(name, value)
+    if inspect.isclass(kinds[0]) and issubclass(kinds[0], keras.layers.Layer):
+        return check_type(name, value, kinds[0], "a Keras layer")
+    return value
+
+
+def _check_name(value: Any) -> str:
+    if not check_text("name", value) or "/" in value:
+        raise ValueError(f"name must be a text without '/' that is not empty, got {got(value)}.")
+    return value
+
+
+def _check_activation(name: str, value: Any) -> str:
+    try:
+        keras.activations.get(check_text(name, value))
+    except ValueError:
+        raise ValueError(f"{name} must be 'softmax', None or another activation of Keras, got {got(value)}.") from None
+    return value
+
+
+def _check_maps(value: Any) -> Any:
+    """`value` if it is a tensor, symbolic or not, of feature maps."""
+    wanted = "x must be feature maps (batch, height, width, channels)"
+    if not isinstance(value, keras.KerasTensor) and not keras.ops.is_tensor(value) and not hasattr(value, "__array__"):
+        raise TypeError(f"{wanted}, got {got(value)}.")
+    if len(value.shape) != 4 or value.shape[-1] is None:
+        raise ValueError(f"{wanted}, with a known number of channels, got the shape {tuple(value.shape)}.")
+    return value
+
+
+def check_image_shape(shape: Any, least: int = 1) -> tuple[int | None, int | None, int]:
+    """`shape` if it is (height, width, channels) of at least `least` pixels; None where any size goes.
+
+    Raises:
+        ValueError: If it is no such shape, or has its channels first.
+
+    Examples:
+        >>> check_image_shape((3, 224, 224))
+        Traceback (most recent call last):
+        ValueError: input_shape must be (height, width, channels), channels last: (224, 224, 3), not (3, 224, 224).
+    """
+    wanted = "input_shape must be (height, width, channels)"
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
+        raise ValueError(f"{wanted}, got {got(shape)}.")
+    for side in shape[:2]:
+        if side is not None:
+            check_count(f"{wanted}; a side", side, least=min(1, least), most=_MOST)
+    if shape[2] is not None:
+        check_count(f"{wanted}; channels", shape[2], most=_MOST)
+    if _channels_first(shape[0], shape[1], shape[2], least):
+        turned = (*shape[1:], shape[0])
+        raise ValueError(f"{wanted}, channels last: {turned}, not {tuple(shape)}.")
+    check_count(f"{wanted}; channels", shape[2])
+    if any(side is not None and side < least for side in shape[:2]):
+        raise ValueError(f"{wanted} of at least {least} x {least} pixels, got {tuple(shape)}.")
+    return tuple(shape)
+
+
+def _channels_first(height: int | None, width: int | None, channels: int | None, least: int) -> bool:
+    """Whether a shape is (channels, height, width), which many other libraries want.
+
+    A height of 1, 3 or 4 is the number of channels of an image, unless the rest has no shape of an image: hyperspectral
+    patches (3, 3, 200) and signals (1, 5000, 12) are as high, and a net that takes one pixel takes them.
+    """
+    if height not in (1, 3, 4):
+        return False
+    if width is None or channels is None:
+        return channels is None or (height > 1 and channels >= 16)
+    if least > height and min(width, channels) >= least:
+        return True
+    smaller, larger = sorted((width, channels))
+    return width == channels > 4 or (smaller >= 16 and larger <= 4 * smaller)
