@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx_files import field, model, tensor
 
 from inception_keras import create_model, structure
 from inception_keras.weights.onnx import read
@@ -26,25 +27,6 @@ GOOGLENET = {  # bvlc_googlenet's layers -> ours
     **{f"loss{i}/{part}": f"aux_{i}-{ours}" for i in (1, 2) for part, ours in (("conv", "conv_1x1"), ("fc", "fc"))},
     **{"loss1/classifier": "aux_1", "loss2/classifier": "aux_2", "loss3/classifier": "predictions"},
 }
-
-
-def varint(value):
-    return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
-
-
-def field(number, value):
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def tensor(name, array, kind=1, raw=True):
-    dims = b"".join(field(1, size) for size in array.shape)
-    return dims + field(2, kind) + field(9 if raw else 4, array.tobytes()) + field(8, name.encode())
-
-
-def model(*tensors):
-    return field(1, 7) + field(7, field(2, b"graph") + b"".join(field(5, each) for each in tensors))
 
 
 def _kernels(net, names):

@@ -61,20 +61,6 @@ _GOOGLENET_SLIM: Rules = [
     (r"predictions", "fc"),
 ]
 
-# Caffe's names, which the ONNX files of its model zoo have kept
-_CAFFE_GOOGLENET: Rules = [
-    (r"conv_1", "conv1/7x7_s2"),
-    (r"conv_2-reduce", "conv2/3x3_reduce"),
-    (r"conv_2", "conv2/3x3"),
-    (r"inception_(\w+)-conv_(\dx\d)", "inception_{1}/{2}"),
-    (r"inception_(\w+)-reduce_(\dx\d)", "inception_{1}/{2}_reduce"),
-    (r"inception_(\w+)-pool_proj", "inception_{1}/pool_proj"),
-    (r"aux_(\d)-conv_1x1", "loss{1}/conv"),
-    (r"aux_(\d)-fc", "loss{1}/fc"),
-    (r"aux_(\d)", "loss{1}/classifier"),
-    (r"predictions", "loss3/classifier"),
-]
-
 _SQUEEZENET_1_0: Rules = [
     (r"conv_1", "features.0"),
     (r"fire_([2-4])-squeeze_1x1", "features.{1:+1}.squeeze"),
@@ -356,7 +342,6 @@ _INCEPTION_V3: Rules = [
 
 # fmt: off
 LAYOUTS: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
-    ("googlenet", _CAFFE_GOOGLENET),
     ("googlenet_slim", _GOOGLENET_SLIM),
     ("squeezenet1_0", _SQUEEZENET_1_0),
     ("squeezenet1_1", _SQUEEZENET_1_1),

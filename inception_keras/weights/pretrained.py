@@ -8,19 +8,27 @@ from typing import Any
 import keras
 import numpy as np
 
-from . import keras_file, onnx, store, torch_file
+from . import caffe, keras_file, onnx, store, torch_file
 from .fetch import fetch
 from .published import SETS, find
 from .torch import translate
 
 ASSETS = Path(__file__).parent.parent / "assets"
 EMBEDDED = {"squeezenet1_1": ASSETS / "squeezenet1_1_imagenet.safetensors"}
+
+
+def _read_h5(path: Path) -> dict[str, np.ndarray]:
+    """An HDF5 file, of Caffe or of Keras."""
+    return caffe.read(path) if caffe.is_hdf5(path) else keras_file.read(path)
+
+
 READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
     ".safetensors": store.read,
     ".pth": torch_file.read,
     ".pt": torch_file.read,
-    ".h5": keras_file.read,
+    ".h5": _read_h5,
     ".onnx": onnx.read,
+    ".caffemodel": caffe.read,
 }
 
 

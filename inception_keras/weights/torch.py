@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from .caffe_names import caffe_rules
 from .keras_names import keras_rules
 from .names import Rules, layouts, module_of
 from .store import variables
@@ -31,11 +32,14 @@ class Slot:
     def turn(self, array: np.ndarray) -> np.ndarray:
         """The array in our shape, or, if only the number of outputs is another, with that; else as it is."""
         inner, shape, target = self.inner, self.shape, self.target
+        given = array
+        while array.ndim > len(shape) and array.shape[0] == 1:  # Caffe's old blobs all have four axes
+            array = array[0]
         if array.ndim and inner[0] == target[-1]:  # outputs come first in torch, last in ours
             count = array.shape[:1]
             inner, shape, target = count + inner[1:], count + shape[1:], target[:-1] + count
         if array.shape != inner and _cut(array.shape) != _cut(shape):
-            return array
+            return given
         return array.reshape(inner).transpose(self.order).reshape(target)
 
 
@@ -43,10 +47,14 @@ def slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
     """Where each entry of a state dict goes, by torch's name; layers without a rule are left out."""
     found = {}
     for layer in model.layers:
-        module = module_of(layer.name, rules) if layer.weights else None
-        for variable in layer.weights if module else ():
+        modules = module_of(layer.name, rules) if layer.weights else None
+        if modules is None:
+            continue
+        statistics, _, affine = modules.partition("|")  # Caffe has a batch norm in two layers
+        for variable in layer.weights:
             shape, inner, order = _shapes(layer, variable)
             name = f"{layer.name}/{variable.name}"
+            module = affine if affine and variable.name in ("gamma", "beta") else statistics
             found[f"{module}.{_ENTRY.get(variable.name, variable.name)}"] = Slot(
                 name, shape, inner, order, tuple(variable.shape)
             )
@@ -75,18 +83,34 @@ def translate(
     spare: set[str] = set()
     if whole is not None:
         spare = set(_known(whole, id)[known.index(best)]) - set(best)
-    return {
+    entries = {
         best[key].variable if key in best else key: best[key].turn(array) if key in best else array
         for key, array in arrays.items()
         if key not in spare and not key.endswith(".num_batches_tracked")
     }
+    if known.index(best) >= len(known) - len(caffe_rules(id)):
+        entries |= _absent_biases(model, entries)
+    return entries
+
+
+def _absent_biases(model: keras.Model, entries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Zeros for each bias before or in a batch norm that Caffe's net does not have (`bias_term: false`)."""
+    own, absent = variables(model), {}
+    for name, variable in own.items():
+        layer, _, kind = name.rpartition("/")
+        weight = {"bias": "kernel", "beta": "gamma"}.get(kind)
+        normalised = kind == "beta" or f"{layer}-bn/gamma" in own
+        if weight and normalised and name not in entries and f"{layer}/{weight}" in entries:
+            absent[name] = np.zeros(variable.shape, "float32")
+    return absent
 
 
 def _known(model: keras.Model, id: str) -> list[dict[str, Slot]]:
-    """The layouts that a file may have: ours, torch's, Keras's."""
+    """The layouts that a file may have: ours, torch's, Keras's and, at the end, Caffe's."""
     own = {name: _as_is(name, variable) for name, variable in variables(model).items()}
     torch = [slots(model, rules) for rules in layouts(id)]
-    return [own, *torch, *(_keras_slots(model, rules) for rules in keras_rules(id))]
+    caffe = [slots(model, rules) for rules in caffe_rules(id)]
+    return [own, *torch, *(_keras_slots(model, rules) for rules in keras_rules(id)), *caffe]
 
 
 def _keras_slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:

@@ -1,0 +1,108 @@
+"""What the published prototxts of Caffe call our layers, in the form of `names.py`.
+
+Caffe has a batch norm in two layers: BatchNorm, with the statistics, and Scale, with gamma and beta. Their two names
+stand together as `BatchNorm|Scale`.
+"""
+
+from fnmatch import fnmatchcase
+
+from .names import _ALEXNET_2012, Rules, _with_bn
+
+
+def caffe_rules(id: str) -> list[Rules]:
+    """The rules of a net, in a list, which is empty for one that was not published for Caffe.
+
+    Examples:
+        >>> from inception_keras.weights.names import module_of
+        >>> module_of("stage_2-block_1-conv_3-bn", caffe_rules("resnet50_v1")[0])
+        'bn2a_branch2c|scale2a_branch2c'
+    """
+    return [rules for pattern, rules in CAFFE if fnmatchcase(id, pattern)]
+
+
+_GOOGLENET: Rules = [  # BVLC/caffe, models/bvlc_googlenet
+    (r"conv_1", "conv1/7x7_s2"),
+    (r"conv_2-reduce", "conv2/3x3_reduce"),
+    (r"conv_2", "conv2/3x3"),
+    (r"inception_(\w+)-conv_(\dx\d)", "inception_{1}/{2}"),
+    (r"inception_(\w+)-reduce_(\dx\d)", "inception_{1}/{2}_reduce"),
+    (r"inception_(\w+)-pool_proj", "inception_{1}/pool_proj"),
+    (r"aux_(\d)-conv_1x1", "loss{1}/conv"),
+    (r"aux_(\d)-fc", "loss{1}/fc"),
+    (r"aux_(\d)", "loss{1}/classifier"),
+    (r"predictions", "loss3/classifier"),
+]
+_VGG: Rules = [(r"conv_(\d)_(\d)", "conv{1}_{2}"), (r"fc_(\d)", "fc{1}"), (r"predictions", "fc8")]
+_SQUEEZENET: Rules = [  # forresti/SqueezeNet
+    (r"conv_(\d+)", "conv{1}"),
+    (r"fire_(\d)-squeeze_1x1", "fire{1}/squeeze1x1"),
+    (r"fire_(\d)-expand_(\w+)", "fire{1}/expand{2}"),
+]
+
+
+def _resnet(numbered: tuple[int, ...]) -> Rules:
+    """Rules for KaimingHe/deep-residual-networks.
+
+    Args:
+        numbered: The stages whose blocks are a, b1, b2 and so on; those of the others are a, b, c and so on.
+    """
+    triples = [("conv_1", "conv1", "bn_conv1|scale_conv1")]
+    for stage in range(2, 6):
+        for i in range(36):
+            label = f"b{i}" if i and stage in numbered else chr(ord("a") + i)
+            block = f"stage_{stage}-block_{i + 1}"
+            branches = [("shortcut", "1"), ("conv_1", "2a"), ("conv_2", "2b"), ("conv_3", "2c")]
+            for layer, branch in branches:
+                name = f"{stage}{label}_branch{branch}"
+                triples.append((f"{block}-{layer}", f"res{name}", f"bn{name}|scale{name}"))
+    return [*_with_bn(triples), ("predictions", "fc1000")]
+
+
+def _in_two(name: str, conv: str) -> tuple[str, str, str]:
+    """A convolution `conv` with the layers `conv/bn` and `conv/bn/scale`."""
+    return name, conv, f"{conv}/bn|{conv}/bn/scale"
+
+
+_BLOCK, _SE = r"stage_(\d)-block_(\d+)", "conv{1}_{2}_1x1"
+_SENET: Rules = [  # hujie-frank/SENet
+    *_with_bn(
+        [
+            _in_two(r"conv_1", "conv1/7x7_s2"),
+            _in_two(r"conv_1-conv_1", "conv1_1/3x3_s2"),
+            _in_two(r"conv_1-conv_(\d)", "conv1_{1}/3x3"),
+            _in_two(rf"{_BLOCK}-conv_1", f"{_SE}_reduce"),
+            _in_two(rf"{_BLOCK}-conv_2", "conv{1}_{2}_3x3"),
+            _in_two(rf"{_BLOCK}-conv_3", f"{_SE}_increase"),
+            _in_two(rf"{_BLOCK}-shortcut", f"{_SE}_proj"),
+        ]
+    ),
+    (rf"{_BLOCK}-se-reduce", f"{_SE}_down"),
+    (rf"{_BLOCK}-se-expand", f"{_SE}_up"),
+    (r"predictions", "classifier"),
+]
+_DENSENET: Rules = [  # shicai/DenseNet-Caffe
+    *_with_bn(
+        (name, conv, f"{conv}/bn|{conv}/scale")
+        for name, conv in (
+            (r"conv_1", "conv1"),
+            (r"dense_(\d)-layer_(\d+)-conv_(\d)", "conv{1:+1}_{2}/x{3}"),
+            (r"transition_(\d)-conv", "conv{1:+1}_blk"),
+            (r"norm_5", "conv5_blk"),
+        )
+    ),
+    (r"predictions", "fc6"),
+]
+
+CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
+    ("googlenet", _GOOGLENET),
+    ("alexnet_2012", _ALEXNET_2012),
+    ("vgg1[1369]", _VGG),
+    ("resnet50_v1", _resnet(numbered=())),
+    ("resnet1??_v1", _resnet(numbered=(3, 4))),
+    ("squeezenet1_?", _SQUEEZENET),
+    ("seresnet50", _SENET),
+    ("seresnet1??", _SENET),
+    ("seresnext*", _SENET),
+    ("senet154", _SENET),
+    ("densenet*", _DENSENET),
+]

@@ -1,0 +1,248 @@
+"""Files that Caffe writes: the published nets, computed as Caffe computes them, and every form of the format."""
+
+import caffe_files as caffe
+import h5py
+import numpy as np
+import onnx_files
+import outside
+import pytest
+import synthetic
+
+from inception_keras import create_model, save_weights
+from inception_keras.weights import onnx
+from inception_keras.weights.caffe import is_caffemodel, read
+
+SLOW = pytest.mark.slow
+
+
+def _differences(model, net, side, heads=("predictions",), tops=None):
+    """For each head the largest difference from what Caffe computes, as a share of the largest value."""
+    image = synthetic.image(side, side)
+    expected = caffe.run(net, image)
+    given = model(image)
+    given = given if isinstance(given, dict) else {"predictions": given}
+    assert set(given) == set(heads)
+    for head, top in zip(heads, tops or [net.layers[-1]["top"]], strict=True):
+        theirs = expected[top].reshape(1, -1)
+        assert theirs.std() > 1e-3 * np.abs(theirs).max() > 0
+        yield np.abs(given[head] - theirs).max() / np.abs(theirs).max()
+
+
+def _pool_of_keras(net):
+    """ResNet with the first pool as keras.applications and resnet50_v1 have it: padded by one on all sides."""
+    (pool,) = (layer for layer in net.layers if layer["name"] == "pool1")
+    pool["options"].update(pad=1, round_mode=int)
+    return net
+
+
+NETS = [  # id, the net in Caffe, generation of its file, side of the image
+    ("squeezenet1_1", lambda: caffe.squeezenet("1.1", 10), "new", 64),
+    ("resnet50_v1", lambda: _pool_of_keras(caffe.resnet(50, 10)), "new", 64),
+    pytest.param("alexnet_2012", lambda: caffe.alexnet(10), "v1", 227, marks=SLOW),
+    pytest.param("vgg16", lambda: caffe.vgg(16, 10), "v1", 224, marks=SLOW),
+    pytest.param("vgg19", lambda: caffe.vgg(19, 10), "v1", 224, marks=SLOW),
+    pytest.param("resnet101_v1", lambda: _pool_of_keras(caffe.resnet(101, 10)), "new", 64, marks=SLOW),
+    pytest.param("resnet152_v1", lambda: _pool_of_keras(caffe.resnet(152, 10)), "new", 64, marks=SLOW),
+    pytest.param("densenet121", lambda: caffe.densenet121(10), "new", 64, marks=SLOW),
+    pytest.param("seresnet50", lambda: caffe.senet("SE-ResNet-50", (3, 4, 6, 3), 10), "new", 65, marks=SLOW),
+    pytest.param("seresnext50_32x4d", lambda: caffe.senet("SE-ResNeXt-50", (3, 4, 6, 3), 10), "new", 64, marks=SLOW),
+    pytest.param("senet154", lambda: caffe.senet("SENet", (3, 8, 36, 3), 10), "new", 64, marks=SLOW),
+]
+
+
+@pytest.mark.parametrize(("id", "build", "generation", "side"), NETS)
+def test_published_nets_compute_what_caffe_computes(id, build, generation, side, tmp_path):
+    net, path = build(), tmp_path / "net.caffemodel"
+    caffe.write(net, path, generation=generation)
+    options = {"input_shape": (side, side, 3), "classes": 10, "classifier_activation": None}
+    (difference,) = _differences(create_model(id, weights=path, **options), net, side)
+    print(f"{id}: {difference:.1e}")
+    assert difference <= 2e-5
+
+
+def test_googlenet_with_both_heads_from_every_file(tmp_path):
+    net = caffe.googlenet(10)
+    options = {"aux": True, "classes": 10, "classifier_activation": None}
+    caffe.write(net, tmp_path / "bvlc_googlenet.caffemodel", generation="v1")
+    model = create_model("googlenet", weights=tmp_path / "bvlc_googlenet.caffemodel", **options)
+    tops = ("loss3/classifier", "loss1/classifier", "loss2/classifier")
+    for difference in _differences(model, net, 224, ("predictions", "aux_1", "aux_2"), tops):
+        assert difference <= 2e-5
+
+    # the published ONNX file has the four axes of the old blobs
+    tensors = []
+    for layer in net.layers:
+        for array, end in zip(layer["blobs"], "wb", strict=False):
+            array = array.reshape((1,) * (4 - array.ndim) + array.shape) if layer["type"] == "InnerProduct" else array
+            tensors.append(onnx_files.tensor(f"{layer['name']}_{end}_0", array))
+    (tmp_path / "inception_v1.onnx").write_bytes(onnx_files.model(*tensors))
+    caffe.write_hdf5(net, tmp_path / "bvlc_googlenet.caffemodel.h5")
+    caffe.write(net, tmp_path / "new.caffemodel")
+    for name in ("inception_v1.onnx", "bvlc_googlenet.caffemodel.h5", "new.caffemodel"):
+        same = create_model("googlenet", weights=tmp_path / name, **options)
+        for given, expected in zip(same.get_weights(), model.get_weights(), strict=True):
+            assert np.array_equal(given, expected), name
+    alone = create_model("googlenet", weights=tmp_path / "new.caffemodel", **options | {"aux": False})
+    assert np.array_equal(alone.get_layer("predictions").kernel, model.get_layer("predictions").kernel)
+
+
+def test_squeezenet_1_0_pads_its_last_convolution_in_caffe(tmp_path):
+    net, path = caffe.squeezenet("1.0", 10), tmp_path / "squeezenet_v1.0.caffemodel"
+    caffe.write(net, path)
+    options = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
+    given = create_model("squeezenet1_0", weights=path, **options)(synthetic.image(64, 64))
+    tops = caffe.run(net, synthetic.image(64, 64))
+    side, expected = tops["fire9/concat"].shape[1], tops["pool10"].reshape(1, -1)
+    (conv_10,) = (layer for layer in net.layers if layer["name"] == "conv10")
+    border = np.maximum(conv_10["blobs"][1], 0)  # what a convolution of zeros gives
+    padded = (given * side**2 + border * ((side + 2) ** 2 - side**2)) / (side + 2) ** 2
+    np.testing.assert_allclose(padded, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def _small(filters=4):
+    """A convolution without a bias, a batch norm and a dense layer."""
+    net = caffe.Net("small")
+    x = net.conv("conv/3x3", "data", filters, 3, relu=False, bias=False)
+    x = net.add("Pooling", "pool", net.bn(x, "bn", "scale"), kind="AVE")
+    net.fc("fc", x, filters, 5)
+    return net
+
+
+@pytest.mark.parametrize("data", ["packed", "unpacked", "double", "bytes"])
+def test_every_form_of_numbers(data, tmp_path):
+    net, path = _small(), tmp_path / "net.caffemodel"
+    caffe.write(net, path, data=data)
+    arrays = read(path)
+    blobs = {layer["name"]: layer["blobs"] for layer in net.layers}
+    expected = {
+        "conv/3x3.weight": blobs["conv/3x3"][0],
+        "bn.running_mean": blobs["bn"][0] / blobs["bn"][2],
+        "bn.running_var": blobs["bn"][1] / blobs["bn"][2],
+        "scale.weight": blobs["scale"][0],
+        "scale.bias": blobs["scale"][1],
+        "fc.weight": blobs["fc"][0],
+        "fc.bias": blobs["fc"][1],
+    }
+    assert set(arrays) == set(expected)
+    for name, array in arrays.items():
+        assert array.dtype == "float32" and array.shape == expected[name].shape, name
+        np.testing.assert_allclose(array, expected[name], rtol=1e-6, err_msg=name)
+    caffe.write_hdf5(net, tmp_path / "net.caffemodel.h5")
+    for name, array in read(tmp_path / "net.caffemodel.h5").items():
+        assert np.array_equal(array, arrays[name]), name
+
+
+@pytest.mark.parametrize("generation", ["v0", "v1"])
+def test_old_files_have_four_sizes(generation, tmp_path):
+    net, path = caffe.Net("old"), tmp_path / "net.caffemodel"
+    net.fc("fc", net.conv("conv", "data", 4, 3), 4, 5)
+    caffe.write(net, path, generation=generation, data="packed")
+    shapes = {name: array.shape for name, array in read(path).items()}
+    assert shapes == {
+        "conv.weight": (4, 3, 3, 3),
+        "conv.bias": (1, 1, 1, 4),
+        "fc.weight": (1, 1, 5, 4),
+        "fc.bias": (1, 1, 1, 5),
+    }
+
+
+def test_statistics_that_were_never_gathered_are_zero(tmp_path):
+    net, path = _small(), tmp_path / "net.caffemodel"
+    (norm,) = (layer for layer in net.layers if layer["name"] == "bn")
+    norm["blobs"][2][:] = 0
+    caffe.write(net, path)
+    assert not read(path)["bn.running_mean"].any() and not read(path)["bn.running_var"].any()
+
+
+def test_an_onnx_file_with_floats_one_by_one(tmp_path):
+    values = np.array([1.5, -2], "<f4")
+    one_by_one = b"".join(bytes([4 << 3 | 5]) + value.tobytes() for value in values)
+    path = tmp_path / "x.onnx"
+    dims_and_type = bytes([1 << 3, 2, 2 << 3, 1])
+    path.write_bytes(onnx_files.model(dims_and_type + one_by_one + bytes([8 << 3 | 2, 5]) + b"x_b_0"))
+    assert onnx.read(path)["x.bias"].tolist() == [1.5, -2]
+
+
+PROTOTXT = 'name: "GoogleNet"\nlayer {\n  name: "conv1/7x7_s2"\n  type: "Convolution"\n}\n'
+
+
+def _other_files(folder):
+    """Pairs of a file that has no weights and what the sentence about it must say."""
+    caffe.write(_small(), folder / "whole.caffemodel")
+    whole = (folder / "whole.caffemodel").read_bytes()
+    caffenet = caffe.Net("CaffeNet")
+    x = caffenet.add("LRN", "norm1", caffenet.pool("pool1", caffenet.conv("conv1", "data", 4, 3), 3, 2))
+    caffenet.fc("fc6", x, 4, 2)
+    caffe.write(caffenet, folder / "caffenet.caffemodel")
+    empty = caffe.Net("empty")
+    empty.add("ReLU", "relu", "data")
+    caffe.write(empty, folder / "relu.caffemodel")
+    with h5py.File(folder / "state.caffemodel.h5", "w") as file:
+        file.create_group("history")
+    with h5py.File(folder / "other.caffemodel.h5", "w") as file:
+        file.create_group("weights")
+    contents = {
+        "cut.caffemodel": (whole[:-100], "is not a whole .caffemodel: it ends in the middle of field 100"),
+        "cut_early.caffemodel": (whole[:40], "is not a whole .caffemodel: it ends in the middle of"),
+        "net.prototxt": (PROTOTXT.encode(), "is text, as a .prototxt is, which describes a net and has no weights"),
+        "net.caffemodel": (PROTOTXT.encode(), "is text, as a .prototxt is"),
+        "x.solverstate": (
+            caffe.solver_state(7, [np.ones(3, "float32")]),
+            "is the state of a solver; the weights are in snapshot_iter_7.caffemodel",
+        ),
+        "mean.binaryproto": (caffe.mean_image(np.ones((3, 4, 4), "float32")), "is one blob, as a mean image"),
+        "nothing.caffemodel": (b"", "is empty"),
+        "zip.caffemodel": (b"PK\x03\x04" + bytes(50), "is not a .caffemodel"),
+    }
+    for name, (content, message) in contents.items():
+        (folder / name).write_bytes(content)
+        yield name, message
+    yield "caffenet.caffemodel", "is CaffeNet, which pools before it normalises"
+    yield "relu.caffemodel", "has no weights: none of its 1 layers has a blob"
+    yield "state.caffemodel.h5", "is the state of a solver"
+    yield "other.caffemodel.h5", "has no group data"
+
+
+def test_says_what_it_cannot_read(tmp_path):
+    for name, message in _other_files(tmp_path):
+        with pytest.raises(ValueError) as error:
+            read(tmp_path / name)
+        said = str(error.value)
+        assert said.startswith(str(tmp_path / name)) and message in said and "\n" not in said, name
+    with pytest.raises(FileNotFoundError, match="no weights file"):
+        read(tmp_path / "absent.caffemodel")
+
+
+def test_damage_anywhere_is_a_value_error_or_other_numbers(tmp_path):
+    path = tmp_path / "x.caffemodel"
+    caffe.write(_small(filters=1), path, data="packed")
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            read(path)
+        except ValueError as error:
+            assert "x.caffemodel" in str(error)
+
+
+def test_knows_a_net_by_its_first_bytes(tmp_path):
+    for generation in ("new", "v1", "v0"):
+        for name in ("AlexNet", "", "Netz für Äpfel"):
+            net, path = caffe.Net(name), tmp_path / "net.caffemodel"
+            net.conv("conv", "data", 4, 3)
+            caffe.write(net, path, generation=generation)
+            assert is_caffemodel(path.read_bytes()[:200])
+    save_weights(create_model("lenet5_modern"), tmp_path / "x.safetensors")
+    others = [(tmp_path / "x.safetensors").read_bytes(), onnx_files.model(), PROTOTXT.encode(), caffe.solver_state(7)]
+    others += [b"PK\x03\x04archive/data.pkl", b"\x80\x02\x8a\nl\xfc", b"\x89HDF\r\n\x1a\n", b"", b"\n", b"\n\n\n\n"]
+    assert not any(is_caffemodel(other[:200]) for other in others)
+
+
+def test_from_the_command_line(tmp_path):
+    caffe.write(caffe.squeezenet("1.1"), tmp_path / "squeezenet_v1.1.caffemodel")
+    line = ("convert", "squeezenet_v1.1.caffemodel", "-m", "squeezenet1_1", "-o", "ours.safetensors")
+    outside.command(*line, cwd=tmp_path)
+    read_directly = create_model("squeezenet1_1", weights=tmp_path / "squeezenet_v1.1.caffemodel")
+    converted = create_model("squeezenet1_1", weights=tmp_path / "ours.safetensors")
+    for given, expected in zip(converted.get_weights(), read_directly.get_weights(), strict=True):
+        assert np.array_equal(given, expected)
