@@ -114,22 +114,22 @@ def write(net: Net, path: Path, *, generation: str = "new", data: str = "bytes")
         data: "packed", "unpacked", "double", or "bytes", which are packed floats as well, made faster.
     """
     made = messages(packed=data != "unpacked")
-    file = made["NetParameter"](name=net.name, input=["data"], input_dim=[1, 3, 224, 224])
-    for layer in net.layers:
-        if generation == "new":
-            target = file.layer.add(name=layer["name"], type=layer["type"], phase=1)
-            target.bottom.extend(layer["bottoms"])
-            target.top.append(layer["top"])
-        else:
-            outer = file.layers.add(bottom=layer["bottoms"], top=[layer["top"]])
-            if generation == "v1":
-                outer.name, outer.type, target = layer["name"], V1_TYPES[layer["type"]], outer
+    with path.open("wb") as file:
+        file.write(made["NetParameter"](name=net.name, input=["data"], input_dim=[1, 3, 224, 224]).SerializeToString())
+        for layer in net.layers:  # one at a time, as a large net fills the memory: messages may be written in parts
+            part = made["NetParameter"]()
+            if generation == "new":
+                target = part.layer.add(name=layer["name"], type=layer["type"], phase=1)
+                target.bottom.extend(layer["bottoms"])
+                target.top.append(layer["top"])
             else:
-                target = outer.layer
-                target.name, target.type = layer["name"], layer["type"].lower()
-        for array in layer["blobs"]:
-            _fill(target.blobs.add(), array, old=generation != "new", data=data)
-    path.write_bytes(file.SerializeToString())
+                outer = part.layers.add(bottom=layer["bottoms"], top=[layer["top"]])
+                target = outer if generation == "v1" else outer.layer
+                target.name = layer["name"]
+                target.type = V1_TYPES[layer["type"]] if generation == "v1" else layer["type"].lower()
+            for array in layer["blobs"]:
+                _fill(target.blobs.add(), array, old=generation != "new", data=data)
+            file.write(part.SerializeToString())
 
 
 def _fill(blob: object, array: np.ndarray, old: bool, data: str) -> None:

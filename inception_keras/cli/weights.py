@@ -13,7 +13,9 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def convert(
-    weights: Annotated[str, typer.Argument(help="A .pth, .safetensors, .h5 or .onnx file, an address, or `imagenet`.")],
+    weights: Annotated[
+        str, typer.Argument(help="A .pth, .safetensors, .h5, .onnx or .caffemodel file, an address, or `imagenet`.")
+    ],
     model: Annotated[str, typer.Option("--model", "-m", help="The model id.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
     aux: Aux = False,
