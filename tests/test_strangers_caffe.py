@@ -2,6 +2,7 @@
 
 import caffe_files as caffe
 import h5py
+import keras
 import numpy as np
 import onnx_files
 import outside
@@ -11,6 +12,7 @@ import synthetic
 from inception_keras import create_model, save_weights
 from inception_keras.weights import onnx
 from inception_keras.weights.caffe import is_caffemodel, read
+from inception_keras.weights.torch import slots
 
 SLOW = pytest.mark.slow
 
@@ -97,6 +99,21 @@ def test_squeezenet_1_0_pads_its_last_convolution_in_caffe(tmp_path):
     border = np.maximum(conv_10["blobs"][1], 0)  # what a convolution of zeros gives
     padded = (given * side**2 + border * ((side + 2) ** 2 - side**2)) / (side + 2) ** 2
     np.testing.assert_allclose(padded, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (1, 1, 5, 4), (5, 4, 1, 1)])
+@pytest.mark.parametrize("classes", [5, 7])
+def test_a_dense_layer_has_four_axes_in_any_file(shape, classes):
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, name="predictions")])
+    places = slots(net, [("predictions", "fc")])
+    shape = tuple(classes if size == 5 else size for size in shape)
+    kernel = np.arange(4 * classes, dtype="float32").reshape(classes, 4)
+    assert np.array_equal(places["fc.weight"].turn(kernel.reshape(shape)), kernel.T)
+    for sizes in ((classes,), (1, 1, 1, classes), (1, classes, 1, 1), (classes, 1, 1, 1)):
+        bias = np.arange(classes, dtype="float32")
+        assert np.array_equal(places["fc.bias"].turn(bias.reshape(sizes)), bias)
+    wrong = kernel.reshape(2, 2, classes)  # is left as it is, and found to be of another shape
+    assert places["fc.weight"].turn(wrong).shape == wrong.shape
 
 
 def _small(filters=4):
@@ -192,6 +209,7 @@ def _other_files(folder):
         ),
         "mean.binaryproto": (caffe.mean_image(np.ones((3, 4, 4), "float32")), "is one blob, as a mean image"),
         "nothing.caffemodel": (b"", "is empty"),
+        "two_numbers.caffemodel": (bytes([1 << 3, 1, 2 << 3, 1]), "is the state of a solver; the weights are in the "),
         "zip.caffemodel": (b"PK\x03\x04" + bytes(50), "is not a .caffemodel"),
     }
     for name, (content, message) in contents.items():
@@ -227,11 +245,11 @@ def test_damage_anywhere_is_a_value_error_or_other_numbers(tmp_path):
 
 def test_knows_a_net_by_its_first_bytes(tmp_path):
     for generation in ("new", "v1", "v0"):
-        for name in ("AlexNet", "", "Netz für Äpfel"):
+        for name in ("AlexNet", "", "Netz für Äpfel", 60 * "long"):
             net, path = caffe.Net(name), tmp_path / "net.caffemodel"
             net.conv("conv", "data", 4, 3)
             caffe.write(net, path, generation=generation)
-            assert is_caffemodel(path.read_bytes()[:200])
+            assert is_caffemodel(path.read_bytes()[:300]) and read(path)
     save_weights(create_model("lenet5_modern"), tmp_path / "x.safetensors")
     others = [(tmp_path / "x.safetensors").read_bytes(), onnx_files.model(), PROTOTXT.encode(), caffe.solver_state(7)]
     others += [b"PK\x03\x04archive/data.pkl", b"\x80\x02\x8a\nl\xfc", b"\x89HDF\r\n\x1a\n", b"", b"\n", b"\n\n\n\n"]

@@ -41,7 +41,7 @@ def is_caffemodel(head: bytes) -> bool:
     r"""Whether a file begins as a net in Caffe's binary format does.
 
     Args:
-        head: The first 200 bytes of the file, or more.
+        head: The first bytes of the file: 200 are enough unless the net has a very long name.
 
     Examples:
         >>> from inception_keras.weights.caffe import is_caffemodel
@@ -50,9 +50,10 @@ def is_caffemodel(head: bytes) -> bool:
     """
     if head.startswith(_LAYER_KEYS):  # a net without a name
         return True
-    if len(head) < 2 or head[0] != 0x0A or head[1] > 127:
+    if len(head) < 3 or head[0] != 0x0A:
         return False
-    name, rest = head[2 : 2 + head[1]], head[2 + head[1] :]
+    size, start = (head[1], 2) if head[1] < 128 else (head[1] & 127 | head[2] << 7, 3)
+    name, rest = head[start : start + size], head[start + size :]
     return name.decode(errors="replace").isprintable() and rest.startswith(_LAYER_KEYS + _OTHER_KEYS)
 
 
@@ -90,7 +91,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if content.startswith(_HDF5):
         layers = _hdf5_layers(path)
     else:
-        if not is_caffemodel(content[:200]):
+        if not is_caffemodel(content[:20_000]):
             raise ValueError(f"{path} {_other_kind(content)}.")
         try:
             layers = list(_layers(memoryview(content)))
@@ -199,7 +200,8 @@ def _other_kind(content: bytes) -> str:
         found = {}
     if isinstance(found.get(1), int) and 1 in found.keys() <= {1, 2, 3, 4}:  # SolverState: iter, learned_net, history
         learned = found.get(2)
-        return f"is the state of a solver; the weights are in {text(learned) if learned else 'the .caffemodel'}"
+        weights = bytes(learned).decode(errors="replace") if isinstance(learned, memoryview) else "the .caffemodel"
+        return f"is the state of a solver; the weights are in {weights}"
     if isinstance(found.get(1), int) and _DATA in found:
         return "is one blob, as a mean image (.binaryproto) is, and no net; Preprocessing(mean=...) takes its means"
     return "is not a .caffemodel"
