@@ -42,8 +42,6 @@ NETS = [  # id, the net in Caffe, generation of its file, side of the image
     ("resnet50_v1", lambda: _pool_of_keras(caffe.resnet(50, 10)), "new", 64),
     pytest.param("alexnet_2012", lambda: caffe.alexnet(10), "v1", 227, marks=SLOW),
     pytest.param("vgg16", lambda: caffe.vgg(16, 10), "v1", 224, marks=SLOW),
-    pytest.param("vgg19", lambda: caffe.vgg(19, 10), "v1", 224, marks=SLOW),
-    pytest.param("resnet101_v1", lambda: _pool_of_keras(caffe.resnet(101, 10)), "new", 64, marks=SLOW),
     pytest.param("resnet152_v1", lambda: _pool_of_keras(caffe.resnet(152, 10)), "new", 64, marks=SLOW),
     pytest.param("densenet121", lambda: caffe.densenet121(10), "new", 64, marks=SLOW),
     pytest.param("seresnet50", lambda: caffe.senet("SE-ResNet-50", (3, 4, 6, 3), 10), "new", 65, marks=SLOW),
@@ -125,7 +123,7 @@ def _small(filters=4):
     return net
 
 
-@pytest.mark.parametrize("data", ["packed", "unpacked", "double", "bytes"])
+@pytest.mark.parametrize("data", ["packed", "unpacked", "double", "half", "bytes"])
 def test_every_form_of_numbers(data, tmp_path):
     net, path = _small(), tmp_path / "net.caffemodel"
     caffe.write(net, path, data=data)
@@ -143,10 +141,16 @@ def test_every_form_of_numbers(data, tmp_path):
     assert set(arrays) == set(expected)
     for name, array in arrays.items():
         assert array.dtype == "float32" and array.shape == expected[name].shape, name
-        np.testing.assert_allclose(array, expected[name], rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(array, expected[name], rtol=2e-3 if data == "half" else 1e-6, err_msg=name)
+
+
+def test_hdf5_has_the_same_entries(tmp_path):
+    net = _small()
+    caffe.write(net, tmp_path / "net.caffemodel")
     caffe.write_hdf5(net, tmp_path / "net.caffemodel.h5")
-    for name, array in read(tmp_path / "net.caffemodel.h5").items():
-        assert np.array_equal(array, arrays[name]), name
+    binary, hdf5 = (read(tmp_path / f"net.caffemodel{suffix}") for suffix in ("", ".h5"))
+    assert set(hdf5) == set(binary)
+    assert all(np.array_equal(hdf5[name], binary[name]) for name in binary)
 
 
 @pytest.mark.parametrize("generation", ["v0", "v1"])

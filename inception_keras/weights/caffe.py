@@ -16,6 +16,8 @@ _V1_LAYERS, _LAYERS = 2, 100  # fields of NetParameter
 # how its fields begin in a file: layers and layer; the others are input, input_dim, state and the like
 _LAYER_KEYS, _OTHER_KEYS = (b"\x12", b"\xa2\x06"), (b"\x1a", b"\x20", b"\x22", b"\x28", b"\x32", b"\x38", b"\x42")
 _DIMS, _DATA, _SHAPE, _DOUBLES = (1, 2, 3, 4), 5, 7, 8  # fields of BlobProto; _DIMS: num, channels, height, width
+_RAW_TYPE, _RAW = 10, 12  # fields that NVIDIA's Caffe and OpenCV add to it
+_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # Type of raw data
 
 
 class _Fields(NamedTuple):
@@ -135,15 +137,22 @@ def _blob(content: memoryview, layer: str) -> np.ndarray:
     """The numbers of a BlobProto; the four sizes of old blobs stay four."""
     sizes: dict[int, int] = {}
     shape: list[int] | None = None
-    parts: dict[int, list[memoryview]] = {_DATA: [], _DOUBLES: []}
+    parts: dict[int, list[memoryview]] = {_DATA: [], _DOUBLES: [], _RAW: []}
+    raw = 0
     for number, value in fields(content):
         if number in _DIMS:
             (sizes[number],) = integers(value)
         elif number == _SHAPE:
             shape = [size for _, packed in fields(message(value)) for size in integers(packed)]
+        elif number == _RAW_TYPE:
+            (raw,) = integers(value)
         elif number in parts:
             parts[number].append(message(value))
-    array = floats(parts[_DOUBLES], "<f8") if parts[_DOUBLES] else floats(parts[_DATA], "<f4")
+    if parts[_RAW] and raw not in _DTYPES:
+        raise ValueError(f"layer {layer} keeps integers as weights")
+    dtypes = {_DATA: "<f4", _DOUBLES: "<f8", _RAW: _DTYPES.get(raw, "")}
+    used = next((number for number, found in parts.items() if found), _DATA)
+    array = floats(parts[used], dtypes[used])
     if shape is None:
         shape = [sizes.get(number, 1) for number in _DIMS] if sizes else [array.size]
     if min(shape, default=1) < 0 or np.prod(shape, dtype=object) != array.size:
