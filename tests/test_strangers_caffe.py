@@ -127,6 +127,9 @@ def _small(filters=4):
 def test_every_form_of_numbers(data, tmp_path):
     net, path = _small(), tmp_path / "net.caffemodel"
     caffe.write(net, path, data=data)
+    if data == "bytes":  # the quick way to write the same
+        caffe.write(net, tmp_path / "packed.caffemodel", data="packed")
+        assert path.read_bytes() == (tmp_path / "packed.caffemodel").read_bytes()
     arrays = read(path)
     blobs = {layer["name"]: layer["blobs"] for layer in net.layers}
     expected = {

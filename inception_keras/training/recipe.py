@@ -28,7 +28,7 @@ _COUNTS = {  # the smallest and the largest value of each
     "seed": (0, 2**32 - 1),
     "patience": (0, 10**6),
 }
-_RANGES: dict[str, tuple[int, float, bool]] = {  # the smallest and the largest value, and whether the largest itself is allowed
+_RANGES: dict[str, tuple[int, float, bool]] = {  # smallest, largest, and whether the largest is allowed
     "aux_weight": (0, 1e6, True),
     "weight_decay": (0, 1e6, True),
     "warmup_epochs": (0, 1e6, True),
