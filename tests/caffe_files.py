@@ -111,8 +111,8 @@ def write(net: Net, path: Path, *, generation: str = "new", data: str = "bytes")
         net: The net.
         path: Where to.
         generation: "new" has `layer` and shapes; "v1" `layers`, and "v0" a layer inside each, with four sizes a blob.
-        data: "packed", "unpacked", "double", "half" as OpenCV's shrinkCaffeModel writes them, or "bytes", which gives the
-            same file as "packed" and takes less time.
+        data: "packed", "unpacked", "double", "half" as OpenCV's shrinkCaffeModel writes them, or "bytes", which gives
+            the same file as "packed" and takes less time.
     """
     made = messages(packed=data != "unpacked")
     with path.open("wb") as file:

@@ -223,7 +223,7 @@ def _other_files(folder):
         (folder / name).write_bytes(content)
         yield name, message
     yield "caffenet.caffemodel", "is CaffeNet, which pools before it normalises"
-    yield "relu.caffemodel", "has no weights: none of its 1 layers has a blob"
+    yield "relu.caffemodel", "has no weights: no layer has a blob"
     yield "state.caffemodel.h5", "is the state of a solver"
     yield "other.caffemodel.h5", "has no group data"
 
@@ -236,6 +236,9 @@ def test_says_what_it_cannot_read(tmp_path):
         assert said.startswith(str(tmp_path / name)) and message in said and "\n" not in said, name
     with pytest.raises(FileNotFoundError, match="no weights file"):
         read(tmp_path / "absent.caffemodel")
+    for name in ("x.solverstate", "mean.binaryproto"):  # begin as ONNX models do
+        with pytest.raises(ValueError, match=r"(is the state of a solver|is one blob)"):
+            onnx.read(tmp_path / name)
 
 
 def test_damage_anywhere_is_a_value_error_or_other_numbers(tmp_path):

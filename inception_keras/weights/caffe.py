@@ -94,14 +94,14 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         layers = _hdf5_layers(path)
     else:
         if not is_caffemodel(content[:20_000]):
-            raise ValueError(f"{path} {_other_kind(content)}.")
+            raise ValueError(f"{path} {other_kind(content) or 'is not a .caffemodel'}.")
         try:
             layers = list(_layers(memoryview(content)))
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{path} is not a whole .caffemodel: {error}.") from None
     arrays = dict(pair for layer in layers for pair in _entries(layer))
     if not arrays:
-        raise ValueError(f"{path} has no weights: none of its {len(layers)} layers has a blob.")
+        raise ValueError(f"{path} has no weights: no layer has a blob.")
     if any(layer.name == "norm1" and layer.bottoms == ["pool1"] for layer in layers) and "fc6.weight" in arrays:
         raise ValueError(
             f"{path} is CaffeNet, which pools before it normalises; alexnet_2012 normalises first, as bvlc_alexnet "
@@ -196,8 +196,8 @@ def _hdf5_layers(path: Path) -> list[_Layer]:
     return [_Layer(name, [], [found[i] for i in sorted(found)]) for name, found in blobs.items()]
 
 
-def _other_kind(content: bytes) -> str:
-    """What a file is that does not begin as a net does: the rest of a sentence."""
+def other_kind(content: bytes) -> str | None:
+    """What a file of Caffe is that has no weights, such as "is the state of a solver"; None if it is none of these."""
     if not content:
         return "is empty"
     head = content[:200].decode(errors="replace").removesuffix("\ufffd")  # a character may be cut at the end
@@ -213,4 +213,4 @@ def _other_kind(content: bytes) -> str:
         return f"is the state of a solver; the weights are in {weights}"
     if isinstance(found.get(1), int) and _DATA in found:
         return "is one blob, as a mean image (.binaryproto) is, and no net; Preprocessing(mean=...) takes its means"
-    return "is not a .caffemodel"
+    return None

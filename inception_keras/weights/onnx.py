@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .caffe import other_kind
 from .protobuf import fields, floats, integers, message, text
 
 _GRAPH, _INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
@@ -33,13 +34,16 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file {path}.")
+    content = path.read_bytes()
     try:
-        graphs = [message(value) for field, value in fields(memoryview(path.read_bytes())) if field == _GRAPH]
+        graphs = [message(value) for field, value in fields(memoryview(content)) if field == _GRAPH]
         tensors = [message(value) for graph in graphs for field, value in fields(graph) if field == _INITIALIZER]
         arrays = dict(pair for tensor in tensors for pair in _array(tensor))
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a whole ONNX model with its weights inside: {error}.") from None
     if not arrays:
+        if content and (kind := other_kind(content)):  # Caffe's other files begin as ONNX models do
+            raise ValueError(f"{path} {kind}.")
         raise ValueError(f"{path} is not a whole ONNX model with its weights inside: it has no initializers.")
     return arrays
 
