@@ -43,8 +43,8 @@ WRONG = {  # by path: kind and detail
     "train/coffee/half.jpg": ("truncated", "image file is truncated"),
     "train/coffee/half.png": ("truncated", "image file is truncated"),
     "train/coffee/large.png": ("too large", "500000"),
-    "train/coffee/text.png": ("unreadable", "is no JPEG, PNG, GIF, BMP or WebP image"),
-    "train/coffee/tiff.png": ("unreadable", "is no JPEG, PNG, GIF, BMP or WebP image"),
+    "train/coffee/text.png": ("unreadable", "is no JPEG, PNG, GIF, BMP, WebP or TIFF image"),
+    "train/coffee/ppm.png": ("unreadable", "is no JPEG, PNG, GIF, BMP, WebP or TIFF image"),
     "train/coffee/wrong.JPG": ("extension", "is a PNG image by its content"),
     "train/coffee/1.png": ("duplicate", "is the same as train/chelsea/other.png, but coffee for chelsea"),
     "train/coffee/twice.png": ("duplicate", "is the same as train/chelsea/other.png, but coffee for chelsea"),
@@ -76,13 +76,17 @@ def test_the_command(album, tmp_path, monkeypatch):
     result = run("data", "check", album, "--csv", tmp_path / "problems.csv")
     assert result.exit_code == 1
     words = said(result)
-    assert "20 images in 2 classes, 10 problems" in words and "Traceback" not in result.output and "error" not in words
+    assert (
+        "20 images in 2 classes, 6 files left out, 10 problems" in words
+        and "Traceback" not in result.output
+        and "error" not in words
+    )
     assert "train/coffee/half.jpg" in words and "chelsea 7 1 60x50 148x98" in words
     rows = list(csv.DictReader(io.StringIO((tmp_path / "problems.csv").read_text())))
     assert len(rows) == 10 and rows[0].keys() == {"kind", "image", "detail"}
     write_photos(tmp_path / "good")
     result = run("data", "check", tmp_path / "good")
-    assert result.exit_code == 0 and "12 images in 2 classes, 0 problems" in said(result)
+    assert result.exit_code == 0 and "12 images in 2 classes, 0 files left out, 0 problems" in said(result)
     result = run("data", "check", tmp_path / "missing")
     assert result.exit_code == 1 and "error: There is no folder" in said(result)
 
@@ -107,8 +111,10 @@ def test_classes_and_lists(tmp_path):
     )
     (tmp_path / "photos" / "tea").rmdir()
     rows = [*rows_of(tmp_path, "{path},{name}"), "photos/0.png,tea", "photos/coffee/0.png,tea"]
-    write_csv(tmp_path / "list.csv", "path,name", rows)
+    csv = tmp_path / "list.csv"
+    write_csv(csv, "path,name", rows)
     assert check_data(tmp_path).problems == (
+        Problem("classes", ".", f"{csv}, line 15 has the label tea for 0.png, but {csv}, line 8 has coffee"),
         Problem("missing", "photos/0.png", "is not there"),
         Problem("duplicate", "photos/coffee/0.png", "is the same as photos/coffee/0.png, but tea for coffee"),
     )

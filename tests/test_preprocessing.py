@@ -172,14 +172,14 @@ def broken_files(folder: Path) -> dict[str, str]:
     (folder / "half.png").write_bytes((folder / "whole.png").read_bytes()[:9_000])
     (folder / "empty.jpg").touch()
     (folder / "text.png").write_text("not a picture")
-    Image.new("RGB", (3, 3)).save(folder / "tiff.png", format="TIFF")
-    no_image = "is no JPEG, PNG, GIF, BMP or WebP image"
+    Image.new("RGB", (3, 3)).save(folder / "ppm.png", format="PPM")
+    no_image = "is no JPEG, PNG, GIF, BMP, WebP or TIFF image"
     return {
         "half.jpg": "cannot be read: image file is truncated",
         "half.png": "cannot be read: image file is truncated",
         "empty.jpg": "is empty",
         "text.png": no_image,
-        "tiff.png": no_image,
+        "ppm.png": no_image,
     }
 
 

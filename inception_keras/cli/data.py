@@ -17,7 +17,7 @@ def check(
     label: Annotated[str | None, typer.Option(help="The column of a CSV file that has the labels.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the problems to this file as well.")] = None,
 ) -> None:
-    """Every image that is broken, misnamed or a duplicate, and a row for each class; ends with 1 if there is any."""
+    """Lists images that are broken, misnamed or duplicates, and a row for each class; ends with 1 if there are any."""
     with one_sentence():
         from ..data.check import check_data
 
@@ -36,7 +36,14 @@ def check(
         for row in found.classes:
             sizes = ("x".join(map(str, row[name] or ())) for name in ("smallest", "largest"))
             table.add_row(printable(row["class"]), *(f"{row[part]:,}" for part in counts), *sizes)
-        images = sum(row[part] for row in found.classes for part in counts)
-        console.print(table, f"\n{images:,} images in {len(found.classes)} classes, {len(found.problems):,} problems")
-    if found.problems:
+        console.print(
+            table,
+            f"\n{found.used:,} images in {len(found.classes)} classes, {found.left_out:,} files left out, "
+            f"{len(found.problems):,} problems",
+        )
+        for note in found.notes:
+            console.print(printable(f"note: {note}."), soft_wrap=True, highlight=False)
+        if found.refusal:
+            console.print(printable(f"These data are refused: {found.refusal}"), soft_wrap=True, highlight=False)
+    if found.problems or found.refusal:
         raise typer.Exit(1)

@@ -11,20 +11,23 @@ from typing import Any, cast
 
 import numpy as np
 
-from .images import Source, UnreadableImage, check_image, line
-from .listing import Listing
-from .recognise import Arrays, open_folder
+from ..checks import check_path, check_text
+from .images import EXTENSIONS, SUFFIXES, Source, UnreadableImage, check_image, line
+from .listing import Listing, remarked
+from .names import NAMES
+from .parts import Part, complete
+from .recognise import Arrays, in_memory, open_folder
 
-_EXTENSIONS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "GIF": (".gif",), "BMP": (".bmp",), "WEBP": (".webp",)}
-_NAMED = {extension for extensions in _EXTENSIONS.values() for extension in extensions}
+_MAX_BAD = 0.1  # as for load_data
 
 
 @dataclass(frozen=True)
 class Problem:
     """Something wrong with an image.
 
-    `kind` is "empty", "truncated", "too large", "unreadable", "missing", "not an image", "extension", "duplicate",
-    "train and test" (the same image in both) or "classes".
+    `kind` is "empty", "truncated", "too large", "unreadable", "not read" (a format that no image is read of),
+    "missing", "no class" (an image that is in no class), "not an image", "extension", "duplicate", "train and test"
+    (the same image in both) or "classes".
     """
 
     kind: str
@@ -39,6 +42,10 @@ class Check:
     folder: Path
     problems: tuple[Problem, ...]
     classes: tuple[dict[str, Any], ...]  # a row each: class, images of each part, smallest and largest (width, height)
+    used: int = 0  # images that load_data uses
+    left_out: int = 0  # files that it lists in `skipped`
+    notes: tuple[str, ...] = ()  # what else it does not use, and is no fault
+    refusal: str = ""  # the sentence with which it refuses the folder; empty if it does not
 
     def to_csv(self, path: str | Path) -> None:
         """Writes the problems, a header line first."""
@@ -58,6 +65,7 @@ class _Seen:
     size: tuple[int, int] | None = None
     digest: bytes | None = None
     problem: Problem | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
@@ -68,8 +76,9 @@ def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
         label: The column of a CSV file that has the labels, if several could.
 
     Returns:
-        The problems, and a row for each class. A mere wrong extension, a .jpg that is a PNG, does not keep
-        `load_data` from reading the image.
+        The problems, a row for each class, and what `load_data` makes of the folder: how many images it uses, how
+        many files it leaves out, and why it refuses the folder if it does. A mere wrong extension, a .jpg that is a
+        PNG, does not keep `load_data` from reading the image.
 
     Raises:
         ValueError: If the folder holds nothing that is understood, or a file that is no list of images.
@@ -84,11 +93,20 @@ def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
         >>> check_data(tmp_path).problems
         (Problem(kind='empty', image='dog/2.png', detail='is empty'),)
     """
-    root = Path(data_dir)
+    root = check_path("data_dir", data_dir)
+    if label is not None:
+        check_text("label", label)
     found = open_folder(root, label=label)
     problems = []
+    notes: list[str] = []
+    left_out = 0
     if isinstance(found, Listing):
-        problems = [Problem("not an image", _name(source, root), reason) for source, reason in found.skipped]
+        problems = [
+            Problem(kind, _name(source, root), reason)
+            for kind, sources in (("not an image", found.skipped), ("no class", found.unused))
+            for source, reason in sources
+        ]
+        left_out, notes = len(problems), found.notes
         try:
             found.check_classes()
         except ValueError as error:
@@ -97,20 +115,53 @@ def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
         parts: Mapping[str, Any] = found.parts
         seen = list(_look(found, root))
     else:
-        names = found.class_names or tuple(map(str, range(1 + max(part.labels.max() for part in found.parts.values()))))
         parts = found.parts
+        highest = max(part.labels.max() for part in found.parts.values())
+        names = found.class_names or NAMES[found.kind]
+        names = names if highest < len(names) else tuple(map(str, range(1 + highest)))
         seen = list(_hash(found))
     problems += [image.problem for image in seen if image.problem]
     problems += _duplicates(seen, names)
-    return Check(root, tuple(problems), tuple(_rows(seen, names, list(parts))))
+    good = [image for image in seen if image.digest is not None]
+    return Check(
+        root,
+        tuple(problems),
+        tuple(_rows(good, names, list(parts))),
+        used=len(good),
+        left_out=left_out + len(seen) - len(good),
+        notes=(*notes, *remarked([(image.name, text) for image in good for text in image.remarks])),
+        refusal=_refusal(found, seen, root),
+    )
+
+
+def _refusal(found: Listing | Arrays, seen: Sequence[_Seen], root: Path) -> str:
+    """The sentence with which `load_data` refuses the images; empty if it takes them."""
+    title = root.resolve().name
+    good: dict[str, list[int]] = {part: [] for part in found.parts}
+    for image in seen:
+        if image.digest is not None:
+            good[image.part].append(image.label)
+    try:
+        if isinstance(found, Listing):
+            lost = [(image.name, image.problem.detail) for image in seen if image.problem and image.digest is None]
+            found.check_classes()
+            found.check_share(lost, _MAX_BAD)
+            found.check_present(good["train"], "training image that can be read")
+        else:
+            in_memory(title, found.kind, found.parts, found.class_names, None)
+        complete({part: Part(range(len(labels)), np.array(labels)) for part, labels in good.items()}, title)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
     def look(entry: tuple[str, int, Source]) -> _Seen:
         part, label, source = entry
         name = _name(source, root)
+        said: list[str] = []
         try:
-            format, size, _ = check_image(source)
+            format, size, _ = check_image(source, said)
             with source.open("rb") as file:
                 digest = hashlib.file_digest(cast(Any, file), "sha256").digest()
         except FileNotFoundError:
@@ -119,9 +170,9 @@ def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
             kind = error.kind if isinstance(error, UnreadableImage) else "unreadable"
             return _Seen(part, label, name, problem=Problem(kind, name, line(error)))
         suffix = source.suffix.lower() if isinstance(source, Path) else ""
-        wrong = suffix in _NAMED and suffix not in _EXTENSIONS.get(format, (suffix,))
+        wrong = suffix in EXTENSIONS and suffix not in SUFFIXES.get(format, (suffix,))
         problem = Problem("extension", name, f"is a {format} image by its content") if wrong else None
-        return _Seen(part, label, name, size, digest, problem)
+        return _Seen(part, label, name, size, digest, problem, tuple(said))
 
     entries = [
         (part, label, source)
@@ -160,12 +211,11 @@ def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem
             yield Problem("train and test" if across else "duplicate", image.name, detail)
 
 
-def _rows(seen: Sequence[_Seen], names: Sequence[str], parts: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row for each class; images that cannot be read are not counted."""
+def _rows(good: Sequence[_Seen], names: Sequence[str], parts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A row for each class, of the images that can be read."""
     by_class: dict[int, list[_Seen]] = defaultdict(list)
-    for image in seen:
-        if image.digest is not None:
-            by_class[image.label].append(image)
+    for image in good:
+        by_class[image.label].append(image)
     for label, name in enumerate(names):
         images = by_class[label]
         sizes = sorted((image.size for image in images if image.size), key=lambda size: (size[0] * size[1], size))

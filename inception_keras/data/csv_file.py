@@ -1,105 +1,301 @@
-"""A CSV file of image paths and labels."""
+"""CSV files of image paths and labels."""
 
 import csv
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
-from .folders import EXTENSIONS
-from .listing import SPLITS, Listing, number, stay_inside
+from .csv_paths import Files, is_address
+from .images import looks_like_image
+from .layout import SPLIT_NAMES, counted, some, split_of, stay_inside, subfolders
+from .listing import Listing, number
 
-_PARTS = {name: part for part, names in SPLITS.items() for name in names}
+_IMAGE_COLUMN = re.compile(r"id|image|img|file|name|path|photo|picture", re.IGNORECASE)
+_WHOLE = re.compile(r"[+-]?\d+\.0+")
+_SAMPLE = 100  # rows that tell whether a column holds ids of images
 
 
-def find_csv(root: Path) -> list[Path]:
-    """The .csv files that list images: those whose first row has the name of one."""
-    return [path for path in sorted(root.glob("*.csv")) if path.is_file() and _path_column(path) is not None]
+@dataclass(frozen=True)
+class Table:
+    """A CSV file, and where its images are named."""
+
+    path: Path
+    columns: tuple[str, ...] = ()
+    image: int | None = None  # the column of the images; None if there is none
+    fault: str = ""  # why it cannot be read
+    base: Path | None = None  # a folder for one split that the file lies in
+
+    @property
+    def split(self) -> str | None:
+        """The split that the name of the file means."""
+        stem = re.sub(r"[-_. ]?(labels?|list|annotations?|metadata|classes)$", "", self.path.stem, flags=re.IGNORECASE)
+        return split_of(stem) or (split_of(self.base.name) if self.base else None)
+
+    @property
+    def is_submission(self) -> bool:
+        """Whether it shows how a competition wants its answers, such as sample_submission.csv."""
+        return "submission" in self.path.stem.lower()
+
+    @property
+    def candidates(self) -> list[str]:
+        """The columns that may be of labels; unnamed ones are numbers of rows."""
+        return [
+            name
+            for i, name in enumerate(self.columns)
+            if i != self.image and name and name.lower() != "split" and not name.startswith("Unnamed: ")
+        ]
 
 
-def list_csv(files: list[Path], root: Path, label: str | None = None) -> Listing:
+def find_csv(files: Files) -> list[Table]:
+    """The CSV files of a folder; if none of them names images, those in its folders for training, validation, test."""
+    tables = [_open(path, files) for path in _csv_files(files.root)]
+    if not any(table.image is not None for table in tables):
+        folders = [folder for folder in subfolders(files.root) if split_of(folder.name)]
+        inner = [replace(_open(path, files), base=folder) for folder in folders for path in _csv_files(folder)]
+        tables += [table for table in inner if table.image is not None]
+    return tables
+
+
+def is_training(tables: list[Table]) -> bool:
+    """Whether the CSV files have training images with labels."""
+    return any(
+        table.image is not None and table.candidates and not table.is_submission and table.split in (None, "train")
+        for table in tables
+    )
+
+
+def list_csv(tables: list[Table], files: Files, label: str | None = None) -> Listing:
     """The images of one file, with a column `split` or without; or of train.csv, val.csv and test.csv.
 
-    The first line names the columns. Paths are relative to the folder.
+    The first line names the columns. A file for validation or test without labels, and a sample of a competition's
+    answers, are passed over.
 
     Args:
-        files: What `find_csv` found.
-        root: The folder.
-        label: The column of the labels; None if there is but one beside the paths and `split`, or one named "label".
+        tables: What `find_csv` found.
+        files: Those of the folder.
+        label: The column of the labels; None if there is but one beside the paths and `split`, or one named "label",
+            or if all columns hold 0 and 1, a 1 in the column of the class.
 
     Raises:
         ValueError: If a file is no CSV, lacks a label or a column, or leads out of the folder.
     """
-    by_name = {_PARTS.get(path.stem.lower()): path for path in files}
-    if len(files) > 1 and (None in by_name or len(by_name) < len(files)):
-        names = ", ".join(path.name for path in files)
+    root = files.root
+    tables, notes = _chosen(tables, root)
+    first = next((table for table in tables if table.split == "train"), tables[0])
+    wanted = _label_columns(first, label)
+    rows: dict[str, list[_Row]] = {}
+    for table in tables:
+        split = "train" if len(tables) == 1 or not table.split else table.split
+        if table is not first and not set(wanted) <= set(table.columns):
+            notes.append(f"{table.path} is passed over: it has no column {some(wanted)} of labels")
+            continue
+        for row in _rows(table, files, wanted, split):
+            rows.setdefault(row.split, []).append(row)
+    for split in ("validation", "test"):
+        if split in rows and not any(row.label for row in rows[split]):
+            notes.append(
+                f"{counted(len(rows[split]), f'{split} image')} in {root} are passed over: they have no labels"
+            )
+            del rows[split]
+    for row in (row for found in rows.values() for row in found):
+        if not row.label:
+            raise ValueError(f"{row.where} has no label.")
+    parts = {split: _once(found, notes) for split, found in rows.items()}
+
+    labels = {split: [row.label for row in found] for split, found in parts.items()}
+    every = {label for found in labels.values() for label in found}
+    if any(map(_WHOLE.fullmatch, every)) and all(_WHOLE.fullmatch(one) or one.isdecimal() for one in every):
+        # pandas writes whole numbers so, where a column had an empty cell
+        labels = {split: [label.partition(".")[0] for label in found] for split, found in labels.items()}
+    origin = tables[0].path if len(tables) == 1 else root
+    numbers, classes = number(labels, origin, wanted if len(wanted) > 1 else ())
+    used = {row.image for found in rows.values() for row in found}
+    if left := [path.relative_to(root) for path in files.images if path not in used]:
+        notes.append(f"{counted(len(left), 'image')} in {root} are in no row with a label: {some(left)}")
+    listed = {split: ([row.image for row in found], numbers[split]) for split, found in parts.items()}
+    return Listing(origin, dict(listed), tuple(classes), notes=notes, fault=_fault(parts))
+
+
+@dataclass(frozen=True)
+class _Row:
+    where: str
+    split: str
+    image: Path
+    label: str
+
+
+def _chosen(tables: list[Table], root: Path) -> tuple[list[Table], list[str]]:
+    """The files that are read, and notes on those that are not."""
+    chosen = [table for table in tables if table.image is not None]
+    notes = []
+    if len(chosen) > 1:
+        for reason, is_passed in (
+            ("it shows how answers are written", lambda table: table.is_submission),
+            ("it has no labels", lambda table: not table.candidates),
+        ):
+            for table in [table for table in chosen if is_passed(table)]:
+                if len(chosen) > 1:
+                    chosen.remove(table)
+                    notes.append(f"{table.path} is passed over: {reason}")
+    splits = [table.split or "train" for table in chosen]
+    if len(set(splits)) < len(splits):
+        names = ", ".join(str(table.path.relative_to(root)) for table in chosen)
         raise ValueError(f"{root} has several CSV files of images, {names}: keep one, or train.csv and test.csv.")
-    images: dict[str, list[Path]] = {}
-    labels: dict[str, list[str]] = {}
-    for part, path in by_name.items() if len(files) > 1 else [("train", files[0])]:
-        for split, image, name in _rows(path, root, label, str(part)):
-            images.setdefault(split, []).append(image)
-            labels.setdefault(split, []).append(name)
-    origin = files[0] if len(files) == 1 else root
-    numbers, classes = number(labels, origin)
-    return Listing(origin, {part: (images[part], numbers[part]) for part in images}, tuple(classes), [])
+    return chosen, notes
 
 
-def _rows(path: Path, root: Path, label: str | None, part: str) -> Iterator[tuple[str, Path, str]]:
-    """The part, the image and the label of each row."""
-    place = _path_column(path)
-    if place is None:
-        raise ValueError(f"{path} has no line with the names of columns and under it one with the name of an image.")
-    rows = _cells(path)
+def _rows(table: Table, files: Files, wanted: list[str], split: str) -> Iterator[_Row]:
+    """The rows of a file; the label of one that has none is empty."""
+    rows = _cells(table.path)
     _, names = next(rows)
-    if len(set(names)) < len(names):
-        raise ValueError(f"{path} has two columns of one name: {', '.join(names)}.")
-    wanted = names.index(_label_column(path, names, place, label))
-    split = names.index("split") if "split" in names else None
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
+        raise ValueError(f"{table.path} has two columns of one name: {', '.join(named)}.")
+    image = table.image or 0
+    lower = [name.lower() for name in names]
+    splits = lower.index("split") if "split" in lower and "split" not in map(str.lower, wanted) else None
+    columns = [names.index(name) for name in wanted]
     for line, cells in rows:
+        where = f"{table.path}, line {line}"
         if len(cells) != len(names):
-            raise ValueError(f"{path}, line {line} has {len(cells)} cells, the first line has {len(names)}.")
-        for column, content in ((wanted, "label"), (place, "path")):
-            if not cells[column] or "\0" in cells[column]:
-                raise ValueError(f"{path}, line {line} has no {content}.")
-        if split is not None and cells[split].lower() not in _PARTS:
-            raise ValueError(f"{path}, line {line}: split must be one of {', '.join(_PARTS)}, got {cells[split]!r}.")
-        image = stay_inside(root / cells[place], root)
-        yield part if split is None else _PARTS[cells[split].lower()], image, cells[wanted]
+            raise ValueError(f"{where} has {len(cells)} cells, the first line has {len(names)}.")
+        if not cells[image]:
+            raise ValueError(f"{where} has no path.")
+        if "\0" in "".join(cells):
+            raise ValueError(f"{where} holds a zero byte.")
+        part = split if splits is None else split_of(cells[splits])
+        if part is None:
+            wrong = cells[splits or 0]
+            raise ValueError(f"{where}: split must be one of {', '.join(SPLIT_NAMES)}, got {wrong!r}.")
+        path = files.find(cells[image], table.base or files.root, part, where)
+        found = [cells[column] for column in columns]
+        yield _Row(where, part, path, found[0] if len(found) == 1 else _one_of(found, wanted, where))
 
 
-def _label_column(path: Path, names: list[str], place: int, label: str | None) -> str:
-    columns = [name for i, name in enumerate(names) if i != place and name != "split"]
-    if label is None and ("label" in columns or len(columns) == 1):
-        return "label" if "label" in columns else columns[0]
+def _one_of(cells: list[str], columns: list[str], where: str) -> str:
+    """The column that has the 1."""
+    if not any(cells):
+        return ""
+    values = list(map(_bit, cells))
+    if None in values:
+        raise ValueError(
+            f"{where}: the columns {some(columns)} may all be of labels, but hold {cells[values.index(None)]!r}, "
+            "which is not 0 or 1: label= chooses one."
+        )
+    if sum(filter(None, values)) != 1:
+        ones = [name for name, value in zip(columns, values, strict=True) if value]
+        raise ValueError(
+            f"{where} has a 1 for {some(ones) or 'no class'} among {some(columns)}: each image must be of one class, "
+            "or label= chooses a column."
+        )
+    return columns[values.index(1)]
+
+
+def _bit(cell: str) -> int | None:
+    return {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}.get(cell.lower())
+
+
+def _label_columns(table: Table, label: str | None) -> list[str]:
+    """The column of the labels, or all columns of one-hot ones."""
+    columns = table.candidates
+    if label is None:
+        named = [name for name in columns if name.lower() == "label"] or columns
+        if len(named) == 1:
+            return named
+        rows = _cells(table.path)
+        names, first = next(rows)[1], next(rows)[1]
+        if columns and all(_bit(cell) is not None for name, cell in zip(names, first, strict=False) if name in columns):
+            return columns
+    if not columns:
+        raise ValueError(f"{table.path} has no column of labels beside the images.")
     if label not in columns:
         asked = "" if label is None else f", not {label!r}"
-        raise ValueError(f"{path} has the columns {', '.join(columns) or 'of paths only'}{asked}: label= chooses one.")
-    return label
+        raise ValueError(f"{table.path} has the columns {', '.join(columns)}{asked}: label= chooses one.")
+    return [label]
 
 
-def _path_column(path: Path) -> int | None:
-    """The first column that has the name of an image in the second line."""
+def _once(rows: list[_Row], notes: list[str]) -> list[_Row]:
+    """The rows without those that say again what an earlier one says."""
+    first = {(row.image, row.label): row for row in reversed(rows)}
+    again = [row for row in rows if first[row.image, row.label] is not row]
+    if again:
+        notes.append(f"{counted(len(again), 'row')} say the same as an earlier one and are used once: {again[0].where}")
+    return [row for row in rows if first[row.image, row.label] is row]
+
+
+def _fault(parts: dict[str, list[_Row]]) -> str:
+    """A sentence if an image has two labels; else nothing."""
+    labels: dict[Path, _Row] = {}
+    for row in (row for rows in parts.values() for row in rows):
+        other = labels.setdefault(row.image, row)
+        if other.label != row.label:
+            return f"{row.where} has the label {row.label} for {row.image.name}, but {other.where} has {other.label}."
+    return ""
+
+
+def _csv_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".csv", ".tsv") and path.is_file()]
+
+
+def _open(path: Path, files: Files) -> Table:
+    """Looks at the first rows of a CSV file."""
+    stay_inside(path, files.root)
+    rows: list[list[str]] = []
     try:
-        rows = _cells(path)
-        header, first = next(rows)[1], next(rows)[1]
-    except (ValueError, StopIteration):
-        return None
-    found = [_is_image(cell) for cell in first[: len(header)]]
-    return found.index(True) if True in found and not any(map(_is_image, header)) else None
+        rows += (cells for _, cells in islice(_cells(path), _SAMPLE + 1))
+    except ValueError as error:
+        if len(rows) < 2:  # else it is one of images, and its error comes when it is read
+            return Table(path, fault=str(error).rstrip("."))
+    if len(rows) < 2:
+        return Table(path, fault=f"{path} has no rows below the names of its columns")
+    columns = tuple(rows[0])
+    if any(map(_is_image, columns)):
+        return Table(path, columns, fault=f"{path} names an image in its first line, where names of columns should be")
+    for is_named in (_is_image, is_address):
+        found = [is_named(cell) for cell in rows[1][: len(columns)]]
+        if any(found):
+            return Table(path, columns, found.index(True))
+    for i, name in enumerate(columns):
+        if _IMAGE_COLUMN.search(name):
+            cells = [row[i] for row in rows[1:] if i < len(row)]
+            if 2 * sum(map(files.has, cells)) > len(cells):
+                return Table(path, columns, i)
+    return Table(path, columns)
 
 
 def _is_image(cell: str) -> bool:
-    return cell.lower().endswith(EXTENSIONS)
+    return looks_like_image(Path(cell)) and not is_address(cell)
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The line number and the stripped cells of each row that is not empty."""
+    with path.open("rb") as file:
+        mark = file.read(2)
+    encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline(2**16)
+        with path.open(encoding=encoding, newline="") as file:
+            head = file.readline(2**16), file.readline(2**16)
             file.seek(0)
-            rows = csv.reader(file, delimiter=max(",;\t", key=header.count), strict=True)
+            told = re.fullmatch(r"sep=(.)\s*", head[0])  # by Excel
+            if told:
+                file.readline()
+            rows = csv.reader(file, delimiter=told[1] if told else _delimiter(head), strict=True)
             for cells in rows:
                 if any(cells):
-                    yield rows.line_num, [cell.strip() for cell in cells]
-    except (UnicodeDecodeError, csv.Error) as error:
+                    yield rows.line_num + bool(told), [cell.strip() for cell in cells]
+    except UnicodeError as error:
+        raise ValueError(f"{path} is no CSV file: it is not UTF-8 text ({error}); save it as UTF-8.") from None
+    except csv.Error as error:
         raise ValueError(f"{path} is no CSV file: {error}.") from None
+
+
+def _delimiter(lines: tuple[str, str]) -> str:
+    """What parts the cells: what gives both lines as many, and the more the better."""
+
+    def cells(delimiter: str) -> tuple[bool, int]:
+        counts = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+        return len(set(counts)) == 1, counts[0] if counts else 0
+
+    return max(",;\t|", key=cells)

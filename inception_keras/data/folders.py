@@ -2,63 +2,147 @@
 
 from pathlib import Path
 
-from .listing import SPLITS, Listing, Skipped, stay_inside
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
-
-
-def has_classes(root: Path) -> bool:
-    """Whether there is a folder in the folder."""
-    return bool(_subfolders(root))
+from .images import looks_like_image, unread
+from .layout import counted, in_order, some, split_of, stay_inside, subfolders, walk
+from .listing import Listing, Skipped
 
 
-def list_folder(root: Path) -> Listing:
-    """The images of `root/class/*`, or of `root/train/class/*` with `val` or `validation` and `test` beside it.
+def list_folder(root: Path) -> Listing | None:
+    """The images of `root/class`, or of `root/train/class` with folders for validation and test beside it.
+
+    A class has the images in its folder and in all folders below it. Splits are known by their names, see
+    `layout.split_of`. A folder for validation or test whose images are in no folder of a class is passed over.
+
+    Returns:
+        None if there are no folders of classes.
 
     Raises:
-        ValueError: If a part has other classes than `train`, or a link leads out of the folder.
+        ValueError: If two folders mean the same split, a split has other classes than `train`, or a link leads out
+            of the folder.
     """
-    splits = {part: root / name for part, names in SPLITS.items() for name in names if (root / name).is_dir()}
-    if not _subfolders(splits.get("train", root / "train")):
-        splits = {"train": root}  # a class may be called "train", too
-    classes = tuple(folder.name for folder in _subfolders(splits["train"]))
+    splits, others = _splits(root)
+    places: dict[str, Path] = {}  # the folder of each split, and the folders of its classes
+    folders: dict[str, list[Path]] = {}
+    notes: list[str] = []
+    train = splits.get("train")
+    if train and subfolders(train):
+        places["train"], folders["train"] = train, subfolders(train)
+        for folder in others:
+            if found := sum(map(looks_like_image, walk(folder, root))):
+                notes.append(
+                    f"{folder} is no folder for training, validation or test: "
+                    f"its {counted(found, 'image')} are not used"
+                )
+    elif others:  # a class may be called "train", too
+        places["train"], folders["train"] = root, [*others, *([train] if train else [])]
+    elif not any(subfolders(folder) for folder in splits.values()):
+        return None
+    known = {folder.name for folder in folders.get("train", ())}
+    for split in ("validation", "test"):
+        if split not in splits:
+            continue
+        place, inner = splits[split], subfolders(splits[split])
+        # one folder for all, such as test/unknown, is what Keras's generators want of images without classes
+        if inner and not (known and len(inner) == 1 and inner[0].name not in known):
+            places[split], folders[split] = place, inner
+        else:
+            count = sum(map(looks_like_image, walk(place, root)))
+            notes.append(
+                f"{place} is passed over: its {counted(count, 'image')} are in no folder of a class"
+                if count
+                else f"{place} is passed over: it has no images"
+            )
+    notes += _nested(folders.get("train", []))
+    classes = in_order(known or {folder.name for inner in folders.values() for folder in inner})
+    for split, inner in folders.items():
+        _check_same({folder.name for folder in inner}, classes, places[split])
+
     index = {name: label for label, name in enumerate(classes)}
-    parts, skipped = {}, []
-    for part, place in splits.items():
-        stay_inside(place, root)
-        found = [folder.name for folder in _subfolders(place)]
-        for name in (*found, *classes):
-            if name not in index:
-                raise ValueError(f"{place} has the class {name}, which the training images have not.")
-            if name not in found:
-                raise ValueError(f"{place} has no folder for the class {name} of the training images.")
-        files, labels, strange = _files(place, root)
-        parts[part] = (files, [index[name] for name in labels])
-        skipped += strange
-    return Listing(splits["train"], dict(parts), classes, skipped)
+    parts: dict[str, tuple[list[Path], list[int]]] = {}
+    skipped: Skipped = []
+    unused: Skipped = [
+        (path, "is in no folder of a class") for place in {root, *places.values()} for path in _loose(place)
+    ]
+    for split, inner in folders.items():
+        files: list[Path] = []
+        labels: list[int] = []
+        for folder in inner:
+            images, misnamed, strange = _files(folder, root)
+            files += images
+            labels += [index[folder.name]] * len(images)
+            unused += misnamed
+            skipped += strange
+        parts[split] = files, labels
+    origin = places.get("train", root)
+    fault = ""
+    if len(classes) == 1 and (inner := subfolders(next(iter(folders.values()))[0])):
+        names = some((folder.name for folder in inner), 3)
+        fault = f"{origin} has one class, {classes[0]}, with the folders {names} in it: did you mean {inner[0].parent}?"
+    return Listing(origin, dict(parts), tuple(classes), skipped, sorted(unused, key=str), notes, fault)
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+def unsorted_images(root: Path) -> str:
+    """What there is in a folder without classes, for an error's sentence; an empty text if there are no images."""
+    counts = {place: sum(map(looks_like_image, walk(place, root, outside=True))) for place in subfolders(root)}
+    counts[root] = len(_loose(root))
+    found = [f"{counted(count, 'image')} in {place.name}" for place, count in counts.items() if count]
+    return f"{some(found)}, in no folder of a class" if found else ""
+
+
+def _splits(root: Path) -> tuple[dict[str, Path], list[Path]]:
+    """The folders of the splits, and all others."""
+    splits: dict[str, Path] = {}
+    others = []
+    for folder in subfolders(root):
+        split = split_of(folder.name)
+        if not split:
+            others.append(folder)
+        elif split in splits:
+            raise ValueError(
+                f"{root} has two folders of {'training' if split == 'train' else split} images, "
+                f"{splits[split].name} and {folder.name}: only one of them can be meant."
+            )
+        else:
+            splits[split] = stay_inside(folder, root)
+    return splits, others
+
+
+def _nested(folders: list[Path]) -> list[str]:
+    """A note if every class has the same folders in it: then these may be the classes, or splits of each class."""
+    inner = [{folder.name for folder in subfolders(place)} for place in folders]
+    if len(inner) < 2 or len(inner[0]) < 2 or any(names != inner[0] for names in inner):
         return []
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes, names = some((folder.name for folder in folders), 3), some(sorted(inner[0]), 3)
+    return [
+        f"the classes are {classes}, and the folders {names} in each of them are only parts of it; "
+        "folders of splits must be named train, validation and test, with the classes in them"
+    ]
 
 
-def _files(folder: Path, root: Path) -> tuple[list[Path], list[str], Skipped]:
-    """The image files of each class, the names of their classes, and the files that are none by their names."""
-    files: list[Path] = []
-    labels: list[str] = []
+def _check_same(found: set[str], classes: list[str], place: Path) -> None:
+    for name in (*sorted(found), *classes):
+        if name not in classes:
+            raise ValueError(f"{place} has the class {name}, which the training images have not.")
+        if name not in found:
+            raise ValueError(f"{place} has no folder for the class {name} of the training images.")
+
+
+def _loose(folder: Path) -> list[Path]:
+    """The images that lie beside the folders of the classes."""
+    return [path for path in folder.iterdir() if path.is_file() and looks_like_image(path)]
+
+
+def _files(folder: Path, root: Path) -> tuple[list[Path], Skipped, Skipped]:
+    """The images of a class; images that are not named as such; and files that are no images."""
+    images: list[Path] = []
+    misnamed: Skipped = []
     strange: Skipped = []
-    for subfolder in _subfolders(folder):
-        stay_inside(subfolder, root)
-        for path in sorted(subfolder.iterdir()):
-            if path.name.startswith(".") or path.is_dir():
-                continue
-            if path.suffix.lower() not in EXTENSIONS:
-                strange.append((path, f"is not named as one of {', '.join(EXTENSIONS)}"))
-                continue
-            if path.is_symlink():
-                stay_inside(path, root)
-            files.append(path)
-            labels.append(subfolder.name)
-    return files, labels, strange
+    for path in walk(folder, root):
+        if path.is_symlink():
+            stay_inside(path, root)
+        if looks_like_image(path):
+            images.append(path)
+            continue
+        kind, reason = unread(path)
+        (misnamed if kind else strange).append((path, reason))
+    return images, misnamed, strange

@@ -1,5 +1,6 @@
 """Pillow images of every mode as upright RGB or grey ones, and one sentence for those that cannot be read."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,36 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+SUFFIXES = {  # of the formats that are read, by Pillow's names of them
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
+FORMATS = tuple(SUFFIXES)
+EXTENSIONS = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+_READ = "JPEG, PNG, GIF, BMP, WebP or TIFF image"
+_OTHERS = {  # images that are not read
+    "a HEIC image": ".heic .heif .hif",
+    "an AVIF image": ".avif",
+    "a JPEG XL image": ".jxl",
+    "a JPEG 2000 image": ".jp2 .j2k .jpx .jpf .j2c .jpc",
+    "a JPEG XR image": ".jxr .wdp",
+    "a raw photograph": ".raw .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f .3fr .iiq",
+    "a vector graphic": ".svg .svgz .eps .ai .wmf .emf",
+    "a Photoshop image": ".psd .psb",
+    "a DICOM image": ".dcm .dicom",
+    "a FITS image": ".fits .fit",
+    "a Netpbm image": ".ppm .pgm .pbm .pnm",
+    "an OpenEXR image": ".exr",
+    "an image in a format that is not read": ".ico .icns .cur .tga .pcx .dds .xcf .hdr .sgi .ras .xbm .xpm .apng .jif",
+}
+_OTHER = {suffix: kind for kind, suffixes in _OTHERS.items() for suffix in suffixes.split()}
+_BRANDS = {b"avif": "an AVIF image", b"avis": "an AVIF image"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC image"
+)
 _UPRIGHT = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -24,7 +54,7 @@ _UPRIGHT = {  # by EXIF's orientation
 class UnreadableImage(ValueError):
     """An image that cannot be read; the text is the predicate of a sentence, such as "is empty".
 
-    `kind` is "empty", "truncated", "too large" or "unreadable".
+    `kind` is "empty", "truncated", "too large", "not read" (a format that no image is read of) or "unreadable".
     """
 
     def __init__(self, text: str, kind: str = "unreadable"):
@@ -45,8 +75,8 @@ class Inner(ABC):
 Source = Path | Inner
 
 
-def read_image(source: str | Source, channels: int = 3) -> Image.Image:
-    """A file as an upright 8-bit image: RGB, or grey for one channel; of an animation the first frame.
+def read_image(source: str | Source, channels: int = 3, remarks: list[str] | None = None) -> Image.Image:
+    """A file as an upright 8-bit image: RGB, or grey for one channel; of several pages or frames the first.
 
     Raises:
         UnreadableImage: If it is none of `FORMATS`, is broken or cut short, or has more pixels than Pillow's
@@ -54,17 +84,23 @@ def read_image(source: str | Source, channels: int = 3) -> Image.Image:
         FileNotFoundError: If there is no such file.
     """
     with _opened(Path(source) if isinstance(source, str) else source) as image:
+        if remarks is not None:
+            remarks += _remarks(image)
         return plain(image, channels)
 
 
-def check_image(source: Source) -> tuple[str, tuple[int, int], bool]:
+def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, tuple[int, int], bool]:
     """The format, the width and height as they are stored, and whether it is upright RGB or grey.
+
+    `remarks` gets what `load_data` should say of the image, such as that it has several pages.
 
     Raises as `read_image` does, in a fraction of its time for a JPEG: every byte is read, few pixels are made.
     """
     with _opened(source) as image:
         format, size = str(image.format), image.size
         simple = image.mode in ("RGB", "L") and _orientation(image) not in _UPRIGHT
+        if remarks is not None:
+            remarks += _remarks(image)
         image.draft("RGB", (1, 1))
         plain(image, 3)
         return format, size, simple
@@ -75,8 +111,11 @@ def plain(image: Image.Image, channels: int) -> Image.Image:
     orientation = _orientation(image)
     if image.mode == "F":
         raise UnreadableImage("has floating-point pixels, whose range is not known; give uint8 ones")
-    if image.mode.startswith("I"):  # a PNG of 16 bits; Pillow's own conversion clips at 255
-        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion clips at 255
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise UnreadableImage("has 32-bit pixels, whose range is not known; give uint8 ones")
+        image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.has_transparency_data:  # the colours behind it are arbitrary: nobody has ever seen them
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -85,6 +124,53 @@ def plain(image: Image.Image, channels: int) -> Image.Image:
         image = image.transpose(_UPRIGHT[orientation])
         image.info = {}  # that it lies on its side would stand there still
     return image
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a file is named as an image, of a format that is read or not."""
+    return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in _OTHER
+
+
+def unread(path: Path) -> tuple[str, str]:
+    """What a file is that is not named as an image: its kind if it is an image by its content, and a predicate."""
+    kind = ""
+    if path.is_file():
+        with path.open("rb") as file:
+            kind = _kind(file.read(32))
+    name = f"a {kind} image" if kind in FORMATS else kind
+    by_content = f"is {name} by its content, but " if kind else ""
+    rename = ": rename it" if kind in FORMATS else ""
+    return kind, f"{by_content}is not named as one of {', '.join(EXTENSIONS)}{rename}"
+
+
+def _kind(head: bytes) -> str:
+    """The format of an image by the first bytes of its file: one of `FORMATS`, a key of `_OTHERS`, or nothing."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "")
+    for kind, start in (
+        ("JPEG", b"\xff\xd8\xff"),
+        ("PNG", b"\x89PNG\r\n"),
+        ("GIF", b"GIF8"),
+        ("TIFF", b"II*\0"),
+        ("TIFF", b"MM\0*"),
+        ("a JPEG XL image", b"\0\0\0\x0cJXL "),
+        ("a JPEG 2000 image", b"\0\0\0\x0cjP  "),
+        ("a Photoshop image", b"8BPS"),
+    ):
+        if head.startswith(start):
+            return kind
+    if head.startswith(b"BM") and head[6:10] == bytes(4):
+        return "BMP"
+    return "WEBP" if head.startswith(b"RIFF") and head[8:12] == b"WEBP" else ""
+
+
+def _remarks(image: Image.Image) -> list[str]:
+    """What is left of an image when it becomes an 8-bit one."""
+    if not getattr(image, "is_animated", False) or image.format == "MPO":  # a telephone's JPEG has its preview in it
+        return []
+    return [
+        "has several pages: the first is used" if image.format == "TIFF" else "is animated: its first frame is used"
+    ]
 
 
 def _orientation(image: Image.Image) -> int | None:
@@ -97,16 +183,27 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise FileNotFoundError(f"There is no image {source}.")
     try:
         with source.open("rb") as file:
-            if not file.read(1):
+            head = file.read(32)
+            if not head:
                 raise UnreadableImage("is empty", "empty")
+            kind = _kind(head)
+            other = _OTHER.get(source.suffix.lower() if isinstance(source, Path) else "")
+            if kind not in FORMATS or kind == "TIFF":  # raw photographs begin as TIFF does, with a preview
+                other = other or (None if kind in FORMATS else kind)
+                if other:
+                    raise UnreadableImage(f"is {other}, which is not read: convert it to JPEG or PNG", "not read")
             file.seek(0)
+            _ignore_warnings()
             with Image.open(file, formats=FORMATS) as image:
                 _check_pixels(image.size)
                 yield image
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImage("is no JPEG, PNG, GIF, BMP or WebP image") from None
+        if kind == "TIFF":
+            text = "is a TIFF image that is cut short, or of a kind that Pillow does not read: convert it to 8-bit RGB"
+            raise UnreadableImage(text) from None
+        raise UnreadableImage(f"is no {_READ}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableImage(
             f"has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit of Pillow", "too large"
@@ -114,6 +211,11 @@ def _opened(source: Source) -> Iterator[Image.Image]:
     except Exception as error:  # decoders raise all kinds: OSError, SyntaxError, struct.error, zlib.error ...
         kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         raise UnreadableImage(f"cannot be read: {line(error)}", kind) from None
+
+
+def _ignore_warnings() -> None:
+    """Silences what Pillow warns of in files that it reads anyway; `warnings.catch_warnings` is not for threads."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def _check_pixels(size: tuple[int, int]) -> None:

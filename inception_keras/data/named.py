@@ -1,8 +1,8 @@
 """Data sets by name or from a folder, ready to train on."""
 
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..blocks import check_count
+from ..checks import check_bool, check_choice, check_count, check_number, check_path, check_text, check_type, got
 from .augment import KINDS
 from .listing import Skipped
 from .names import NAMES
 from .parts import Part, complete
 from .pipeline import Batches
-from .preprocessing import Preprocessing
+from .preprocessing import LARGEST, Preprocessing
 from .recognise import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .unreadable import Unreadable
+
+_ALPHA = 1e4  # above the alphas of mixup and cutmix that make sense: Beta(1e4, 1e4) is a half, give or take 0.004
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Data:
     preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
     skipped: Skipped  # files that could not be read, and why; it grows where some become unreadable
     batches: dict[str, Batches] = field(repr=False)  # how each part becomes batches
+    notes: tuple[str, ...] = ()  # what else of a folder is not used, such as test images without classes
 
     @cached_property
     def train(self) -> tf.data.Dataset:
@@ -129,8 +132,7 @@ class Data:
             >>> sum(len(labels) for index in range(3) for _, labels in data.part("validation", (index, 3)))
             144
         """
-        if name not in self.batches:
-            raise ValueError(f"A part must be one of {', '.join(self.batches)}, got {name!r}.")
+        check_choice("name", name, tuple(self.batches))
         return replace(self.batches[name], seed=None).dataset(shard=shard)
 
 
@@ -155,10 +157,15 @@ def load_data(
 
     The format of `data_dir` is recognised: IDX files as MNIST names them, gzipped or not; the archives of CIFAR-10 and
     CIFAR-100 or the files in them, binary or in Python's form; a .npz file as Keras keeps its sets, with `x_train` and
-    `y_train`; TFRecord shards; a CSV file of paths and labels; or a folder of images by class, `DIR/class/*`, or
-    `DIR/train/class/*` with `DIR/val` or `DIR/validation` and `DIR/test` beside it. Nothing in a file is ever run.
-    Encoded images are JPEG, PNG, GIF, BMP or WebP; they become RGB, are turned upright, and are resized to cover
-    `image_size` and cropped at the centre. One that cannot be read is left out and listed in `skipped`.
+    `y_train`; TFRecord shards; CSV files of paths or ids and labels; or a folder of images by class, `DIR/class`, or
+    `DIR/train/class` with folders for validation and test beside it. A class has all images in its folder and below.
+    Splits are known by name, in any case: train, training; val, valid, validation, dev; test, testing; with _set
+    after it or without. Classes are in one order in every format: by value if all are numbers, else by text. Nothing
+    in a file is ever run.
+
+    Encoded images are JPEG, PNG, GIF, BMP, WebP or TIFF; they become RGB, are turned upright, and are resized to cover
+    `image_size` and cropped at the centre. An image that cannot be used is left out and listed in `skipped`. What else
+    of a folder is not used, such as test images without classes, is told by a warning and in `notes`.
 
     A test set that is given is kept; else a fifth of each class is cut off. A validation set is then cut off the rest.
     Equal seeds give equal splits, and equal batches epoch by epoch.
@@ -207,26 +214,29 @@ def load_data(
         >>> images.shape
         TensorShape([32, 32, 32, 1])
     """
-    if name is not None and name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
     if name is None and data_dir is None:
         raise ValueError(f"load_data needs a name, one of {', '.join(NAMES)}, or a data_dir.")
+    if name is not None:
+        check_choice("name", name, tuple(NAMES))
+    folder = None if data_dir is None else check_path("data_dir", data_dir)
     if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
-        raise ValueError(f"validation must be a share between 0 and 1, got {validation!r}.")
+        raise ValueError(f"validation must be a share between 0 and 1, got {got(validation)}.")
     if isinstance(max_bad, bool) or not isinstance(max_bad, (int, float)) or not 0 <= max_bad <= 1:
-        raise ValueError(f"max_bad must be a share from 0 to 1, got {max_bad!r}.")
-    check_count("batch_size", batch_size)
-    check_count("seed", seed, least=0)
+        raise ValueError(f"max_bad must be a share from 0 to 1, got {got(max_bad)}.")
+    check_count("batch_size", batch_size, most=2**31 - 1)
+    check_count("seed", seed, least=0, most=2**63 - 1)
+    one_hot = check_bool("one_hot", one_hot)
+    if label is not None:
+        check_text("label", label)
+    if preprocessing is not None:
+        check_type("preprocessing", preprocessing, Preprocessing, "a Preprocessing, such as preprocessing('resnet50')")
     changes = _changes(augment, flip, mixup, cutmix)
     size = _size(image_size)
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # what is resized already makes a poor crop
-    folder = Path(data_dir) if data_dir is not None else None
     raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else _by_name(str(name), wanted)
-    if len(raw.class_names) < 2:
-        raise ValueError(f"{raw.name} has one class, {raw.class_names[0]}: there must be two or more.")
-    parts = complete(raw.parts, validation, seed, origin=raw.name)
+    parts = complete(raw.parts, raw.name, validation, seed)
     classes = len(raw.class_names) if one_hot or mixup or cutmix else 0
     batches = {}
     for part, content in parts.items():
@@ -234,7 +244,9 @@ def load_data(
         batches[part] = Batches(content, raw.preprocessing, batch_size, unreadable, classes)
     if changes["flip"] is None:
         changes["flip"] = raw.flip and changes["augment"] != "none"
-    batches["train"] = replace(batches["train"], seed=seed % 2**63, **changes)
+    batches["train"] = replace(batches["train"], seed=int(seed), **changes)
+    for note in raw.notes:
+        warnings.warn(f"{note}.", stacklevel=2)
     return Data(
         name=raw.name,
         class_names=raw.class_names,
@@ -243,6 +255,7 @@ def load_data(
         preprocessing=raw.preprocessing,
         skipped=raw.skipped,
         batches=batches,
+        notes=tuple(raw.notes),
     )
 
 
@@ -250,14 +263,11 @@ def _changes(augment: Any, flip: Any, mixup: Any, cutmix: Any) -> dict[str, Any]
     """The options of augmentation, checked."""
     if isinstance(augment, bool):
         augment = "shift" if augment else "none"
-    if augment not in KINDS:
-        raise ValueError(f"augment must be one of {', '.join(KINDS)}, got {augment!r}.")
-    if flip not in (None, True, False):
-        raise ValueError(f"flip must be True, False or None, got {flip!r}.")
-    for name, alpha in (("mixup", mixup), ("cutmix", cutmix)):
-        if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 <= alpha < inf:
-            raise ValueError(f"{name} must be a number of at least 0, got {alpha!r}.")
-    return {"augment": augment, "flip": flip, "mixup": float(mixup), "cutmix": float(cutmix)}
+    check_choice("augment", augment, KINDS)
+    if flip is not None:
+        flip = check_bool("flip", flip)
+    alphas = {name: check_number(name, alpha, 0, _ALPHA) for name, alpha in (("mixup", mixup), ("cutmix", cutmix))}
+    return {"augment": augment, "flip": flip, **alphas}
 
 
 def _size(image_size: Any) -> tuple[int, int] | None:
@@ -265,8 +275,9 @@ def _size(image_size: Any) -> tuple[int, int] | None:
         return None
     sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     if len(sides) != 2:
-        raise ValueError(f"image_size must be an int or (height, width), got {image_size!r}.")
-    return check_count("image_size", sides[0]), check_count("image_size", sides[1])
+        raise ValueError(f"image_size must be an int or (height, width), got {got(image_size)}.")
+    height, width = (check_count("image_size", side, most=LARGEST) for side in sides)
+    return height, width
 
 
 def _by_name(name: str, wanted: Wanted) -> Raw:

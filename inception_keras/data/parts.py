@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ TEST_SHARE = 0.2  # where a data set brings no test set
 class Part:
     """Images, uint8 (n, h, w, c) or n files, with int32 labels (n,)."""
 
-    images: np.ndarray | Sequence[Path]
+    images: np.ndarray | Sequence[Any]
     labels: np.ndarray
     jpeg: np.ndarray | None = None  # int32 (n, 2): height and width of files that are upright JPEGs, 0 of others
 
@@ -30,7 +30,7 @@ class Part:
         return Part(images, self.labels[which], None if self.jpeg is None else self.jpeg[which])
 
 
-def complete(parts: dict[str, Part], validation: float, seed: int, origin: str) -> dict[str, Part]:
+def complete(parts: dict[str, Part], origin: str, validation: float = 0.1, seed: int = 0) -> dict[str, Part]:
     """`train`, `validation` and `test`: those that are missing are cut from `train`, first the test set.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..blocks import check_count
+from ..checks import check_count, got
 from . import augment
 from .augment import Draw
 from .images import UnreadableImage, read_image
@@ -59,6 +59,8 @@ class Batches:
             check_count("the number of an epoch", number, least=0)
         if not 0 <= check_count("skip", skip, least=0) <= len(self):
             raise ValueError(f"skip must be at most {len(self)}, the batches of an epoch, got {skip}.")
+        if not isinstance(shard, (tuple, list)) or len(shard) != 2:
+            raise ValueError(f"shard must be (index, count), got {got(shard)}.")
         index, workers = shard
         if not 0 <= check_count("the index of a shard", index, least=0) < check_count("the count of shards", workers):
             raise ValueError(f"The index of a shard must be below their count, {workers}, got {index}.")

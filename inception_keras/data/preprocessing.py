@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from importlib import resources
-from math import isfinite
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,19 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ..blocks import check_count
+from ..checks import check_choice, check_count, check_text, got
 from ..weights.published import find
 from .images import Inner, UnreadableImage, line, plain, read_image
 
+LARGEST = 2**14  # pixels of a side that a net may ask for
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def _is_float32(value: Any, but_zero: bool) -> bool:
+    """Whether a number is finite in float32, in which images are normalised."""
+    with np.errstate(over="ignore"):
+        single = np.float32(float(value)) if abs(value) < 1e300 else np.float32(np.inf)
+    return bool(np.isfinite(single)) and bool(single or not but_zero)
 
 
 @dataclass(frozen=True)
@@ -63,22 +70,22 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name in ("size", "mean", "std"):  # JSON has lists
             if not isinstance(getattr(self, name), (tuple, list)):
-                raise ValueError(f"{name} must be a tuple of numbers, got {getattr(self, name)!r}.")
+                raise ValueError(f"{name} must be a tuple of numbers, got {got(getattr(self, name))}.")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.size) != 2:
-            raise ValueError(f"size must be (height, width), got {self.size}.")
+            raise ValueError(f"size must be (height, width), got {got(self.size)}.")
         for side in self.size:
-            check_count("a side of size", side)
-        if self.channels not in (1, 3):
-            raise ValueError(f"channels must be 1 or 3, got {self.channels!r}.")
+            check_count("a side of size", side, most=LARGEST)
+        check_choice("channels", self.channels, (1, 3))
         if self.resize is not None:
-            check_count("resize", self.resize, least=max(self.size))  # less would not fill the crop
-        for name, known in (("interpolation", tuple(_INTERPOLATION)), ("order", ("rgb", "bgr"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, got {getattr(self, name)!r}.")
+            check_count("resize", self.resize, least=max(self.size), most=2 * LARGEST)  # less would not fill the crop
+        check_choice("interpolation", self.interpolation, tuple(_INTERPOLATION))
+        check_choice("order", self.order, ("rgb", "bgr"))
         for name, values in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
-            if not all(isinstance(v, Real) and isfinite(v) and (v or name == "mean") for v in values):
-                raise ValueError(f"{name} must be finite and, but for mean, not 0, got {getattr(self, name)!r}.")
+            for value in values:
+                if isinstance(value, bool) or not isinstance(value, Real) or not _is_float32(value, name != "mean"):
+                    wanted = "a finite number" if name == "mean" else "a finite number other than 0"
+                    raise ValueError(f"{name} must be {wanted}, in float32 too, got {got(getattr(self, name))}.")
             if len(values) not in (1, self.channels):
                 raise ValueError(f"{name} must have one number, or one for each channel, got {len(values)}.")
 
@@ -145,10 +152,14 @@ class Preprocessing:
         Raises:
             ValueError: If there is no `size`, or a name that is no field.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"Preprocessing is made from a dict of its fields, got {got(values)}.")
         known = [field.name for field in fields(cls)]
         strange = [name for name in values if name not in known]
         if strange or "size" not in values:
-            raise ValueError(f"Preprocessing needs size and may have {', '.join(known[1:])}; got {', '.join(values)}.")
+            raise ValueError(
+                f"Preprocessing needs size and may have {', '.join(known[1:])}; got {', '.join(map(str, values))}."
+            )
         return cls(**values)
 
     def _open(self, image: Any) -> Image.Image:
@@ -187,6 +198,8 @@ def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
         >>> preprocessing("resnet50").size, preprocessing("resnet50").resize
         ((224, 224), 256)
     """
+    check_text("id", id)
+    check_text("weights", weights)
     if id == "squeezenet1_1" and weights == "imagenet":
         return SQUEEZENET1_1
     return Preprocessing(**find(id, weights).preprocessing)

@@ -1,16 +1,19 @@
 """What a folder holds, by the names of its files; and its images as they are, neither split nor normalised."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from .cifar import CIFAR, find_cifar, read_cifar
-from .csv_file import find_csv, list_csv
+from .csv_file import Table, find_csv, is_training, list_csv
+from .csv_paths import Files
 from .files import find_idx, read_mnist
-from .folders import EXTENSIONS, has_classes, list_folder
-from .listing import Listing, Skipped, readable, stay_inside
+from .folders import list_folder, unsorted_images
+from .images import EXTENSIONS
+from .layout import some, stay_inside
+from .listing import Listing, Skipped, readable
 from .names import NAMES
 from .npz import find_npz, read_npz
 from .parts import Part
@@ -50,6 +53,7 @@ class Raw:
     preprocessing: Preprocessing
     flip: bool  # whether a mirrored image is still of its class
     skipped: Skipped
+    notes: list[str] = field(default_factory=list)  # what is not used, and is no fault
 
 
 @dataclass(frozen=True)
@@ -71,26 +75,47 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
 
     Raises:
         ValueError: If nothing is understood, more than one thing is, or a file is broken.
-        OSError: If a file or folder cannot be read: FileNotFoundError if there is none.
+        OSError: If a file or folder cannot be read: FileNotFoundError if there is none, NotADirectoryError if it is
+            a file.
     """
+    if root.is_file():
+        raise NotADirectoryError(f"{root} is a file, not a folder: unpack it, or give the folder that it lies in.")
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}; data_dir may hold {UNDERSTOOD}.")
     with readable(root):
+        files = Files(root)
+        tables = find_csv(files)
         kinds = _kinds(root)
+        of_images = [table.path for table in tables if table.image is not None]
+        listing = None if kinds or is_training(tables) else list_folder(root)
+        if of_images and (is_training(tables) or not (kinds or listing)):
+            kinds["csv"] = of_images
         kind = _choose(root, name, list(kinds)) if kinds else "folder"
         if label is not None and kind != "csv":
             raise ValueError(f"label={label!r} chooses a column of a CSV file, but {root} holds none of images.")
         for path in kinds.get(kind, ()):
             stay_inside(path, root)
-        if kind == "folder":
-            if not has_classes(root):
-                raise ValueError(f"{root} holds nothing that is understood: it may hold {UNDERSTOOD}.")
-            return list_folder(root)
         if kind == "csv":
-            return list_csv(kinds[kind], root, label)
+            return list_csv(tables, files, label)
         if kind == "tfrecords":
             return list_tfrecords(kinds[kind], root)
-        return _arrays(kind, kinds[kind], root, name)
+        if kind != "folder":
+            return _arrays(kind, kinds[kind], root, name)
+        if not listing:
+            raise ValueError(f"{root} holds nothing that is understood{_seen(tables, root)}: it may hold {UNDERSTOOD}.")
+        listing.notes.extend(
+            f"{table.fault or f'{table.path} has no labels of training images'}, and is passed over"
+            for table in tables
+            if table.fault or table.image is not None
+        )
+        return listing
+
+
+def _seen(tables: list[Table], root: Path) -> str:
+    """What a folder holds that is not understood, for the middle of a sentence."""
+    seen = [table.fault or f"{table.path} has no column of images among {some(table.columns)}" for table in tables]
+    seen += filter(None, [unsorted_images(root)])
+    return f" ({'; '.join(seen)})" if seen else ""
 
 
 def from_folder(
@@ -108,8 +133,8 @@ def from_folder(
         preprocessing = wanted
     else:
         preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
-    parts, skipped = found.read(preprocessing, max_bad, keep)
-    return Raw(title, parts, found.classes, preprocessing, name != "mnist", skipped)
+    parts, skipped, notes = found.read(preprocessing, max_bad, keep)
+    return Raw(title, parts, found.classes, preprocessing, name != "mnist", skipped, notes)
 
 
 def in_memory(
@@ -117,6 +142,8 @@ def in_memory(
 ) -> Raw:
     """Images that came with the labels of a named set."""
     names = class_names or NAMES[kind]
+    if len(names) < 2:
+        raise ValueError(f"{title} has one class, {names[0]}: there must be two or more.")
     highest = max(part.labels.max() for part in parts.values())
     if highest >= len(names):
         raise ValueError(f"{title} has the label {highest}, more than the {len(names)} classes of {kind}.")
@@ -137,7 +164,7 @@ def _kinds(root: Path) -> dict[str, list[Path]]:
     kinds = {kind: [place] for kind in CIFAR if (place := find_cifar(root, kind))}
     idx = [find_idx(root, split, content) for split in ("train", "t10k") for content in ("images", "labels")]
     kinds["idx"] = [path for path in idx if path]
-    finders: dict[str, Callable[[Path], list[Path]]] = {"npz": find_npz, "tfrecords": find_tfrecords, "csv": find_csv}
+    finders: dict[str, Callable[[Path], list[Path]]] = {"npz": find_npz, "tfrecords": find_tfrecords}
     kinds |= {kind: find(root) for kind, find in finders.items()}
     return {kind: paths for kind, paths in kinds.items() if paths}
 

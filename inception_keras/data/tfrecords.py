@@ -14,10 +14,11 @@ from google.protobuf.message import DecodeError
 
 from .files import BROKEN, LARGEST, Bounded
 from .images import Inner, line
-from .listing import SPLITS, Listing, number
+from .layout import SPLIT_NAMES, split_of
+from .listing import Listing, number
 
 _NAME = re.compile(r"(.*\.tfrecords?(-\d{5}-of-\d{5})?|[^.]*-\d{5}-of-\d{5})(\.gz)?", re.IGNORECASE)
-_SPLIT = re.compile(r"(?:^|[-_.])(train|validation|val|test)(?:[-_.]|$)", re.IGNORECASE)
+_SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLIT_NAMES)})(?:[-_.]|$)", re.IGNORECASE)
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(.*)")
 _RECORD = 2**28  # bytes of the largest record that is read
 _IMAGES = ("image/encoded", "image")
@@ -53,7 +54,7 @@ def find_tfrecords(root: Path) -> list[Path]:
 
 
 def list_tfrecords(files: list[Path], root: Path) -> Listing:
-    """The images of shards; those named validation, val or test become these parts, all others are for training.
+    """The images of shards; a name such as val, dev or test says for what; others are for training.
 
     A record is a tf.train.Example with the image as `image/encoded` or `image`, and as its label `image/class/label`,
     `image/label` or `label`, a number or text; `image/class/text` names the class of a number.
@@ -62,14 +63,13 @@ def list_tfrecords(files: list[Path], root: Path) -> Listing:
         ValueError: If a shard is missing or broken, or a record has no image or label.
     """
     _check_complete(files)
-    parts = {name: part for part, names in SPLITS.items() for name in names}
     images: dict[str, list[Record]] = {}
     labels: dict[str, list[int | str]] = {}
     texts: dict[int | str, set[str]] = {}
     held = 0
     for path in files:
         split = _SPLIT.search(path.name)
-        part = parts[split[1].lower()] if split else "train"
+        part = (split and split_of(split[1])) or "train"
         for record, features in _read(path):
             try:
                 label, text = _label(features)
@@ -83,7 +83,7 @@ def list_tfrecords(files: list[Path], root: Path) -> Listing:
             texts.setdefault(label, set()).add(text)
     numbers, order = number(labels, root)
     names = [next(iter(texts[label])) if len(texts[label]) == 1 else str(label) for label in order]
-    return Listing(root, {part: (images[part], numbers[part]) for part in images}, tuple(names), [])
+    return Listing(root, {part: (images[part], numbers[part]) for part in images}, tuple(names))
 
 
 def _check_complete(files: list[Path]) -> None:

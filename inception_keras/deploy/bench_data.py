@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .bench import in_process, turn  # and nothing that imports TensorFlow, as there
+
+if TYPE_CHECKING:
+    from ..data.listing import Listing
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,21 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
         1.5
     """
     from ..blocks import check_count
-    from ..data.folders import list_folder
     from ..data.preprocessing import Preprocessing
 
     check_count("rounds", rounds)
     if not find_spec("torchvision"):  # not imported: some versions end a process that has TensorFlow
         raise ImportError("bench needs torch and torchvision: pip install 'inception_keras[bench]'.")
     folder = Path(folder)
-    parts, skipped = list_folder(folder).read(Preprocessing((size, size), resize=size), 1.0, in_memory=False)
+    listing = _listed(folder)
+    parts, skipped, _ = listing.read(Preprocessing((size, size), resize=size), 1.0, in_memory=False)
     if skipped:
         path, reason = skipped[0]
         raise ValueError(f"{path} {reason}; torchvision's loader would fail on it.")
     images = len(parts["train"])
     with (
         in_process(_our_epochs, folder, size, batch) as ours,
-        in_process(_their_epochs, folder, size, batch, workers) as theirs,
+        in_process(_their_epochs, listing.origin, size, batch, workers) as theirs,
     ):
         pairs = [(turn(ours)[0], turn(theirs)[0]) for _ in range(rounds)]
     speeds = [images * _epochs(images) / statistics.median(seconds) for seconds in zip(*pairs, strict=True)]
@@ -71,16 +74,24 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
     return DataSpeed(folder, images, size, batch, workers, speeds[0], speeds[1], ratio)
 
 
+def _listed(folder: Path) -> "Listing":
+    from ..data.folders import list_folder
+
+    listing = list_folder(folder)
+    if listing is None:
+        raise ValueError(f"{folder} has no folder for each class of images.")
+    return listing
+
+
 def _our_epochs(folder: Path, size: int, batch: int) -> list[Callable]:
     import tensorflow as tf
 
-    from ..data.folders import list_folder
     from ..data.pipeline import Batches
     from ..data.preprocessing import Preprocessing
 
     tf.config.experimental.enable_op_determinism()  # as training does
     preprocessing = Preprocessing((size, size), resize=size)
-    parts, _ = list_folder(folder).read(preprocessing, 1.0, in_memory=False)
+    parts, _, _ = _listed(folder).read(preprocessing, 1.0, in_memory=False)
     batches = Batches(parts["train"], preprocessing, batch, seed=0, augment="crop", flip=True)
     epochs = _epochs(len(parts["train"]))
     return [partial(_drain, batches.dataset(0, endless=True).take(epochs * len(batches)), 1)]
@@ -95,8 +106,7 @@ def _their_epochs(folder: Path, size: int, batch: int, workers: int) -> list[Cal
     torch.manual_seed(0)
     normalise = Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     changes = Compose([RandomResizedCrop(size), RandomHorizontalFlip(), ToTensor(), normalise])
-    root = folder / "train" if (folder / "train").is_dir() else folder
-    images = ImageFolder(str(root), changes)
+    images = ImageFolder(str(folder), changes)
     loader = DataLoader(images, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
     return [partial(_drain, loader, _epochs(len(images)))]
 

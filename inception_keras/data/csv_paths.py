@@ -1,0 +1,106 @@
+"""Finds the image files that a CSV file means: by path, by name, or by an id without extension."""
+
+import os
+import re
+import unicodedata
+from functools import cached_property
+from pathlib import Path
+
+from .images import looks_like_image
+from .layout import some, split_of, stay_inside, walk
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:image/", re.IGNORECASE)
+
+
+def is_address(cell: str) -> bool:
+    """Whether a cell holds a URL."""
+    return bool(_ADDRESS.match(cell))
+
+
+class Files:
+    """The files of a folder, by what a CSV file may call them.
+
+    Args:
+        root: The folder; no path leads out of it.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    @cached_property
+    def images(self) -> list[Path]:
+        """All that are named as images."""
+        return [path for path in walk(self.root, self.root, outside=True) if looks_like_image(path)]
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[tuple[Path, list[str]]]]:
+        """The images, and the parts of their paths below the folder, by name with and without extension."""
+        found: dict[str, list[tuple[Path, list[str]]]] = {}
+        for path in self.images:
+            parts = _parts(path.relative_to(self.root).as_posix())
+            for name in {parts[-1], _without_suffix(parts[-1])}:
+                found.setdefault(name, []).append((path, parts))
+        return found
+
+    def has(self, cell: str) -> bool:
+        """Whether there is an image of this name, or with this id."""
+        parts = _parts(cell)
+        return bool(parts) and parts[-1] in self._by_name
+
+    def find(self, cell: str, base: Path, split: str, where: str) -> Path:
+        """The file that a cell means; if there is none, the path where it should be.
+
+        A path below `base` or the folder comes first. Then come images anywhere in the folder whose path ends with
+        the cell; of an absolute path, which may come from another machine, its end counts.
+
+        Args:
+            cell: What the CSV file says.
+            base: The folder that it lies in.
+            split: The split of its row: of several images, the one in the folder of this split is meant.
+            where: The row, for errors.
+
+        Raises:
+            ValueError: If the cell is a URL, means several files, or leads out of the folder.
+        """
+        if is_address(cell):
+            raise ValueError(f"{where}: {cell!r} is an address, no file: download the images, and write their paths.")
+        text = cell.replace("\\", "/")
+        for path in (base / cell, base / text, self.root / cell, self.root / text):
+            if path.is_file():
+                below = os.path.relpath(stay_inside(path, self.root).absolute(), self.root.absolute())
+                return path if below.startswith("..") else self.root / below
+        parts = _parts(text)
+        is_absolute = text.startswith("/") or text[1:2] == ":"
+        names = _parts(self.root.resolve().as_posix())
+        options = []  # images, and how many parts of their paths agree with the cell
+        for path, own in self._by_name.get(parts[-1] if parts else "", ()):
+            same = 1
+            while same < min(len(parts), len(own)) and parts[-1 - same] == own[-1 - same]:
+                same += 1
+            rest = parts[: len(parts) - same]
+            # all of the cell agrees, but for the folder itself; or of an absolute path all that is below the folder
+            if not rest or (same == len(own) and rest == names[-len(rest) :]):
+                options.append((same, path))
+            elif is_absolute and (same == len(own) or same > 1):
+                options.append((same, path))
+        best = [path for same, path in options if same == max(options)[0]]
+        if len(best) > 1:
+            best = [path for path in best if split_of(path.relative_to(self.root).parts[0]) == split] or best
+        if len(best) > 1:
+            raise ValueError(
+                f"{where}: {cell!r} may be {some((path.relative_to(self.root) for path in best), 3)}: "
+                "write the path below the folder."
+            )
+        if best:
+            return stay_inside(best[0], self.root)
+        return stay_inside(self.root / text, self.root)
+
+
+def _parts(cell: str) -> list[str]:
+    """The parts of a path as they are compared: without case, in one Unicode form (macOS takes accents apart)."""
+    text = unicodedata.normalize("NFC", cell.replace("\\", "/")).casefold()
+    return [part for part in text.split("/") if part not in ("", ".")]
+
+
+def _without_suffix(name: str) -> str:
+    return name.rpartition(".")[0] or name

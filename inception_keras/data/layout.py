@@ -1,0 +1,135 @@
+"""What the names of files and folders say: splits, leftovers of archives and systems, and classes in their order."""
+
+import os
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+SPLIT_NAMES = tuple(_SPLITS)
+_SPLIT = re.compile(rf"({'|'.join(sorted(_SPLITS, key=len, reverse=True))})([-_. ]?(set|data|images?))?", re.IGNORECASE)
+_LEFTOVERS = {  # of macOS, Windows, Linux, Synology, QNAP and Python; hidden ones begin with a dot
+    "__macosx",
+    "__pycache__",
+    "@eadir",
+    "#recycle",
+    "@recycle",
+    "$recycle.bin",
+    "lost+found",
+    "system volume information",
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "icon\r",
+}
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+def split_of(name: str) -> str | None:
+    """`"train"`, `"validation"` or `"test"` if a name means one: train, Training, test_set, valid, dev ...
+
+    Examples:
+        >>> split_of("Training_Set"), split_of("dev"), split_of("cats")
+        ('train', 'validation', None)
+    """
+    match = _SPLIT.fullmatch(name.strip())
+    return _SPLITS[match[1].lower()] if match else None
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder is hidden, or was left by a system or an archive: __MACOSX, Thumbs.db, @eaDir ..."""
+    return name.startswith(".") or name.lower() in _LEFTOVERS or name.endswith(":Zone.Identifier")
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name and without leftovers; none if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_leftover(path.name))
+
+
+def walk(folder: Path, root: Path, *, outside: bool = False) -> Iterator[Path]:
+    """The files in a folder and in all folders below it, in order and without leftovers.
+
+    A folder that is linked to from several places is entered once.
+
+    Args:
+        folder: Where to begin.
+        root: The folder that no link may lead out of.
+        outside: Whether folders outside of `root` are passed over; else they are an error.
+
+    Raises:
+        ValueError: If a link leads out of `root`.
+    """
+    entered: set[str] = set()
+
+    def enter(place: Path) -> Iterator[Path]:
+        real = os.path.realpath(place)
+        if real in entered:
+            return
+        if outside and not is_inside(place, root):
+            return
+        entered.add(real)
+        stay_inside(place, root)
+        for path in sorted(place.iterdir()):
+            if is_leftover(path.name):
+                continue
+            if path.is_dir():
+                yield from enter(path)
+            else:
+                yield path
+
+    return enter(folder)
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a path is in a folder once all links are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def stay_inside(path: Path, root: Path) -> Path:
+    """The path, if no link leads out of the folder from it.
+
+    Raises:
+        ValueError: If one does.
+    """
+    if not is_inside(path, root):
+        raise ValueError(f"{path} leads out of {root}: put the file itself into the folder.")
+    return path
+
+
+def in_order(classes: Iterable[Hashable]) -> list[Any]:
+    """Classes in the order that every format has: by value if all are numbers, else by text.
+
+    Examples:
+        >>> in_order(["10", "9", "-1"]), in_order(["10", "9", "b"])
+        (['-1', '9', '10'], ['10', '9', 'b'])
+    """
+    known = list(classes)
+    if all(_NUMBER.fullmatch(str(name)) for name in known):
+        return sorted(known, key=lambda name: (Decimal(str(name)), str(name)))
+    return sorted(known, key=str)
+
+
+def some(names: Iterable[object], most: int = 5) -> str:
+    """The first names of many, and how many more there are."""
+    listed = [str(name) for name in names]
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 image`, `2,000 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
