@@ -96,6 +96,12 @@ def check_count(label: str, value: Any, least: int = 1, most: int = 2**32 - 1) -
     raise ValueError(f"{label} must be an int {limits}, got {got(value)}.")
 
 
+def check_shape(label: str, value: Any) -> tuple[int, ...]:
+    """`value` as a tuple if it is a list or tuple of positive ints; else a TypeError or ValueError."""
+    check_type(label, value, (tuple, list), "a shape such as (height, width, channels)")
+    return tuple(check_count(f"a size of {label}", size) for size in value)
+
+
 def check_number(label: str, value: Any, least: float = -math.inf, below: float = math.inf) -> float:
     """`value` as a float if it is a finite number of at least `least` and below `below`; else a ValueError."""
     try:

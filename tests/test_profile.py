@@ -91,28 +91,37 @@ def test_terminal_and_notebook_show_the_same_figures(structure, capsys):
     assert str(ik.profile(model)).count("\n") > 80
 
 
-def test_unknown_layers_are_not_counted_as_zero(structure):
+def test_unknown_layers_with_weights_are_not_counted_as_zero(structure):
     class Mystery(layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight(shape[-1:], name="scale")
+
         def call(self, x):
-            return x
+            return x * self.scale
 
         def compute_output_shape(self, shape):
             return shape
 
     image = keras.Input((4, 4, 3))
     model = keras.Model(image, Mystery(name="mystery")(image))
-    with pytest.raises(TypeError, match=r"no counter for Mystery \(mystery\); register_counter adds one"):
+    with pytest.raises(TypeError, match=r"for Mystery \(mystery\); add one such as register_counter\(Mystery, "):
         ik.profile(model)
     ik.register_counter(Mystery, lambda layer, inputs, outputs: 7)
     assert ik.profile(model).macs == 7
-    with pytest.raises(TypeError, match="takes a class and a function"):
+    with pytest.raises(TypeError, match="layer must be a class of Keras layers, got 'Mystery'"):
         ik.register_counter("Mystery", 7)
+    with pytest.raises(TypeError, match=r"counter must be a function .* -> MACs, got 7"):
+        ik.register_counter(Mystery, 7)
 
 
-def test_bare_operations_are_not_counted_as_zero(structure):
-    image = keras.Input((4, 4, 3))
-    with pytest.raises(TypeError, match="no counter for Add"):
-        ik.profile(keras.Model(image, image + 1))
+def test_operations_without_weights_are_free_and_products_are_not(structure):
+    image = keras.Input((4, 6, 3))
+    pairs = layers.Reshape((24, 3))(image)
+    summed = keras.ops.sum(keras.ops.relu(image * 2 + image), axis=-1)
+    product = keras.ops.matmul(pairs, keras.ops.transpose(pairs, (0, 2, 1)))
+    assert ik.profile(keras.Model(image, [summed, product])).macs == 24 * 24 * 3
+    with pytest.raises(TypeError, match=r"no counter for Dot \(dot\)"):
+        ik.profile(keras.Model(image, layers.Dot(-1, name="dot")([pairs, pairs])))
 
 
 def test_models_without_a_graph_and_wrong_words(structure):

@@ -6,9 +6,8 @@ from math import log2
 import keras
 from keras import layers
 
-from ..checks import nearest
-from .graph import Node, before, nodes
-from .profile import resized
+from ..checks import check_model, check_text, check_type, nearest
+from .graph import Graph, Node, outputs_of, read
 
 _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 
@@ -16,10 +15,10 @@ _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.Model:
     """A Model with the same input whose outputs are feature maps, `{block: (n, h, w, c)}`.
 
-    The layers are the given model's own, with their weights.
+    The layers are the given model's own, with their weights. Nested models are opened.
 
     Args:
-        model: A functional model with one input.
+        model: A functional or Sequential model with one input.
         blocks: Names of blocks, whose last maps are meant, or of layers; by default, for each stride (1, 2, 4 ...)
             that maps have on their way to the classifier, the last block of that stride.
 
@@ -27,7 +26,8 @@ def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.M
         A Model whose output is a dict.
 
     Raises:
-        ValueError: If a name is not one of the model, or the model has no maps.
+        TypeError: If it is no Keras model, or the names are no list of texts.
+        ValueError: If the model has no graph of layers or no maps, or a name is not one of its maps.
 
     Examples:
         >>> maps = features(create_model("googlenet"))
@@ -36,40 +36,68 @@ def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.M
         >>> list(maps.output)
         ['conv_1', 'norm_2', 'inception_3b', 'inception_4e', 'inception_5b']
     """
-    found = _maps(nodes(model))
+    check_model("model", model)
+    if blocks is not None:
+        check_type("blocks", blocks, (list, tuple), "a list of names of blocks or layers")
+        blocks = [check_text("a name in blocks", name) for name in blocks]
+    graph = read(model)
+    found = _maps(graph.nodes)
     known = {node.name: node for node in found} | {node.block: node for node in found}
-    blocks = list(blocks if blocks is not None else _last_of_each_stride(model))
-    for name in blocks:
+    names = list(blocks) if blocks is not None else last_of_each_stride(model)
+    for name in names:
         if name not in known:
             raise ValueError(f"{model.name} has no feature map {name!r}; {nearest(name, list(known))}")
-    if not blocks:
+    if not names:
         raise ValueError(f"{model.name} has no feature maps.")
-    return keras.Model(model.input, {name: known[name].layer.output for name in blocks}, name=f"{model.name}_features")
+    tensors = outputs_of(model, [known[name] for name in names])
+    return keras.Model(model.input, dict(zip(names, tensors, strict=True)), name=f"{model.name}_features")
 
 
-def _maps(graph: list[Node]) -> list[Node]:
-    return [node for node in graph if len(node.output_shapes[0]) == 3 and not isinstance(node.layer, _NO_MAPS)]
+def last_of_each_stride(model: keras.Model) -> list[str]:
+    """The names of the blocks with the last maps of each stride before the classifier."""
+    graph = read(model)
+    side = model.inputs[0].shape[1:]
+    if len(side) == 3 and None in side:
+        graph = read(model, (256, 256, side[-1]))
+    ends = {node.block: node for node in _maps(_way(graph))}
+    return list({_stride(graph, node): block for block, node in ends.items()}.values())
 
 
-def _last_of_each_stride(model: keras.Model) -> list[str]:
-    """The names of the blocks."""
-    if None in model.inputs[0].shape[1:]:
-        model = resized(model, (256, 256, model.inputs[0].shape[-1]))
-    ends = {node.block: node for node in _maps(_way(model))}
-    return list({_stride(model, node): block for block, node in ends.items()}.values())
+def _maps(found: Sequence[Node]) -> list[Node]:
+    return [node for node in found if len(node.output_shapes[0]) == 3 and not isinstance(node.layer, _NO_MAPS)]
 
 
-def _stride(model: keras.Model, node: Node) -> int:
+def _stride(graph: Graph, node: Node) -> int:
     """The power of two that is nearest to the factor between the image and a map; nets without padding have others."""
-    return round(log2(model.inputs[0].shape[1] / node.output_shapes[0][0]))
+    image = next(node for node in graph.nodes if not node.inputs)
+    return round(log2(image.output_shapes[0][0] / node.output_shapes[0][0]))
 
 
-def _way(model: keras.Model) -> list[Node]:
-    """The nodes from the image to the last maps, without the classifier, even if that is a convolution."""
-    graph = {node.name: node for node in nodes(model)}
-    output = model.output["predictions"] if isinstance(model.output, dict) else model.outputs[0]
-    way = before(graph, output._keras_history.operation.name)
-    if len(output.shape) == 4:
-        return way
-    head = next(node for node in reversed(way) if node.layer.weights)
-    return before(graph, head.name)[:-1]
+def _way(graph: Graph) -> list[Node]:
+    """The nodes that make maps, from the first layer with a kernel to the last one before the classifier.
+
+    The classifier may be a convolution. What has seen a global pooling alone has no pixels any more: it is a vector,
+    such as the gates of squeeze-and-excitation, even where its shape is (1, 1, channels).
+    """
+    if len(graph[graph.main].output_shapes[0]) == 3:
+        way = graph.ancestors(graph.main)
+    else:
+        way = graph.ancestors(graph.classifier().name)[:-1]
+    learned, vectors = set[str](), set[str]()
+    for node in way:
+        if any(len(weight.shape) > 1 for weight in node.weights) or learned.intersection(node.inputs):
+            learned.add(node.name)
+        has_no_pixels = all(side == 1 for side in node.output_shapes[0][:-1])
+        if node.inputs and has_no_pixels and (_is_global_pooling(node) or vectors.issuperset(node.inputs)):
+            vectors.add(node.name)
+    return [node for node in way if node.name in learned - vectors]
+
+
+def _is_global_pooling(node: Node) -> bool:
+    """Whether a layer without weights makes one vector of many pixels at once."""
+    before, after = node.input_shapes[0], node.output_shapes[0]
+    if node.weights or len(before) != 3 or before[:2] == (1, 1):
+        return False
+    halves = all(isinstance(side, int) and side <= 2 for side in before[:2])  # as the last pool of VGG for 32 x 32
+    named = "Global" in node.kind or "Adaptive" in node.kind or node.kind in ("Mean", "Max", "Amax")
+    return len(after) == 1 or not halves or named

@@ -1,9 +1,15 @@
 """A Keras model as a list of nodes: the one place that knows how Keras keeps its graph."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+from keras import tree
+
+from ..checks import check_model
+from ..scope import structure
 
 Shape = tuple[Any, ...]  # ints, None where a size is open
 
@@ -17,6 +23,9 @@ class Node:
     inputs: tuple[str, ...]
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
+    first: bool  # whether it is the first call of the layer
+    call: Any = field(repr=False)  # Keras's record of the call
+    inside: tuple[Any, ...] = field(repr=False)  # the calls of nested models that it is part of, the outermost first
 
     @property
     def kind(self) -> str:
@@ -28,67 +37,240 @@ class Node:
         """The name up to the first "-": `inception_3a` of `inception_3a-conv_1x1`."""
         return self.name.partition("-")[0]
 
+    @property
+    def weights(self) -> list[Any]:
+        """The weights of its layer; an operation such as `x + y` has none."""
+        return getattr(self.layer, "weights", [])
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the nested models that it is part of, the outermost first."""
+        return tuple(call.operation.name for call in self.inside)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes of a model, each after its inputs, and the names of those that give its outputs."""
+
+    nodes: list[Node]
+    outputs: list[str]
+    main: str  # the node that gives the output "predictions", or the first or only output
+
+    def __getitem__(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
+
+    def ancestors(self, *names: str) -> list[Node]:
+        """The named nodes and all that they are made of, in order."""
+        by_name = {node.name: node for node in self.nodes}
+        wanted, todo = set(names), list(names)
+        while todo:
+            new = [name for name in by_name[todo.pop()].inputs if name not in wanted]
+            wanted.update(new)
+            todo += new
+        return [node for node in self.nodes if node.name in wanted]
+
+    def classifier(self) -> Node:
+        """The last layer with weights before the main output, or the last one that joins several tensors."""
+        node = self[self.main]
+        while not node.weights and len(node.inputs) == 1:
+            node = self[node.inputs[0]]
+        return node
+
 
 def nodes(model: keras.Model) -> list[Node]:
+    """The nodes of a model, as `read` has them."""
+    return read(model).nodes
+
+
+def read(model: keras.Model, input_shape: Sequence[int | None] | None = None) -> Graph:
     """The calls of a functional or Sequential model, each after its inputs, the layers of a block together.
 
     Branches follow each other in the order in which the layer that joins them has them, heads the block they read.
 
-    A layer that is called twice is two nodes, the second named `name (2)`. Nested models are opened.
+    A layer that is called twice is two nodes, the second named `name (2)`. Nested models are opened, and shapes are
+    those that their layers have in the whole model.
+
+    Args:
+        model: The model.
+        input_shape: The shape to read it at, without the batch; None for the model's own. Layers whose weights depend
+            on the shape are then others, without weights.
 
     Raises:
+        TypeError: If it is no Keras model.
         ValueError: If the model has no graph: it is subclassed, or not built.
     """
-    found: list[Node] = []
-    _walk(_graph_of(model), {}, found)
-    return _by_block(_branch_by_branch(found))
+    check_model("model", model)
+    graph = _graph_of(model)
+    if input_shape is not None and len(graph.inputs) != 1:
+        raise ValueError(f"input_shape is for a model with one input; {model.name} has {len(graph.inputs)}.")
+    tensors = graph.inputs
+    if input_shape is not None:
+        tensors = [keras.KerasTensor((None, *input_shape), tensors[0].dtype, name=tensors[0].name)]
+    reader = _Reader()
+    sources = reader.walk(graph, [_Value(tensor, "") for tensor in tensors], ())
+    outputs = [value.node for value in sources]
+    return Graph(_by_block(_branch_by_branch(reader.found)), outputs, outputs[main_output(model)])
 
 
-def before(graph: dict[str, Node], last: str) -> list[Node]:
-    """A node and all that it is made of, in order."""
-    wanted, todo = {last}, [last]
-    while todo:
-        new = [name for name in graph[todo.pop()].inputs if name not in wanted]
-        wanted.update(new)
-        todo += new
-    return [node for node in graph.values() if node.name in wanted]
+def main_output(model: keras.Model) -> int:
+    """The place in `model.outputs` of the output "predictions"; of a model without names, of the first.
+
+    Raises:
+        ValueError: If the model has several named outputs and none is "predictions".
+    """
+    if not isinstance(model.output, dict) or len(model.outputs) == 1:
+        return 0
+    if "predictions" not in model.output:
+        names = ", ".join(map(str, model.output))
+        raise ValueError(f"{model.name} must have one output or one named 'predictions', got {names}.")
+    return next(i for i, output in enumerate(model.outputs) if output is model.output["predictions"])
+
+
+def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[Any]:
+    """The first outputs of nodes, as tensors that are made of the model's own input.
+
+    What a nested model holds is reached by a model of the same layers that gives it beside its other outputs.
+    """
+    return _reach(_graph_of(model), [(node.inside, node.call.outputs[0]) for node in wanted])
+
+
+def input_of(model: keras.Model, node: Node) -> Any:
+    """The first input of a node, as a tensor that is made of the model's own input."""
+    path, tensor = node.inside, node.call.input_tensors[0]
+    while path:  # what a nested model is given is made outside
+        inner = _graph_of(path[-1].operation)
+        place = next((i for i, own in enumerate(inner.inputs) if own is tensor), None)
+        if place is None:
+            break
+        path, tensor = path[:-1], path[-1].input_tensors[place]
+    return _reach(_graph_of(model), [(path, tensor)])[0]
 
 
 def _graph_of(model: Any) -> Any:
-    graph = getattr(model, "_functional", model)  # a Sequential keeps its graph inside
-    if graph is None or not hasattr(graph, "_nodes_by_depth"):
-        raise ValueError(f"{model.name} has no graph of layers: it must be functional or a built Sequential model.")
-    return graph
+    return getattr(model, "_functional", model)  # a Sequential keeps its graph inside
 
 
-def _walk(graph: Any, source: dict[int, str], found: list[Node]) -> None:
-    """Adds the nodes of a graph; `source` tells which node made a tensor."""
-    taken = {node.name for node in found}
+def _is_nested(layer: Any) -> bool:
+    return isinstance(layer, keras.Model) and hasattr(_graph_of(layer), "_nodes_by_depth")
+
+
+def _calls(graph: Any) -> Iterator[Any]:
+    """Keras's records of the calls of layers, each after those of its inputs."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for call in graph._nodes_by_depth[depth]:
-            layer = call.operation
-            if call.is_input and id(call.outputs[0]) in source:
-                continue  # the input of a nested model, made outside
-            if isinstance(layer, keras.Model):
-                inner = _graph_of(layer)
-                source.update({id(a): source[id(b)] for a, b in zip(inner.inputs, call.input_tensors, strict=True)})
-                _walk(inner, source, found)
-                source.update({id(a): source[id(b)] for a, b in zip(call.outputs, inner.outputs, strict=True)})
-                taken = {node.name for node in found}
-                continue
-            calls = sum(name == layer.name or name.startswith(f"{layer.name} (") for name in taken)
-            name = f"{layer.name} ({calls + 1})" if calls else layer.name
-            taken.add(name)
-            source.update({id(tensor): name for tensor in call.outputs})
-            found.append(
-                Node(
-                    name,
-                    layer,
-                    tuple(dict.fromkeys(source[id(tensor)] for tensor in call.input_tensors)),
-                    tuple(tuple(tensor.shape[1:]) for tensor in call.input_tensors),
-                    tuple(tuple(tensor.shape[1:]) for tensor in call.outputs),
-                )
+        yield from graph._nodes_by_depth[depth]
+
+
+@dataclass(frozen=True)
+class _Value:
+    tensor: Any
+    node: str  # which gave it
+
+
+class _Reader:
+    """Makes nodes of the calls of a graph and of the models nested in it."""
+
+    def __init__(self) -> None:
+        self.found: list[Node] = []
+        self._names: Counter[str] = Counter()
+        self._seen: set[int] = set()
+        self._rebuilt: dict[int, Any] = {}
+
+    def walk(self, graph: Any, given: list[_Value], inside: tuple[Any, ...]) -> list[_Value]:
+        """What the graph gives of these inputs."""
+        values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
+        for call in _calls(graph):
+            inputs = [values[id(tensor)] for tensor in call.input_tensors]
+            if call.is_input and id(call.outputs[0]) in values:
+                if inside:
+                    continue  # made outside
+                outputs = [values[id(call.outputs[0])].tensor]
+                made = [_Value(outputs[0], self._add(call, call.operation, [], outputs, inside))]
+            elif _is_nested(call.operation):
+                inner = _graph_of(call.operation)
+                made = self.walk(inner, inputs[: len(inner.inputs)], (*inside, call))
+            else:
+                layer, outputs = self._at(call, values)
+                name = self._add(call, layer, inputs, outputs, inside)
+                made = [_Value(tensor, name) for tensor in outputs]
+            values |= {id(tensor): value for tensor, value in zip(call.outputs, made, strict=True)}
+        return [values[id(tensor)] for tensor in graph.outputs]
+
+    def _at(self, call: Any, values: dict[int, _Value]) -> tuple[Any, list[Any]]:
+        """The layer of a call, and what it gives of inputs that may have other shapes than when it was recorded."""
+        now = {id(tensor): values[id(tensor)].tensor for tensor in call.input_tensors}
+        if all(now[id(tensor)].shape == tensor.shape for tensor in call.input_tensors):
+            return call.operation, call.outputs
+        args, kwargs = call.arguments.fill_in(now)
+        layer = call.operation
+        with structure():
+            if all(None in tensor.shape[1:] for tensor in call.input_tensors):  # which fits many shapes
+                return layer, tree.flatten(layer.compute_output_spec(*args, **kwargs))
+            if id(layer) not in self._rebuilt:
+                self._rebuilt[id(layer)] = type(layer).from_config(layer.get_config())
+            return self._rebuilt[id(layer)], tree.flatten(self._rebuilt[id(layer)](*args, **kwargs))
+
+    def _add(self, call: Any, layer: Any, inputs: list[_Value], outputs: list[Any], inside: tuple[Any, ...]) -> str:
+        own = call.operation.name
+        self._names[own] += 1
+        name = own if self._names[own] == 1 else f"{own} ({self._names[own]})"
+        self.found.append(
+            Node(
+                name,
+                layer,
+                tuple(dict.fromkeys(value.node for value in inputs)),
+                tuple(tuple(value.tensor.shape[1:]) for value in inputs),
+                tuple(tuple(tensor.shape[1:]) for tensor in outputs),
+                id(call.operation) not in self._seen,
+                call,
+                inside,
             )
+        )
+        self._seen.add(id(call.operation))
+        return name
+
+
+def _reach(graph: Any, wanted: list[tuple[tuple[Any, ...], Any]]) -> list[Any]:
+    """The tensors wanted of a graph and of the models nested in it, each with the calls of models that lead to it."""
+    hidden: dict[int, list[tuple[tuple[Any, ...], Any]]] = {}  # by the nested model
+    for path, tensor in wanted:
+        if path:
+            hidden.setdefault(id(path[0].operation), []).append((path[1:], tensor))
+    values: dict[int, Any] = {}  # tensors that are made anew
+    found: dict[tuple[int, int], Any] = {}  # by the call of a nested model, and the tensor in it
+    parts: dict[int, Any] = {}
+    needed = _needed([path[0] for path, _ in wanted if path], [tensor for path, tensor in wanted if not path])
+    for call in _calls(graph):
+        key = id(call.operation)
+        if id(call) not in needed or (key not in hidden and not any(id(t) in values for t in call.input_tensors)):
+            continue
+        layer = call.operation
+        if key in hidden:
+            inner = _graph_of(layer)
+            if key not in parts:
+                own = [((), tensor) for tensor in inner.outputs]
+                parts[key] = keras.Model(inner.input, _reach(inner, own + hidden[key]), name=layer.name)
+            layer = parts[key]
+        args, kwargs = call.arguments.fill_in({id(t): values.get(id(t), t) for t in call.input_tensors})
+        made = tree.flatten(layer(*args, **kwargs))
+        count = len(call.outputs)
+        values |= {id(tensor): new for tensor, new in zip(call.outputs, made[:count], strict=True)}
+        if key in hidden:
+            found |= {(id(call), id(t)): new for (_, t), new in zip(hidden[key], made[count:], strict=True)}
+    return [found[id(path[0]), id(t)] if path else values.get(id(t), t) for path, t in wanted]
+
+
+def _needed(calls: list[Any], tensors: list[Any]) -> set[int]:
+    """The calls that these calls and tensors are made of, themselves included, by id."""
+    todo = calls + [
+        tensor._keras_history.operation._inbound_nodes[tensor._keras_history.node_index] for tensor in tensors
+    ]
+    found: set[int] = set()
+    while todo:
+        call = todo.pop()
+        if id(call) not in found:
+            found.add(id(call))
+            todo += call.parent_nodes
+    return found
 
 
 def _branch_by_branch(found: list[Node]) -> list[Node]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from math import prod
 from pathlib import Path
@@ -13,16 +13,9 @@ from keras import layers
 from rich.console import Console
 from rich.table import Table
 
-from ..layers import (
-    ChannelShuffle,
-    ChannelSplit,
-    LocalResponseNormalization,
-    RadialBasis,
-    Subsampling2D,
-    TableConv2D,
-)
-from ..scope import structure
-from .graph import Node, Shape, nodes
+from ..checks import check_callable, check_choice, check_path, check_shape, got
+from ..layers import RadialBasis, Subsampling2D, TableConv2D
+from .graph import Node, Shape, read
 
 Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
 
@@ -68,7 +61,7 @@ class Profile:
         writer.writerow([field.name for field in fields(Row)])
         for row in self.rows:
             writer.writerow([_shape(value) if isinstance(value, tuple) else value for value in astuple(row)])
-        Path(path).write_text(buffer.getvalue())
+        check_path("path", path).write_text(buffer.getvalue())
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), width=_width(self), record=True)
@@ -87,11 +80,17 @@ class Profile:
         return f"<table><caption>{self.model}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
 
-def profile(model: keras.Model, by: Literal["layer", "block"] = "layer", *, input_shape: Any = None) -> Profile:
+def profile(
+    model: keras.Model,
+    by: Literal["layer", "block"] = "layer",
+    *,
+    input_shape: Sequence[int] | None = None,
+) -> Profile:
     """Counts what a model costs for one image.
 
-    A MAC is one multiplication with its addition; bias, activation, pooling and normalisation count none. The figures
-    come from the shapes of the graph: the model is neither run nor allocated.
+    A MAC is one multiplication by a weight, with its addition; bias, activation, pooling and normalisation count none,
+    and so do layers and operations without weights, such as `x + y`; `keras.ops.matmul` counts its products. Nested
+    models are opened. The figures come from the shapes of the graph: the model is neither run nor allocated.
 
     Args:
         model: A functional or Sequential model.
@@ -103,18 +102,15 @@ def profile(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
 
     Raises:
         ValueError: If a size is open, or the model has no graph.
-        TypeError: If there is no counter for a layer; `register_counter` adds one.
+        TypeError: If it is no Keras model, or there is no counter for a layer; `register_counter` adds one.
 
     Examples:
         >>> profile(create_model("googlenet")).macs
         1582671872
     """
-    if by not in ("layer", "block"):
-        raise ValueError(f"by must be 'layer' or 'block', got {by!r}.")
-    if input_shape is not None:
-        model = resized(model, input_shape)
-    graph = nodes(model)
-    rows = [_row(node, first=" (" not in node.name) for node in graph]
+    check_choice("by", by, ("layer", "block"))
+    graph = read(model, None if input_shape is None else check_shape("input_shape", input_shape)).nodes
+    rows = [_row(node) for node in graph]
     if by == "block":
         rows = [
             _sum(block, [r for r, n in zip(rows, graph, strict=True) if n.block == block]) for block in _blocks(graph)
@@ -122,7 +118,9 @@ def profile(model: keras.Model, by: Literal["layer", "block"] = "layer", *, inpu
     return Profile(model.name, tuple(rows))
 
 
-def summary(model: keras.Model, by: Literal["layer", "block"] = "layer", *, input_shape: Any = None) -> None:
+def summary(
+    model: keras.Model, by: Literal["layer", "block"] = "layer", *, input_shape: Sequence[int] | None = None
+) -> None:
     """Shows a model's output shapes, parameters, MACs and activations, with totals; in a notebook as an HTML table.
 
     Args:
@@ -155,12 +153,15 @@ def register_counter(layer: type, counter: Counter) -> None:
         layer: A class of Keras layers.
         counter: `(layer, input_shapes, output_shapes) -> MACs`; shapes are tuples without the batch.
 
+    Raises:
+        TypeError: If `layer` is no class, or `counter` no function.
+
     Examples:
         >>> register_counter(keras.layers.EinsumDense, lambda layer, inputs, outputs: 0)
     """
-    if not (isinstance(layer, type) and callable(counter)):
-        raise TypeError(f"register_counter takes a class and a function, got {layer!r} and {counter!r}.")
-    _COUNTERS[layer] = counter
+    if not (isinstance(layer, type) and issubclass(layer, keras.Operation)):
+        raise TypeError(f"layer must be a class of Keras layers, got {got(layer)}.")
+    _COUNTERS[layer] = check_callable("counter", counter, "a function (layer, input_shapes, output_shapes) -> MACs")
 
 
 def in_notebook() -> bool:
@@ -172,30 +173,26 @@ def in_notebook() -> bool:
     return type(get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
+def _positions(layer: Any, shape: Shape) -> int:
+    """Pixels of maps."""
+    return prod(shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1])
+
+
 def _conv(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
-    kernel, channels = prod(layer.kernel_size), inputs[0][-1] // layer.groups
-    return kernel * channels * prod(outputs[0])
-
-
-def _depthwise(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
-    return prod(layer.kernel_size) * prod(outputs[0])
+    return prod(layer.kernel.shape) * _positions(layer, outputs[0])
 
 
 def _separable(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
-    middle = inputs[0][-1] * layer.depth_multiplier
-    return prod(outputs[0][:-1]) * middle * (prod(layer.kernel_size) + outputs[0][-1])
+    kernels = prod(layer.depthwise_kernel.shape) + prod(layer.pointwise_kernel.shape)
+    return kernels * _positions(layer, outputs[0])
 
 
 def _transposed(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
-    return prod(layer.kernel_size) * prod(inputs[0]) * layer.filters
+    return prod(layer.kernel.shape) * _positions(layer, inputs[0])
 
 
 def _dense(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return inputs[0][-1] * prod(outputs[0])
-
-
-def _connections(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
-    return prod(layer.kernel.shape) * prod(outputs[0][:-1])
 
 
 def _free(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
@@ -203,48 +200,52 @@ def _free(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> 
 
 
 _COUNTERS: dict[type, Counter] = {
-    layers.Conv2D: _conv,
-    layers.Conv2DTranspose: _transposed,
-    layers.DepthwiseConv2D: _depthwise,
-    layers.SeparableConv2D: _separable,
-    layers.Dense: _dense,
-    TableConv2D: _connections,
-    RadialBasis: _dense,
+    **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), _conv),
+    **dict.fromkeys((layers.DepthwiseConv1D, layers.DepthwiseConv2D, TableConv2D), _conv),
+    **dict.fromkeys((layers.SeparableConv1D, layers.SeparableConv2D), _separable),
+    **dict.fromkeys((layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _transposed),
+    **dict.fromkeys((layers.Dense, RadialBasis), _dense),
 }
+# layers whose weights normalise, scale or are looked up
 _FREE = (
-    *("InputLayer", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Dropout", "SpatialDropout2D"),
-    *("BatchNormalization", "LayerNormalization", "GroupNormalization", "Rescaling", "Normalization"),
-    *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D"),
-    *("AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D"),
-    *("Flatten", "Reshape", "Permute", "ZeroPadding2D", "Cropping2D", "UpSampling2D", "Resizing"),
-    *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
-    *("RandomFlip", "RandomCrop", "RandomTranslation", "RandomRotation", "RandomZoom"),
+    *("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "Normalization"),
+    *("PReLU", "Embedding"),
 )
-_OWN_FREE = (LocalResponseNormalization, ChannelShuffle, ChannelSplit, Subsampling2D)
-_COUNTERS |= {getattr(layers, name): _free for name in _FREE} | dict.fromkeys(_OWN_FREE, _free)
+_COUNTERS |= {getattr(layers, name): _free for name in _FREE} | {Subsampling2D: _free}
+_BY_NAME = {"LayerScale": _free, "Matmul": _dense}  # classes of Keras that it does not export
+# products of several tensors: not free, though they have no weights
+_PRODUCTS = (
+    *("Dot", "Attention", "AdditiveAttention", "DotProductAttention", "Vdot", "Inner", "Outer", "Kron", "Tensordot"),
+    *("Einsum", "Cross", "Correlate", "Conv", "DepthwiseConv", "SeparableConv", "ConvTranspose"),
+)
 
 
-def _row(node: Node, first: bool) -> Row:
+def _counter(node: Node) -> Counter | None:
+    """How to count a layer: as its class is, or free if it has no weights to multiply by."""
+    for kind in type(node.layer).__mro__:
+        if kind in _COUNTERS:
+            return _COUNTERS[kind]
+    is_of_keras = type(node.layer).__module__.startswith("keras.")
+    if is_of_keras and node.kind in _BY_NAME:
+        return _BY_NAME[node.kind]
+    return None if node.weights or (is_of_keras and node.kind in _PRODUCTS) else _free
+
+
+def _row(node: Node) -> Row:
     shape = node.output_shapes[0]
     if any(size is None for size in shape):
         raise ValueError(f"{node.name} has the open shape {shape}: give profile an input_shape to count at.")
-    counter = next((_COUNTERS[c] for c in type(node.layer).__mro__ if c in _COUNTERS), None)
+    counter = _counter(node)
     if counter is None:
-        raise TypeError(f"profile has no counter for {node.kind} ({node.name}); register_counter adds one.")
+        example = f"register_counter({node.kind}, lambda layer, inputs, outputs: 0)"
+        raise TypeError(f"profile has no counter for {node.kind} ({node.name}); add one such as {example}.")
     macs = counter(node.layer, node.input_shapes, node.output_shapes)
-    params = node.layer.count_params() if first else 0
+    params = sum(prod(weight.shape) for weight in node.weights) if node.first else 0
     activations = 0 if isinstance(node.layer, layers.InputLayer) else sum(prod(s) for s in node.output_shapes)
     return Row(node.name, node.kind, shape, params, macs, activations)
 
 
-def resized(model: keras.Model, input_shape: Any) -> keras.Model:
-    """The same graph for another size of input, without weights."""
-    with structure():
-        image = keras.Input(tuple(input_shape), name=model.inputs[0].name)
-        return keras.models.clone_model(model, input_tensors=image)
-
-
-def _blocks(graph: list[Node]) -> list[str]:
+def _blocks(graph: Sequence[Node]) -> list[str]:
     return list(dict.fromkeys(node.block for node in graph))
 
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from itertools import chain, count
 from typing import Any
 
 import keras
 from keras import layers
 
-from ..analysis.features import features
-from ..analysis.graph import Node, before, nodes
-from ..blocks import check_count, classifier
-from ..checks import nearest
+from ..analysis.features import last_of_each_stride
+from ..analysis.graph import Node, input_of, nodes, outputs_of, read
+from ..blocks import classifier
+from ..checks import check_callable, check_count, check_model, check_text, got, nearest
 
 _POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
+_Key = tuple[str, ...]  # the names of nested models and of a block in them
 
 
 def transfer(
@@ -49,18 +51,24 @@ def transfer(
         >>> net.output.shape, len(net.trainable_variables)
         ((None, 5), 26)
     """
+    check_model("model", model)
     check_count("classes", classes, least=2)
+    if head is not None:
+        check_callable("head", head, "a function (vector, classes) -> scores")
     trunk = _trunk(model)
+    frozen = _chosen("freeze", freeze, trunk, model)
     copy = keras.models.clone_model(trunk)
     for ours, theirs in zip(copy.weights, trunk.weights, strict=True):
         ours.assign(theirs)
+    taken = {layer.name for layer in copy.layers}
     vector = copy.output
     if len(vector.shape) == 4:
-        vector = layers.GlobalAveragePooling2D(name="avg_pool")(vector)
-    scores = (head or classifier)(vector, classes)
-    if tuple(scores.shape) != (None, classes):
-        raise ValueError(f"head must give scores of the shape (None, {classes}), got {scores.shape}.")
-    return _train_all_but(_chosen(freeze, trunk, model), keras.Model(copy.input, scores, name=model.name))
+        vector = layers.GlobalAveragePooling2D(name=_free_name("avg_pool", taken))(vector)
+    scores = head(vector, classes) if head else classifier(vector, classes, name=_free_name("predictions", taken))
+    if not isinstance(scores, keras.KerasTensor) or tuple(scores.shape) != (None, classes):
+        given = getattr(scores, "shape", got(scores))
+        raise ValueError(f"head must give scores of the shape (None, {classes}), got {given}.")
+    return _train_all_but(frozen, keras.Model(copy.input, scores, name=model.name))
 
 
 def freeze(model: keras.Model, pattern: str | None) -> keras.Model:
@@ -80,7 +88,8 @@ def freeze(model: keras.Model, pattern: str | None) -> keras.Model:
         >>> len(freeze(create_model("squeezenet1_1"), "all").trainable_variables)
         2
     """
-    return _train_all_but(_chosen(pattern, _trunk(model), model), model)
+    check_model("model", model)
+    return _train_all_but(_chosen("pattern", pattern, _trunk(model), model), model)
 
 
 def unfreeze(model: keras.Model, pattern: str = "all") -> keras.Model:
@@ -101,9 +110,9 @@ def unfreeze(model: keras.Model, pattern: str = "all") -> keras.Model:
         >>> len(unfreeze(net, "fire_[89]").trainable_variables)
         14
     """
-    chosen = _chosen(pattern, model, model)
-    frozen = {block for block, own in _blocks(model).items() if block not in chosen and not own[0].layer.trainable}
-    return _train_all_but(frozen, model)
+    check_model("model", model)
+    chosen = _chosen("pattern", pattern, model, model)
+    return _train_all_but({_key(node) for node in nodes(model) if not _is_trained(node)} - chosen, model)
 
 
 def vectors(model: keras.Model) -> keras.Model:
@@ -116,55 +125,72 @@ def vectors(model: keras.Model) -> keras.Model:
 
 def _trunk(model: keras.Model) -> keras.Model:
     """The model's own layers up to what the classifier reads."""
-    x = model.output["predictions"] if isinstance(model.output, dict) else model.outputs[0]
-    layer = x._keras_history.operation
-    if len(x.shape) == 2 and not isinstance(layer, _POOLS):
-        while not layer.weights and isinstance(layer.input, keras.KerasTensor):
-            layer = layer.input._keras_history.operation
-        if not layer.weights or not isinstance(layer.input, keras.KerasTensor):
-            raise ValueError(f"{model.name} has no classifier: {layer.name} is not a layer with weights.")
-        x = layer.input
+    graph = read(model)
+    end = graph[graph.main]
+    if len(end.output_shapes[0]) == 1 and not isinstance(end.layer, _POOLS):
+        last = graph.classifier()
+        if not last.weights or len(last.inputs) != 1:
+            raise ValueError(f"{model.name} has no classifier: {last.name} is not a layer with weights.")
+        x = input_of(model, last)
+    else:
+        x = outputs_of(model, [end])[0]
     if len(x.shape) not in (2, 4):
         raise ValueError(f"What the classifier of {model.name} reads must be maps or a vector, got {x.shape}.")
     return keras.Model(model.input, x, name=model.name)
 
 
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it if a layer has it already."""
+    return next(one for one in chain([name], (f"{name}_{i}" for i in count(2))) if one not in taken)
+
+
+def _key(node: Node) -> _Key:
+    """The block of a node; the second call of a layer counts as the layer."""
+    return (*node.models, node.layer.name.partition("-")[0])
+
+
+def _is_trained(node: Node) -> bool:
+    return getattr(node.layer, "trainable", True)  # an operation such as `x + y` has nothing to train
+
+
 def _blocks(model: keras.Model) -> dict[str, list[Node]]:
-    """The nodes of each block; the second call of a layer counts as the layer."""
+    """The nodes of each block, and of each nested model."""
     found: dict[str, list[Node]] = {}
     for node in nodes(model):
-        found.setdefault(_block(node), []).append(node)
+        for name in dict.fromkeys(_key(node)):
+            found.setdefault(name, []).append(node)
     return found
 
 
-def _block(node: Node) -> str:
-    return node.layer.name.partition("-")[0]
-
-
-def _chosen(pattern: str | None, part: keras.Model, model: keras.Model) -> set[str]:
-    """The names of the blocks of a part of a model that a pattern means."""
-    blocks = _blocks(part)
+def _chosen(label: str, pattern: str | None, part: keras.Model, model: keras.Model) -> set[_Key]:
+    """The blocks of a part of a model that a pattern means; `label` is the pattern's name in errors."""
     if pattern is None:
         return set()
-    if pattern == "early":
-        stages = list(features(model).output)
-        pattern = f"up to {stages[-2]}" if len(stages) > 1 else "all"
+    check_text(label, pattern)
+    blocks = _blocks(part)
     if pattern == "all":
-        return set(blocks)
+        return {_key(node) for node in nodes(part)}
+    if pattern == "early":
+        stages = last_of_each_stride(model)
+        if len(stages) < 2:
+            return {_key(node) for node in nodes(part)}
+        pattern = f"up to {stages[-2]}"
     if pattern.startswith("up to "):
         last = pattern.removeprefix("up to ").strip()
-        if last not in blocks:
+        graph = read(part)
+        ends = blocks.get(last) or [node for node in graph.nodes if node.name == last]
+        if not ends:
             raise ValueError(f"{model.name} has no block {last!r}; {nearest(last, list(blocks))}")
-        graph = {node.name: node for node in nodes(part)}
-        return {_block(one) for node in blocks[last] for one in before(graph, node.name)}
-    found = {block for block in blocks if fnmatchcase(block, pattern)}
+        return {_key(node) for node in graph.ancestors(*(node.name for node in ends))}
+    found = {_key(node) for block, own in blocks.items() if fnmatchcase(block, pattern) for node in own}
     if not found:
         raise ValueError(f"{model.name} has no block {pattern!r}; {nearest(pattern, list(blocks))}")
     return found
 
 
-def _train_all_but(frozen: set[str], model: keras.Model) -> keras.Model:
+def _train_all_but(frozen: set[_Key], model: keras.Model) -> keras.Model:
     model.trainable = True  # of a model that is frozen as a whole, Keras trains no layer
     for node in nodes(model):
-        node.layer.trainable = _block(node) not in frozen
+        if isinstance(node.layer, layers.Layer):
+            node.layer.trainable = _key(node) not in frozen
     return model

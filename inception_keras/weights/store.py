@@ -6,6 +6,7 @@ Keras's own `.weights.h5` counts layers by class, and so loads half of a net wit
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,24 @@ from safetensors.numpy import save
 
 
 def variables(model: keras.Model) -> dict[str, Any]:
-    """The model's variables by `layer/variable`, random seeds of dropout left out."""
-    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
+    """The model's variables by `layer/variable`, random seeds of dropout left out.
+
+    Of a layer in a layer, such as those of a nested model, by `model/layer/variable`.
+    """
+    found: dict[str, Any] = {}
+    for name, variable in _walk(model, ""):
+        names = chain([name], (f"{name}_{i}" for i in count(2)))  # two layers of one name in a layer of its own kind
+        found[next(one for one in names if one not in found)] = variable
+    return found
+
+
+def _walk(layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The variables of a layer and of those inside it, each once."""
+    inner = layer.layers if isinstance(layer, keras.Model) else layer._flatten_layers(False, recursive=False)
+    theirs = {id(variable) for one in inner for variable in one.weights}
+    yield from ((f"{prefix}{variable.name}", variable) for variable in layer.weights if id(variable) not in theirs)
+    for one in inner:
+        yield from _walk(one, f"{prefix}{one.name}/")
 
 
 def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None) -> None:
