@@ -7,6 +7,8 @@ for TensorFlow.
 from importlib import import_module
 from typing import Any
 
+from .registration import register_with_keras
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -55,7 +57,8 @@ _PUBLIC = {
     "analysis.profile": ("profile", "summary", "register_counter"),
     "analysis.features": ("features",),
     "analysis.diagrams": ("plot_model", "plot_blocks"),
-    "training.compile": ("compile_model", "with_aux_labels", "strip_aux"),
+    "training.compile": ("compile_model", "strip_aux"),
+    "training.aux_labels": ("with_aux_labels",),
     "training.devices": ("device",),
     "training.recipe": ("Recipe",),
     "training.run": ("train",),
@@ -83,3 +86,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*globals(), *__all__]
+
+
+register_with_keras()

@@ -1,5 +1,7 @@
 """Keras layers that Keras lacks; each can be saved, loaded and used with every Keras backend."""
 
+import keras  # noqa: F401 (first: our classes are registered when Keras comes, which imports the modules below)
+
 from .channels import ChannelShuffle, ChannelSplit
 from .convolution import Conv2D, DepthwiseConv2D
 from .folding import HardSwish

@@ -1,91 +1,84 @@
-"""Losses, labels and metrics of models with auxiliary heads."""
+"""Compiling a classifier: losses and metrics of each head, and the net without its auxiliary heads."""
 
-from collections.abc import Sequence
-from typing import Any
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from .losses import Accuracy, CrossEntropy, MeanCrossEntropy
+
+Metric: TypeAlias = str | keras.metrics.Metric | Callable
+Metrics: TypeAlias = Metric | Sequence[Metric] | None
+
+_ACCURACY = ("accuracy", "acc")
+_CROSS_ENTROPY = ("cross_entropy", "crossentropy", "ce")
+_LARGEST_WEIGHT = 1e6
+_KEEPING = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity, keras.layers.Average)  # probabilities
+
 
 def compile_model(
     model: keras.Model,
-    optimizer: Any = "adam",
+    optimizer: str | dict | keras.optimizers.Optimizer = "adam",
     *,
     aux_weight: float = 0.3,
     label_smoothing: float = 0.0,
-    metrics: Sequence[Any] = ("accuracy",),
+    metrics: Metrics | Mapping[str, Metrics] = "accuracy",
 ) -> keras.Model:
     """Compiles a classifier: cross-entropy as the loss of each head, and its metrics.
 
-    Labels are integers (n,), or the shares of each class (n, classes), as mixup makes them.
+    Labels are class indices (n,) or (n, 1), as integers, floats or booleans, or one-hot labels (n, classes), which may
+    also be shares of several classes, as mixup makes them.
 
     The loss of the head "predictions" weighs 1, that of every other head `aux_weight`: 0.3 in section 5 of
-    arXiv:1409.4842. Whether a head gives probabilities or logits is seen from its activation.
+    arXiv:1409.4842. Whether a head gives probabilities or logits is seen from its last layer.
+
+    The compiled model can be saved, loaded, copied and pickled with its losses and metrics.
 
     Args:
         model: A model with one output, or with a dict of outputs one of which is "predictions".
         optimizer: What `keras.Model.compile` takes.
-        aux_weight: Weight of each auxiliary loss.
-        label_smoothing: Share of each label that the loss spreads evenly over all classes.
-        metrics: Of each head: what `keras.Model.compile` takes, and `"cross_entropy"`, the mean over images of a
-            head's loss. (Keras's own `..._loss` of a head is a mean over batches, wrong where the last one is small.)
+        aux_weight: Weight of each auxiliary loss, from 0 to a million.
+        label_smoothing: Share of each label that the loss spreads evenly over all classes, at least 0 and below 1.
+        metrics: What `keras.Model.compile` takes: a metric, a list of metrics, None, or a dict of these by head. A
+            metric is a name, an object or a function. Without a dict every head gets all metrics; of an object, every
+            auxiliary head gets a copy of its own. `"cross_entropy"` is the mean over images of a head's loss.
+            (Keras's own `..._loss` of a head is a mean over batches, wrong where the last one is small.)
 
     Returns:
         The same model, compiled.
 
     Raises:
-        ValueError: If the model has several outputs and none is named "predictions", a weight is negative, or a share
-            is not from 0 to 1.
+        ValueError: If the model is not such a classifier, or an option has a value that it cannot have. The model is
+            then as it was.
 
     Examples:
         >>> model = compile_model(create_model("googlenet_cifar", aux=True), "sgd")
         >>> sorted(model.output)
         ['aux_1', 'aux_2', 'predictions']
     """
-    if not aux_weight >= 0:
-        raise ValueError(f"aux_weight must be at least 0, got {aux_weight!r}.")
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
     names = heads(model)
-    losses = {name: _loss(output, label_smoothing) for name, output in zip(names, model.outputs, strict=True)}
+    if not _is_number(aux_weight) or not 0 <= aux_weight <= _LARGEST_WEIGHT:
+        raise ValueError(f"aux_weight must be a number from 0 to a million, got {aux_weight!r}.")
+    if not _is_number(label_smoothing) or not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be a number at least 0 and below 1, got {label_smoothing!r}.")
+    losses = {
+        name: CrossEntropy(_gives_logits(name, output), float(label_smoothing))
+        for name, output in zip(names, model.outputs, strict=True)
+    }
+    measured = _metrics(metrics, losses)
+    chosen = _optimizer(optimizer)
     # without XLA on a CPU: its convolutions take twice the time of oneDNN's, and long to compile
     jit = bool(tf.config.list_physical_devices("GPU")) and "auto"
     if len(names) == 1:
-        model.compile(optimizer, losses[names[0]], metrics=_metrics(metrics, losses[names[0]]), jit_compile=jit)
+        model.compile(chosen, losses[names[0]], metrics=measured[names[0]], jit_compile=jit)
         return model
-    weights = {name: 1.0 if name == "predictions" else aux_weight for name in names}
-    measured = {name: _metrics(metrics, losses[name]) for name in names}
-    model.compile(optimizer, losses, loss_weights=weights, metrics=measured, jit_compile=jit)
+    weights = {name: 1.0 if name == "predictions" else float(aux_weight) for name in names}
+    model.compile(chosen, losses, loss_weights=weights, metrics=measured, jit_compile=jit)
     return model
-
-
-def with_aux_labels(dataset: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
-    """Gives each head of a model the labels of a dataset.
-
-    Args:
-        dataset: Elements `(images, labels)` or `(images, labels, sample_weights)`.
-        model: The model that will be fitted on it.
-
-    Returns:
-        What to pass to `model.fit(..., shuffle=False)`: shuffling is the pipeline's.
-        For a model with several outputs `(images, {head: labels})`, sample weights likewise; for others the dataset
-        as it is.
-
-    Raises:
-        ValueError: If the elements of the dataset have no labels.
-
-    Examples:
-        >>> pairs = tf.data.Dataset.from_tensors((tf.zeros((1, 32, 32, 3)), tf.zeros(1)))
-        >>> sorted(with_aux_labels(pairs, create_model("googlenet_cifar", aux=True)).element_spec[1])
-        ['aux_1', 'aux_2', 'predictions']
-    """
-    names = heads(model)
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
-        raise ValueError(f"The dataset must give (images, labels) or (images, labels, weights), got {spec}.")
-    if len(names) == 1:
-        return dataset
-    return dataset.map(lambda images, *rest: (images, *(dict.fromkeys(names, part) for part in rest)))
 
 
 def strip_aux(model: keras.Model) -> keras.Model:
@@ -110,38 +103,110 @@ def strip_aux(model: keras.Model) -> keras.Model:
 
 
 def heads(model: keras.Model) -> list[str]:
-    """The names of a model's outputs, in the order of `model.outputs`; a single one is called "predictions"."""
-    if len(model.outputs) == 1:
+    """The names of a model's outputs, in the order of `model.outputs`; a single one is called "predictions".
+
+    Raises:
+        ValueError: If the model is none that has outputs with names.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"The model must be a keras.Model, got {_shown(model)}.")
+    outputs = getattr(model, "outputs", None) if model.built else None
+    if not outputs:
+        raise ValueError(f"{model.name} must be a model with known outputs: build it with keras.Input first.")
+    if len(outputs) == 1:
         return ["predictions"]
     if not isinstance(model.output, dict) or "predictions" not in model.output:
         raise ValueError(f"{model.name} must have one output or a dict of them with 'predictions', got {model.output}.")
-    return [next(name for name, output in model.output.items() if output is one) for one in model.outputs]
+    return [next(name for name, output in model.output.items() if output is one) for one in outputs]
 
 
-def _metrics(metrics: Sequence[Any], loss: keras.losses.Loss) -> list[Any]:
-    return [keras.metrics.MeanMetricWrapper(loss.call, name=m) if m == "cross_entropy" else m for m in metrics]
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _loss(output: Any, label_smoothing: float) -> keras.losses.Loss:
-    layer = output._keras_history.operation
-    activation = getattr(layer, "activation", None)
-    is_softmax = activation is keras.activations.softmax or isinstance(layer, keras.layers.Softmax)
-    return CrossEntropy(from_logits=not is_softmax, label_smoothing=label_smoothing)
+def _shown(value: Any) -> str:
+    """A wrong argument in an error: its value if that is short, and its type."""
+    text = repr(value)
+    return f"{text} ({type(value).__name__})" if len(text) < 80 else type(value).__name__
 
 
-class CrossEntropy(keras.losses.Loss):
-    """Keras's two categorical cross-entropies in one: for integer labels (n,), and for shares (n, classes)."""
-
-    def __init__(self, from_logits: bool, label_smoothing: float = 0.0):
-        super().__init__(name="cross_entropy")
-        self.from_logits, self.label_smoothing = from_logits, label_smoothing
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """(n,) or (n, classes), (n, classes) -> (n,)."""
-        if len(y_true.shape) < len(y_pred.shape):
-            if not self.label_smoothing:
-                return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=self.from_logits)
-            y_true = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), y_pred.shape[-1])
-        return keras.losses.categorical_crossentropy(
-            y_true, y_pred, from_logits=self.from_logits, label_smoothing=self.label_smoothing
+def _optimizer(given: Any) -> keras.optimizers.Optimizer:
+    try:
+        optimizer = keras.optimizers.get(given)
+    except (TypeError, ValueError):
+        optimizer = None
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise ValueError(
+            "optimizer must be the name of an optimizer of Keras, such as 'adam', or an optimizer object, "
+            f"got {_shown(given)}."
         )
+    return optimizer
+
+
+def _metrics(given: Any, losses: Mapping[str, CrossEntropy]) -> dict[str, list]:
+    """The metrics of each head. No two heads share an object, in which their figures would be mixed."""
+    by_head = given if isinstance(given, Mapping) else dict.fromkeys(losses, given)
+    if unknown := sorted(map(str, by_head.keys() - losses.keys())):
+        raise ValueError(f"metrics must name heads of the model, {', '.join(losses)}, got {', '.join(unknown)}.")
+    taken: list[keras.metrics.Metric] = []
+    measured: dict[str, list] = {}
+    for name in sorted(losses, key=lambda name: name != "predictions"):  # which keeps the objects that were given
+        wanted = by_head.get(name)
+        wanted = [] if wanted is None else wanted if isinstance(wanted, list | tuple) else [wanted]
+        measured[name] = [_metric(metric, losses[name], taken) for metric in wanted]
+    return measured
+
+
+def _metric(given: Any, loss: CrossEntropy, taken: list[keras.metrics.Metric]) -> Any:
+    if isinstance(given, str) and given.lower() in _ACCURACY:
+        return Accuracy(name=given)
+    if isinstance(given, str) and given.lower() in _CROSS_ENTROPY:
+        return MeanCrossEntropy(loss.from_logits, loss.label_smoothing, name=given)
+    if isinstance(given, keras.metrics.Metric):
+        metric = _copy(given) if any(given is other for other in taken) else given
+        taken.append(given)
+        return metric
+    try:
+        known = keras.metrics.get(given)
+    except (TypeError, ValueError):
+        known = None
+    if not callable(known):
+        raise ValueError(
+            "metrics must be names of metrics of Keras, such as 'accuracy', metric objects or functions, or a dict of "
+            f"these by head, got {_shown(given)}."
+        )
+    return given
+
+
+def _copy(metric: keras.metrics.Metric) -> keras.metrics.Metric:
+    """A metric like this one that counts for itself.
+
+    Keras's own copy is built anew from `get_config`, which custom metrics often lack or leave incomplete.
+    """
+    new: keras.metrics.Metric = object.__new__(type(metric))
+    vars(new).update(copy.deepcopy(vars(metric)))
+    new.reset_state()
+    return new
+
+
+def _gives_logits(name: str, output: Any) -> bool:
+    """Whether the scores of a head are logits, which cross-entropy has to turn into probabilities."""
+    if len(output.shape) < 2 or output.shape[-1] is None or output.shape[-1] < 2:
+        raise ValueError(f"{name} must give a score for each of at least 2 classes, got the shape {output.shape}.")
+    return not _are_probabilities(output)
+
+
+def _are_probabilities(output: Any) -> bool:
+    """Whether a softmax made these scores, be it in a model within the model, or before a layer that keeps them."""
+    layer, call, index = output._keras_history
+    if isinstance(layer, keras.Model):
+        return bool(getattr(layer, "outputs", None)) and _are_probabilities(layer.outputs[index])
+    last = getattr(layer, "activation", None) or layer  # a layer with an activation, or a layer or function by itself
+    name = (getattr(last, "__name__", None) or type(last).__name__).lower()
+    if name == "sigmoid":
+        raise ValueError(
+            f"{layer.name} must end in a softmax or in logits, got a sigmoid, which scores each class by itself; "
+            "compile the model with keras.losses.BinaryCrossentropy."
+        )
+    keeps = isinstance(layer, _KEEPING) or (isinstance(layer, keras.layers.Activation) and name == "linear")
+    return name == "softmax" or (keeps and all(map(_are_probabilities, layer._inbound_nodes[call].input_tensors)))

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from ..data.named import Data
 from ..weights.store import save_weights, whole
-from .compile import heads, with_aux_labels
+from .aux_labels import with_aux_labels
+from .compile import heads
 from .distribute import Steps
 from .recipe import Recipe
 from .schedule import averaged, best_epoch, is_over, learning_rate

@@ -3,9 +3,8 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-register = keras.saving.register_keras_serializable("inception_keras")
+from ..layers._support import register, tensorflow
 
 
 @register
@@ -14,7 +13,8 @@ class SGD(keras.optimizers.SGD):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Momentum: m = momentum * m - learning_rate * gradient; variable += m."""
-        if not self.momentum or _elsewhere(gradient):
+        tf = tensorflow()
+        if tf is None or not self.momentum or _elsewhere(tf, gradient):
             return super().update_step(gradient, variable, learning_rate)
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=_handle(variable),
@@ -33,7 +33,8 @@ class Adam(keras.optimizers.Adam):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Adam's algorithm 1, in the order that its authors call efficient."""
-        if self.amsgrad or _elsewhere(gradient):
+        tf = tensorflow()
+        if tf is None or self.amsgrad or _elsewhere(tf, gradient):
             return super().update_step(gradient, variable, learning_rate)
         step, kind = tf.cast(self.iterations + 1, gradient.dtype), gradient.dtype
         index = self._get_variable_index(variable)
@@ -52,7 +53,7 @@ class Adam(keras.optimizers.Adam):
         return None
 
 
-def _elsewhere(gradient: Any) -> bool:
+def _elsewhere(tf: Any, gradient: Any) -> bool:
     """Whether Keras's own way has to be taken: several devices, or gradients of a few rows."""
     return tf.distribute.has_strategy() or isinstance(gradient, tf.IndexedSlices)
 

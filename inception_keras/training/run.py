@@ -14,7 +14,8 @@ from ..analysis.curves import plot_curves
 from ..analysis.diagrams import plot_blocks
 from ..data.named import Data, load_data
 from ..weights.store import load_weights, whole
-from .compile import compile_model, strip_aux, with_aux_labels
+from .aux_labels import with_aux_labels
+from .compile import compile_model, strip_aux
 from .devices import device
 from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
 from .loop import Loop, checkpoint, write_csv

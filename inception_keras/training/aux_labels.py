@@ -1,0 +1,191 @@
+"""Labels and sample weights for every head of a model."""
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from .compile import heads
+from .losses import check_numbers
+
+_FORMS = "(images, labels) or (images, labels, weights)"
+
+
+def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[int, float] | None = None) -> Any:
+    """Gives each head of a model the labels of a dataset, and its sample weights.
+
+    Labels that are a dict by head already stay as they are, so that a second call changes nothing.
+
+    Args:
+        dataset: Of `(images, labels)` or `(images, labels, sample_weights)`: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset` or a generator of batches, or one tuple of arrays.
+        model: The model that will be fitted on it.
+        class_weight: Weights of classes by index, as `fit` takes them for a model with one output; a class that is not
+            named weighs 1. They become sample weights of every head, multiplied by those that there are. An image whose
+            label is shares of several classes gets the mean of their weights.
+
+    Returns:
+        The same kind of thing with labels `{head: labels}`, and weights likewise. Of a `tf.data.Dataset`, pass
+        it to `model.fit(..., shuffle=False)`: shuffling is the pipeline's. For a model with one output the labels are
+        as they were; without class weights it is the dataset itself.
+
+    Raises:
+        ValueError: If the dataset is of another kind, its elements or labels have another form, or a class weight is
+            not a number or not that of a class. What a generator or PyDataset yields is checked batch by batch.
+
+    Examples:
+        >>> model = compile_model(create_model("googlenet_cifar", aux=True))
+        >>> pairs = tf.data.Dataset.from_tensors((tf.zeros((1, 32, 32, 3)), tf.zeros(1)))
+        >>> sorted(with_aux_labels(pairs, model).element_spec[1])
+        ['aux_1', 'aux_2', 'predictions']
+        >>> images, labels = np.zeros((4, 32, 32, 3)), np.array([0, 1, 1, 1])
+        >>> x, y, weights = with_aux_labels((images, labels), model, class_weight={0: 3.0})
+        >>> weights["aux_1"].tolist()
+        [3.0, 1.0, 1.0, 1.0]
+        >>> history = model.fit(x, y, sample_weight=weights, verbose=0)
+    """
+    names, classes = heads(model), model.outputs[0].shape[-1]
+    by_head = partial(_by_head, names=names, classes=classes, table=_table(class_weight, classes))
+    same = len(names) == 1 and class_weight is None
+    if isinstance(dataset, tf.data.Dataset):
+        _check_spec(dataset.element_spec, names, model, class_weight)
+        return dataset if same else dataset.map(lambda *batch: by_head(batch))
+    if isinstance(dataset, tuple):
+        made = by_head(dataset)
+        return dataset if same else made
+    if isinstance(dataset, keras.utils.PyDataset):
+        return dataset if same else _ByHead(dataset, by_head)
+    if isinstance(dataset, Iterator):
+        return dataset if same else (by_head(batch) for batch in dataset)
+    raise ValueError(
+        f"dataset must be a tf.data.Dataset, a keras.utils.PyDataset, a generator of batches or a tuple of arrays "
+        f"{_FORMS}, got {type(dataset).__name__}."
+    )
+
+
+class _ByHead(keras.utils.PyDataset):
+    """The batches of another PyDataset with labels for every head."""
+
+    def __init__(self, dataset: keras.utils.PyDataset, by_head: Any):
+        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self._dataset, self._convert = dataset, by_head
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> tuple:
+        return self._convert(self._dataset[index])
+
+    @property
+    def num_batches(self) -> int | None:
+        """None for an infinite one."""
+        return self._dataset.num_batches
+
+    def on_epoch_begin(self) -> None:
+        """As the dataset has it."""
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """As the dataset has it: many shuffle here."""
+        self._dataset.on_epoch_end()
+
+
+def _table(class_weight: Any, classes: int) -> np.ndarray | None:
+    """The weight of each class."""
+    if class_weight is None:
+        return None
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(f"class_weight must be a dict from class indices to weights, got {class_weight!r}.")
+    table = np.ones(classes, "float32")
+    for index, weight in class_weight.items():
+        if not isinstance(index, int | np.integer) or not 0 <= index < classes:
+            raise ValueError(f"class_weight must name classes from 0 to {classes - 1}, got {index!r}.")
+        if not isinstance(weight, Real) or not math.isfinite(weight) or weight < 0:
+            raise ValueError(f"The weight of class {index} must be a finite number of at least 0, got {weight!r}.")
+        table[index] = weight
+    return table
+
+
+def _check_spec(spec: Any, names: list[str], model: keras.Model, class_weight: Any) -> None:
+    """Whether the elements of a tf.data.Dataset have a form that can be given to the heads."""
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(f"The dataset must give {_FORMS}, got {spec}.")
+    labels = spec[1].values() if isinstance(spec[1], Mapping) else [spec[1]]
+    _check_heads(spec[1], names)
+    for part in labels:
+        check_numbers(part)
+    rank = getattr(getattr(spec[0], "shape", None), "rank", None)
+    if class_weight is not None and rank is not None and rank < len(model.inputs[0].shape):
+        raise ValueError("class_weight needs a dataset of batches: call dataset.batch first.")
+
+
+def _check_heads(labels: Any, names: list[str]) -> None:
+    if isinstance(labels, Mapping) and set(labels) != set(names):
+        heads = ", ".join(names)
+        raise ValueError(f"Labels by head must be those of {heads}, got labels of {', '.join(map(str, labels))}.")
+
+
+def _by_head(batch: Any, names: list[str], classes: int, table: np.ndarray | None) -> tuple:
+    """A batch with labels for every head, and with weights if there are any."""
+    if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+        raise ValueError(f"The dataset must give {_FORMS}, got {_form(batch)}.")
+    images, labels, weights = (*batch, None)[:3]
+    _check_heads(labels, names)
+    several = len(names) > 1
+    if isinstance(labels, Mapping):
+        labels = {name: _numbers(labels[name], classes) for name in names}
+    else:
+        labels = _numbers(labels, classes)
+        labels = dict.fromkeys(names, labels) if several else labels
+    if weights is not None and several and not isinstance(weights, Mapping):
+        weights = dict.fromkeys(names, weights)
+    if table is not None:
+        weights = _weighted(labels, weights, table)
+    return (images, labels) if weights is None else (images, labels, weights)
+
+
+def _form(batch: Any) -> str:
+    return f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
+
+
+def _numbers(labels: Any, classes: int) -> Any:
+    """Labels as an array, or, within a tf.data.Dataset, the tensor that they are."""
+    if tf.is_symbolic_tensor(labels):
+        return labels
+    labels = np.asarray(labels)
+    check_numbers(labels)
+    if labels.ndim > 1 and labels.shape[-1] == classes:
+        return labels
+    if labels.ndim < 1 or labels.shape != (len(labels), *[1] * (labels.ndim - 1)):
+        raise ValueError(
+            f"Labels must be class indices (n,) or (n, 1), or shares of each class (n, {classes}), "
+            f"got the shape {labels.shape}."
+        )
+    wrong = labels[~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))]
+    if wrong.size:
+        raise ValueError(f"Labels must be whole numbers from 0 to {classes - 1}, got {wrong.flat[0]}.")
+    return labels
+
+
+def _weighted(labels: Any, weights: Any, table: np.ndarray) -> Any:
+    """Sample weights of a head, or of each, times those of the classes."""
+    if isinstance(labels, Mapping):
+        given = weights or dict.fromkeys(labels)
+        return {name: _weighted(part, given[name], table) for name, part in labels.items()}
+    if tf.is_symbolic_tensor(labels):
+        rows = tf.shape(labels)[0]
+        rest = tf.cast(tf.reshape(labels, (rows, tf.size(labels) // tf.maximum(rows, 1))), "float32")
+        own = tf.cond(
+            tf.equal(tf.shape(rest)[1], 1),
+            lambda: tf.gather(table, tf.cast(rest[:, 0], "int32")),
+            lambda: tf.linalg.matvec(rest, table),
+        )
+        return own if weights is None else own * tf.reshape(tf.cast(weights, "float32"), (-1,))
+    rest = labels.reshape(len(labels), -1)
+    own = table[rest[:, 0].astype(int)] if rest.shape[1] == 1 else rest.astype("float32") @ table
+    return own if weights is None else own * np.asarray(weights, "float32").reshape(-1)

@@ -1,0 +1,189 @@
+"""Cross-entropy and accuracy of a classifier, for labels in every form in which data sets have them."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..layers._support import register, tensorflow
+
+
+@register
+class CrossEntropy(keras.losses.Loss):
+    """Keras's two categorical cross-entropies in one: for class indices, and for shares of each class.
+
+    Args:
+        from_logits: Whether the scores are logits; else they are probabilities.
+        label_smoothing: Share of each label that is spread evenly over all classes.
+        **kwargs: As for `keras.losses.Loss`.
+
+    Examples:
+        >>> loss = CrossEntropy(from_logits=False)
+        >>> scores = keras.ops.array([[0.5, 0.25, 0.25]])
+        >>> [round(float(loss(labels, scores)), 4) for labels in ([0], [[0]], [[1, 0, 0]])]
+        [0.6931, 0.6931, 0.6931]
+    """
+
+    def __init__(self, from_logits: bool, label_smoothing: float = 0.0, name: str = "cross_entropy", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.from_logits, self.label_smoothing = from_logits, label_smoothing
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The weighted mean over the batch; weights (n, 1) count as (n,)."""
+        check_numbers(y_true)
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+            if len(y_pred.shape) == 2:  # one weight an image; Keras would take (n, 1) of unknown width for (n, n)
+                sample_weight = ops.reshape(sample_weight, (-1,))
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each image: (n,), (n, 1) or (n, classes), and (n, classes) -> (n,)."""
+        y_true, are_shares = labels_for(y_true, y_pred)
+        if not are_shares:
+            y_true = _checked(y_true, y_pred.shape[-1])
+            if not self.label_smoothing:
+                return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=self.from_logits)
+            y_true = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            y_true, y_pred, from_logits=self.from_logits, label_smoothing=self.label_smoothing
+        )
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return super().get_config() | {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+
+
+@register
+class MeanCrossEntropy(keras.metrics.MeanMetricWrapper):
+    """The mean of `CrossEntropy` over all images that were seen.
+
+    Args:
+        from_logits: As for `CrossEntropy`.
+        label_smoothing: As for `CrossEntropy`.
+        name: Name of the metric.
+        dtype: As for `keras.metrics.Metric`.
+
+    Examples:
+        >>> metric = MeanCrossEntropy(from_logits=False)
+        >>> round(float(metric([0], keras.ops.array([[0.5, 0.25, 0.25]]))), 4)
+        0.6931
+    """
+
+    def __init__(self, from_logits: bool, label_smoothing: float = 0.0, name: str = "cross_entropy", dtype: Any = None):
+        super().__init__(CrossEntropy(from_logits, label_smoothing).call, name=name, dtype=dtype)
+        self.from_logits, self.label_smoothing = from_logits, label_smoothing
+        self._direction = "down"
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        options = {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
+        return keras.metrics.Mean.get_config(self) | options
+
+
+@register
+class Accuracy(keras.metrics.MeanMetricWrapper):
+    """The share of images whose highest score is that of their class.
+
+    Of labels that are shares of classes, the largest share is the class.
+
+    Args:
+        name: Name of the metric.
+        dtype: As for `keras.metrics.Metric`.
+
+    Examples:
+        >>> scores = keras.ops.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+        >>> float(Accuracy()([[0], [1]], scores))
+        0.5
+    """
+
+    def __init__(self, name: str = "accuracy", dtype: Any = None):
+        super().__init__(_hits, name=name, dtype=dtype)
+        self._direction = "up"
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return keras.metrics.Mean.get_config(self)
+
+
+def _hits(y_true: Any, y_pred: Any) -> Any:
+    """(n,), (n, 1) or (n, classes), and (n, classes) -> (n,): 1 where the highest score is the label's, else 0."""
+    y_pred = ops.convert_to_tensor(y_pred)
+    check_numbers(y_true)
+    y_true, are_shares = labels_for(y_true, y_pred)
+    y_true = ops.argmax(ops.cast(y_true, "float32"), -1) if are_shares else y_true
+    guess = ops.argmax(y_pred, -1)
+    return ops.cast(ops.equal(ops.cast(y_true, "float32"), ops.cast(guess, "float32")), "float32")
+
+
+def check_numbers(labels: Any) -> None:
+    """Refuses labels that are text.
+
+    Raises:
+        ValueError: If they are.
+    """
+    dtype = getattr(labels, "dtype", None)
+    if str(getattr(dtype, "name", dtype)).startswith(("str", "bytes", "object")):
+        raise ValueError("Labels must be numbers, got text: replace each class name by its index, from 0 on.")
+
+
+def labels_for(y_true: Any, y_pred: Any) -> tuple[Any, bool]:
+    """Labels in one of two forms, whatever form they came in.
+
+    Args:
+        y_true: Class indices (n,) or (n, 1), as integers, floats or booleans, or shares of each class (n, classes).
+            The width, or all of the shape, may be unknown while a graph is built.
+        y_pred: Scores (n, classes).
+
+    Returns:
+        Indices (n,) and False, or shares (n, classes) and True.
+
+    Raises:
+        ValueError: If labels of this shape do not fit the scores.
+    """
+    y_true, scores = ops.convert_to_tensor(y_true), tuple(y_pred.shape)
+    if getattr(y_true.shape, "rank", 0) is None:  # TensorFlow knows nothing of the shape
+        rows = ops.shape(y_pred)[0]
+        y_true = ops.reshape(y_true, (rows, ops.size(y_true) // ops.maximum(rows, 1)))
+        return _resolved(y_true, scores), True
+    while len(y_true.shape) >= len(scores) and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    shape = tuple(y_true.shape)
+    if len(shape) == len(scores) - 1:
+        return y_true, False
+    if len(shape) == len(scores) and shape[-1] == scores[-1]:
+        return y_true, True
+    if len(shape) == len(scores) and shape[-1] is None:
+        return _resolved(y_true, scores), True
+    raise ValueError(
+        f"Labels must be class indices (n,) or (n, 1), or shares of each class (n, {scores[-1]}), "
+        f"got the shape {shape}."
+    )
+
+
+def _resolved(y_true: Any, scores: tuple) -> Any:
+    """Shares (n, classes) of labels whose width, 1 or the number of classes, is known only when the graph runs."""
+    classes = scores[-1]
+
+    def of_indices() -> Any:
+        return ops.one_hot(ops.cast(_checked(y_true[..., 0], classes), "int32"), classes, dtype="float32")
+
+    def of_shares() -> Any:
+        return tensorflow().ensure_shape(ops.cast(y_true, "float32"), (*scores[:-1], classes))
+
+    return ops.cond(ops.equal(ops.shape(y_true)[-1], 1), of_indices, of_shares)
+
+
+def _checked(labels: Any, classes: int) -> Any:
+    """Class indices, which TensorFlow looks at when the graph runs; XLA and other backends do not."""
+    tf = tensorflow()
+    if tf is None:
+        return labels
+    numbers = tf.cast(labels, "float32")
+    wrong = tf.logical_not((numbers >= 0) & (numbers < classes) & (numbers == tf.floor(numbers)))
+    message = f"Labels must be whole numbers from 0 to {classes - 1}, the classes of the model, got:"
+    check = tf.debugging.Assert(tf.logical_not(tf.reduce_any(wrong)), [message, tf.boolean_mask(numbers, wrong)])
+    if check is None:  # done already, outside of a graph
+        return labels
+    with tf.control_dependencies([check]):
+        return tf.identity(labels)
