@@ -1,4 +1,4 @@
-"""ONNX files written byte by byte, with initializers alone."""
+"""ONNX files written byte by byte, with initializers."""
 
 import numpy as np
 
@@ -21,6 +21,7 @@ def tensor(name: str, array: np.ndarray, kind: int = 1, raw: bool = True) -> byt
     return dims + field(2, kind) + field(9 if raw else 4, array.tobytes()) + field(8, name.encode())
 
 
-def model(*tensors: bytes) -> bytes:
-    """A ModelProto with these initializers."""
-    return field(1, 7) + field(7, field(2, b"graph") + b"".join(field(5, each) for each in tensors))
+def model(*tensors: bytes, operations: tuple[str, ...] = ()) -> bytes:
+    """A ModelProto with these initializers, and with nodes of which only the kind is told."""
+    nodes = b"".join(field(1, field(4, operation.encode())) for operation in operations)
+    return field(1, 7) + field(7, nodes + field(2, b"graph") + b"".join(field(5, each) for each in tensors))

@@ -196,7 +196,7 @@ def _other_files(folder):
     whole = (folder / "whole.caffemodel").read_bytes()
     caffenet = caffe.Net("CaffeNet")
     x = caffenet.add("LRN", "norm1", caffenet.pool("pool1", caffenet.conv("conv1", "data", 4, 3), 3, 2))
-    caffenet.fc("fc6", x, 4, 2)
+    x = caffenet.fc("fc7", caffenet.fc("fc6", caffenet.conv("conv5", x, 4, 3), 4, 4), 4, 4)
     caffe.write(caffenet, folder / "caffenet.caffemodel")
     empty = caffe.Net("empty")
     empty.add("ReLU", "relu", "data")
@@ -236,6 +236,13 @@ def test_says_what_it_cannot_read(tmp_path):
         assert said.startswith(str(tmp_path / name)) and message in said and "\n" not in said, name
     with pytest.raises(FileNotFoundError, match="no weights file"):
         read(tmp_path / "absent.caffemodel")
+    tensors = [onnx_files.tensor(f"{name}_w_0", np.ones((2, 2), "float32")) for name in ("conv5", "fc6", "fc7")]
+    path = tmp_path / "net.onnx"
+    path.write_bytes(onnx_files.model(*tensors, operations=("Conv", "Relu", "MaxPool", "LRN", "Conv", "MaxPool")))
+    with pytest.raises(ValueError, match="is CaffeNet, which pools before it normalises"):
+        onnx.read(path)
+    path.write_bytes(onnx_files.model(*tensors, operations=("Conv", "Relu", "LRN", "MaxPool", "Conv", "MaxPool")))
+    assert set(onnx.read(path)) == {"conv5.weight", "fc6.weight", "fc7.weight"}
     for name in ("x.solverstate", "mean.binaryproto"):  # begin as ONNX models do
         with pytest.raises(ValueError, match=r"(is the state of a solver|is one blob)"):
             onnx.read(tmp_path / name)

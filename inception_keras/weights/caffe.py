@@ -3,7 +3,7 @@
 Of `caffe.proto` only what weights need is read: the layers of a NetParameter, their names, bottoms and blobs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,12 +102,18 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     arrays = dict(pair for layer in layers for pair in _entries(layer))
     if not arrays:
         raise ValueError(f"{path} has no weights: no layer has a blob.")
-    if any(layer.name == "norm1" and layer.bottoms == ["pool1"] for layer in layers) and "fc6.weight" in arrays:
+    if any(layer.name == "norm1" and layer.bottoms == ["pool1"] for layer in layers):
+        refuse_caffenet(path, arrays)
+    return arrays
+
+
+def refuse_caffenet(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises if a net that pools before it normalises has the layers of AlexNet."""
+    if {"conv5.weight", "fc6.weight", "fc7.weight"} <= arrays.keys():
         raise ValueError(
             f"{path} is CaffeNet, which pools before it normalises; alexnet_2012 normalises first, as bvlc_alexnet "
             "does, and would give other scores. No net here is CaffeNet."
         )
-    return arrays
 
 
 def _layers(net: memoryview) -> Iterator[_Layer]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .caffe import other_kind
+from .caffe import other_kind, refuse_caffenet
 from .protobuf import fields, floats, integers, message, text
 
-_GRAPH, _INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
+_GRAPH, _NODE, _INITIALIZER, _OP_TYPE = 7, 1, 5, 4  # fields of ModelProto, GraphProto, GraphProto and NodeProto
 _DIMS, _TYPE, _FLOATS, _NAME, _RAW, _LOCATION = 1, 2, 4, 8, 9, 14  # fields of TensorProto
 _DTYPES = {1: "<f4", 10: "<f2", 11: "<f8"}  # TensorProto.DataType of what weights are kept in
 
@@ -28,7 +28,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         that are no floats, such as shapes, are left out.
 
     Raises:
-        ValueError: If it is no whole ONNX model, or keeps its weights in another file.
+        ValueError: If it is no whole ONNX model, keeps its weights in another file, or is CaffeNet, as in `caffe.read`.
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
@@ -39,12 +39,16 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         graphs = [message(value) for field, value in fields(memoryview(content)) if field == _GRAPH]
         tensors = [message(value) for graph in graphs for field, value in fields(graph) if field == _INITIALIZER]
         arrays = dict(pair for tensor in tensors for pair in _array(tensor))
+        nodes = [message(value) for graph in graphs for field, value in fields(graph) if field == _NODE]
+        operations = [text(value) for node in nodes for field, value in fields(node) if field == _OP_TYPE]
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a whole ONNX model with its weights inside: {error}.") from None
     if not arrays:
         if content and (kind := other_kind(content)):  # Caffe's other files begin as ONNX models do
             raise ValueError(f"{path} {kind}.")
         raise ValueError(f"{path} is not a whole ONNX model with its weights inside: it has no initializers.")
+    if [name for name in operations if name in ("LRN", "MaxPool")][:2] == ["MaxPool", "LRN"]:
+        refuse_caffenet(path, arrays)
     return arrays
 
 
