@@ -97,7 +97,7 @@ def test_evaluate(result):
     assert sum(row["images"] for row in report.classes) == report.images == 360
     assert (result.folder / "confusion.png").stat().st_size > 10_000
     assert len(rows(result.folder / "classes.csv")) == 10
-    with pytest.raises(ValueError, match="The run knows the classes"):
+    with pytest.raises(ValueError, match="has the classes cat, dog, which the run does not know"):
         ik.evaluate(result.folder, data_dir=folder_of_two_classes(result.folder.parent))
 
 

@@ -8,7 +8,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Outline
 
 from .block_graph import blocks, collapse
-from .block_layout import FAMILY, Area, Arrow, Line, Picture, slide_scale, text_size, trunk_picture
+from .block_layout import Area, Arrow, Line, Picture, slide_scale, text_size, trunk_picture
+from .fonts import families, names_shown, shown, weight
 from .labels import COLOURS, engineering
 from .profile import profile
 
@@ -21,6 +22,7 @@ _INK, _ARROW = "#111111", "#444444"
 
 def draw(model: keras.Model) -> Figure:
     """The figure of `plot_blocks`; each box, frame and text has the name of its layer or block as `gid`."""
+    names_shown([model.name, *(layer.name for layer in model.layers)])  # warns of characters that no font has
     trunk = blocks(model)
     picture = trunk_picture(trunk)
     if slide_scale(picture) < _LEAST:
@@ -89,10 +91,10 @@ def _write(axes: Any, line: Line, gid: str) -> None:
     axes.text(
         line.x,
         line.y,
-        line.text,
-        fontfamily=FAMILY,
+        shown(line.text),
+        fontfamily=families(line.text),
         fontsize=line.size,
-        fontweight="bold" if line.bold else "normal",
+        fontweight=weight(line.text, line.bold),
         color=_INK,
         ha=line.align,
         va="center_baseline",

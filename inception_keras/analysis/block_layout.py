@@ -9,10 +9,10 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
 from .block_graph import Block, Box
+from .fonts import families, shown, weight
 from .labels import sizes
 
 Point = tuple[float, float]
-FAMILY = "DejaVu Sans"  # comes with matplotlib, so that a text is as wide everywhere
 TITLE, DETAIL, HEADER, CAPTION = 9.5, 8.0, 9.0, 7.5  # points
 PAD = 0.07  # inches from a text to its box
 _GAP = 0.12  # between boxes side by side
@@ -88,8 +88,8 @@ def moved(area: Area, x: float, y: float) -> Area:
 
 def text_size(text: str, size: float, bold: bool = False) -> Point:
     """Width and height of a line of text in inches."""
-    font = FontProperties(family=FAMILY, size=size, weight="bold" if bold else "normal")
-    width, _, _ = _METRICS.get_text_width_height_descent(text, font, ismath=False)
+    font = FontProperties(family=families(text), size=size, weight=weight(text, bold))
+    width, _, _ = _METRICS.get_text_width_height_descent(shown(text), font, ismath=False)
     return width / 72, 1.25 * size / 72
 
 

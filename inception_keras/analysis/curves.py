@@ -1,13 +1,17 @@
 """Charts of a training run, drawn without a display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from .fonts import families, names_shown, shown
+
 _COLOURS = {"train": "#4878a8", "validation": "#c8553d"}
+_LONGEST = 40  # characters of a name in a picture: longer ones would leave no room for it
 
 
 def plot_curves(
@@ -22,7 +26,7 @@ def plot_curves(
         title: Stands above.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(title)
+    _title(figure, title)
     epochs = [row["epoch"] for row in rows]
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for part, prefix in (("train", ""), ("validation", "val_")):
@@ -47,12 +51,12 @@ def plot_spread(groups: Mapping[str, Sequence[float]], path: str | Path, *, titl
         label: What the figures are.
     """
     figure = Figure(figsize=(9, 1.3 + 0.55 * len(groups)), layout="constrained")
-    figure.suptitle(title)
+    _title(figure, title)
     axes = figure.subplots()
     for row, values in enumerate(groups.values()):
         axes.plot(values, [row] * len(values), "o", color=_COLOURS["train"], alpha=0.6, markeredgewidth=0)
         axes.vlines(np.mean(values), row - 0.3, row + 0.3, color=_COLOURS["validation"], linewidth=2)
-    axes.set_yticks(range(len(groups)), list(groups))
+    _names(axes.set_yticks, range(len(groups)), names_shown(groups))
     axes.set(xlabel=label, ylim=(len(groups) - 0.5, -0.5))
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110)
@@ -68,19 +72,31 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *
         title: Stands above.
     """
     count = len(names)
-    side = min(4 + 0.35 * count, 20)
+    names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names_shown(names, "class {}")]
+    side = min(4 + 0.35 * count + 0.08 * max(0, *map(len, names)), 20)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
+    axes.set(xlabel="predicted", ylabel="true")
+    _title(figure, title)
     step = -(-count // 60)  # more labels than that cannot be read
-    ticks: Any = np.arange(0, count, step)
-    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90)
-    axes.set_yticks(ticks, [names[i] for i in ticks])
+    ticks = range(0, count, step)
+    _names(axes.set_xticks, ticks, names[::step], rotation=90)
+    _names(axes.set_yticks, ticks, names[::step])
     if count <= 30:
         for (row, column), images in np.ndenumerate(matrix):
             if images:
                 colour = "white" if share[row, column] > 0.5 else "black"
                 axes.text(column, row, str(images), ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(path, dpi=110)
+
+
+def _title(figure: Figure, title: str) -> None:
+    width = int(10 * figure.get_figwidth())  # characters of a line
+    figure.suptitle(fill(shown(title), width), fontfamily=families(title), parse_math=False)
+
+
+def _names(set_ticks: Callable[..., Any], ticks: Sequence[int], names: Sequence[str], **style: Any) -> None:
+    """Writes names from outside at the ticks of an axis: no formulas, and in fonts that have their characters."""
+    set_ticks(ticks, names, fontfamily=families("".join(names)), parse_math=False, **style)

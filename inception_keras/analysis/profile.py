@@ -4,17 +4,20 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
+from html import escape
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 from keras import layers
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 from ..checks import check_callable, check_choice, check_path, check_shape, got
 from ..layers import RadialBasis, Subsampling2D, TableConv2D
+from ..text import printable
 from .graph import Node, Shape, read
 
 Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
@@ -61,23 +64,26 @@ class Profile:
         writer.writerow([field.name for field in fields(Row)])
         for row in self.rows:
             writer.writerow([_shape(value) if isinstance(value, tuple) else value for value in astuple(row)])
-        check_path("path", path).write_text(buffer.getvalue())
+        check_path("path", path).write_text(buffer.getvalue(), encoding="utf-8")
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=_width(self), record=True)
+        console = Console(file=io.StringIO(), width=_width(self), record=True, markup=False, emoji=False)
         console.print(_table(self))
         return console.export_text()
 
     def _repr_html_(self) -> str:
         cells = "".join(
             "<tr>"
-            + "".join(f'<td style="text-align:{align}">{text}</td>' for text, align in zip(line, _ALIGN, strict=True))
+            + "".join(
+                f'<td style="text-align:{align}">{escape(text)}</td>' for text, align in zip(line, _ALIGN, strict=True)
+            )
             for line in [*map(_line, self.rows), _total(self)]
         )
         head = "".join(
             f'<th style="text-align:{align}">{title}</th>' for title, align in zip(_HEAD, _ALIGN, strict=True)
         )
-        return f"<table><caption>{self.model}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
+        title = escape(self.model)
+        return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
 
 
 def profile(
@@ -141,7 +147,7 @@ def summary(
 
         display(figures)
     else:
-        console = Console()
+        console = Console(markup=False, emoji=False)  # names of layers may look like markup
         console.width = max(console.width, _width(figures))
         console.print(_table(figures))
 
@@ -266,7 +272,14 @@ def _shape(shape: Shape) -> str:
 
 
 def _line(row: Row) -> tuple[str, ...]:
-    return (row.name, row.kind, _shape(row.output_shape), f"{row.params:,}", f"{row.macs:,}", f"{row.activations:,}")
+    return (
+        printable(row.name),
+        row.kind,
+        _shape(row.output_shape),
+        f"{row.params:,}",
+        f"{row.macs:,}",
+        f"{row.activations:,}",
+    )
 
 
 def _total(figures: Profile) -> tuple[str, ...]:
@@ -276,11 +289,11 @@ def _total(figures: Profile) -> tuple[str, ...]:
 def _width(figures: Profile) -> int:
     """Columns of the terminal that the table needs: nothing is cut off."""
     lines = [_HEAD, *map(_line, figures.rows), _total(figures)]
-    return sum(max(map(len, column)) + 3 for column in zip(*lines, strict=True)) + 1
+    return sum(max(map(cell_len, column)) + 3 for column in zip(*lines, strict=True)) + 1
 
 
 def _table(figures: Profile) -> Table:
-    table = Table(title=figures.model, title_justify="left", show_footer=True)
+    table = Table(title=printable(figures.model), title_justify="left", show_footer=True)
     for title, align, footer in zip(_HEAD, _ALIGN, _total(figures), strict=True):
         table.add_column(title, footer, justify=align, no_wrap=True)  # type: ignore[arg-type]
     for row in figures.rows:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import console, one_sentence
+from .terminal import one_sentence, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -39,22 +39,18 @@ def bench(
             from ..deploy.bench_data import bench_data
 
             made = bench_data(data, size=size or 224, batch=batch, rounds=rounds)
-            console.print(
+            say(
                 f"{made.folder}: {made.images:,} images, {made.ours:.1f} {made.theirs:.1f} images/s  x {made.ratio:.2f}"
-                f"  torchvision with {made.workers} workers",
-                highlight=False,
-                soft_wrap=True,
+                f"  torchvision with {made.workers} workers"
             )
             if csv:
                 write_csv(csv, [asdict(made)])
         for speed in measure(
             ids or [], against=against, batch=batch, train_batch=train_batch, size=size, rounds=rounds
         ):
-            console.print(
+            say(
                 f"{speed.model:20} {speed.work:9} {speed.ours:8.1f} {speed.theirs:8.1f} images/s  x {speed.ratio:.2f}"
-                f"  {speed.ours_mib:6,} {speed.theirs_mib:6,} MiB  {speed.reference}",
-                highlight=False,
-                soft_wrap=True,
+                f"  {speed.ours_mib:6,} {speed.theirs_mib:6,} MiB  {speed.reference}"
             )
             rows.append(asdict(speed))
             if csv:

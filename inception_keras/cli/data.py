@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from .terminal import console, one_sentence, printable
+from ..text import printable
+from .terminal import console, one_sentence, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -36,14 +37,14 @@ def check(
         for row in found.classes:
             sizes = ("x".join(map(str, row[name] or ())) for name in ("smallest", "largest"))
             table.add_row(printable(row["class"]), *(f"{row[part]:,}" for part in counts), *sizes)
-        console.print(
-            table,
-            f"\n{found.used:,} images in {len(found.classes)} classes, {found.left_out:,} files left out, "
+        console.print(table)
+        say(
+            "",
+            f"{found.used:,} images in {len(found.classes)} classes, {found.left_out:,} files left out, "
             f"{len(found.problems):,} problems",
+            *(f"note: {note}." for note in found.notes),
         )
-        for note in found.notes:
-            console.print(printable(f"note: {note}."), soft_wrap=True, highlight=False)
         if found.refusal:
-            console.print(printable(f"These data are refused: {found.refusal}"), soft_wrap=True, highlight=False)
+            say(f"These data are refused: {found.refusal}")
     if found.problems or found.refusal:
         raise typer.Exit(1)

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from .terminal import console, one_sentence
+from ..text import printable
+from .terminal import console, one_sentence, say, tell_error
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -14,25 +16,35 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
-    data: Annotated[str | None, typer.Option(help="Another data set with the same classes.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="A folder of data with the same classes.")] = None,
+    data: Annotated[str | None, typer.Option(help="Another named data set.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Another folder of data: its test set, or all of it if it has no splits.")
+    ] = None,
 ) -> None:
-    """A run's model on the test set: accuracy, a row for each class, confusion.png."""
+    """A run's model on a test set: accuracy, a row for each class, confusion.png."""
     with one_sentence():
         from ..training.evaluate import evaluate
 
-        report = evaluate(run, data=data, data_dir=str(data_dir) if data_dir else None)
+        report = evaluate(run, data=data, data_dir=data_dir)
         table = Table("class", "precision", "recall", "f1", "images", box=None)
         for row in report.classes:
             figures = [f"{row[name]:.4f}" for name in ("precision", "recall", "f1")]
-            table.add_row(row["class"], *figures, str(row["images"]))
+            table.add_row(printable(row["class"]), *figures, str(row["images"]))
         console.print(table)
-        console.print(f"accuracy {report.accuracy:.4f} on {report.images:,} images; {run / 'confusion.png'}")
+        if report.skipped:
+            say(f"{len(report.skipped)} images were left out:", *(f"  {line}" for line in report.skipped))
+        top = "" if report.top_5_accuracy is None else f", top-5 accuracy {report.top_5_accuracy:.4f}"
+        say(
+            f"accuracy {report.accuracy:.4f} on {report.images:,} images{top}, macro F1 {report.macro_f1:.4f}; "
+            f"{run / 'confusion.png'}"
+        )
 
 
 @app.command()
 def predict(
-    photo: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    photo: Annotated[
+        list[str], typer.Argument(help="Photographs, folders of them, or patterns such as 'photos/*.jpg'.")
+    ],
     run: Annotated[
         Path | None, typer.Option(help="A folder that `train` left; without one, ImageNet's classes.")
     ] = None,
@@ -40,12 +52,35 @@ def predict(
         "squeezenet1_1"
     ),
     top: Annotated[int, typer.Option(min=1, help="How many names for each photograph.")] = 5,
+    csv: Annotated[Path | None, typer.Option(help="Write a row for each photograph to this file as well.")] = None,
 ) -> None:
-    """Names what is on photographs: the likeliest classes with their probabilities."""
+    """Names what is on photographs; ends with 1 if one of them could not be read."""
+    named = failed = foreign = 0
     with one_sentence():
-        from ..training.evaluate import predict
+        from ..training.predict import Predictions, answers
 
-        for path, names in zip(photo, predict(photo, run=run, model=model, top=top), strict=True):
-            console.print(f"[bold]{path}[/bold]")
-            for name, score in names:
-                console.print(f"  {score:.4f}  {name}", highlight=False)
+        if csv and not csv.parent.is_dir():
+            raise FileNotFoundError(f"There is no folder {csv.parent} for {csv.name}.")
+        kept = []
+        for answer in answers(photo, run=run, model=model, top=top):
+            if csv:
+                kept.append(answer)
+            if answer.foreign:
+                foreign += 1
+                tell_error(f"{answer.photo} {answer.reason}.", "note:", "yellow")
+            elif answer.reason:
+                failed += 1
+                tell_error(f"{answer.photo} {answer.reason}.")
+            else:
+                named += 1
+                console.print(Text(printable(answer.photo), style="bold"), soft_wrap=True)
+                say(*(f"  {score:.4f}  {name}" for name, score in answer.names))
+        if csv:
+            Predictions(kept).to_csv(csv)
+            say(f"{csv}")
+        if foreign:
+            tell_error(f"files that are no images: {foreign:,}", "note:", "yellow")
+        if failed:
+            tell_error(f"photographs that could not be read: {failed:,} of {failed + named:,}")
+    if failed:
+        raise typer.Exit(1)

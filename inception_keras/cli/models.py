@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from .options import Aux, Input, Model, Options
-from .terminal import built, console, one_sentence
+from .terminal import built, console, one_sentence, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -32,7 +32,10 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
             str(entry.least),
         )
         table.add_row(id, *figures, entry.paper.rpartition(", ")[2].removeprefix("arXiv:"))
-    console.print(table if table.row_count else f"No model matches {pattern!r}.")
+    if table.row_count:
+        console.print(table)
+    else:
+        say(f"No model matches {pattern!r}.")
 
 
 @app.command()
@@ -80,4 +83,4 @@ def plot(
         path = out or Path(f"{model}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         (plot_model if layers else plot_blocks)(built(model, option, input, aux), path)
-        console.print(f"{path}")
+        say(f"{path}")

@@ -1,19 +1,31 @@
 """What the commands share: how they read options, how they end."""
 
+import io
+import logging
 import os
 import re
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
+
+from ..quiet import quiet_import
+from ..text import printable
 
 if TYPE_CHECKING:
     import keras
 
-console = Console()
+_WIDE = 10_000  # columns of a file or a pipe, where nothing need be wrapped or cut
+# names of classes and files may look like markup (`cat[/b]`) or codes of emoji (`:cat:`)
+console = Console(
+    markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
+)
 
 
 def built(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
@@ -60,32 +72,42 @@ def whole_numbers(text: str, separator: str) -> list[int]:
         raise ValueError(f"Expected whole numbers with {separator!r} between them, got {text!r}.") from None
 
 
-def printable(text: str) -> str:
-    """Names of files as they are, without what a terminal would obey."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
+def say(*lines: str) -> None:
+    """Prints each line as it is: what looks like markup in a name is no markup, and nothing is wrapped or cut."""
+    for line in lines:
+        console.print(printable(line), soft_wrap=True)
 
 
-def _import_tensorflow() -> None:
-    """Imports TensorFlow without the lines that it writes to stderr before it reads its log level."""
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a place
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            import tensorflow  # noqa: F401
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+def tell_error(text: str, label: str = "error:", style: str = "red") -> None:
+    """Prints a sentence to stderr."""
+    Console(stderr=True, highlight=False).print(
+        Text.assemble((label, style), " ", printable(text, "\n")), soft_wrap=True
+    )
 
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Ends what a user can cause in its own sentence, without a traceback."""
-    _import_tensorflow()
-    try:
-        yield
-    except SystemExit as stopped:  # SIGTERM in a training run
-        console.print(str(stopped), soft_wrap=True)
-        raise typer.Exit(int(stopped.code or 0)) from None
-    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {printable(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
+    """Ends what a user can cause in its own sentence, without a traceback; libraries' warnings are not shown."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for a name in a script that the terminal cannot show
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), quiet_import():
+        import tensorflow  # noqa: F401
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            yield
+        except SystemExit as stopped:  # SIGTERM in a training run
+            say(str(stopped))
+            raise typer.Exit(int(stopped.code or 0)) from None
+        except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
+            tell_error(str(error))
+            raise typer.Exit(1) from None
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+    """Prints this package's own warnings as a sentence."""
+    if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
+        tell_error(str(message), "note:", "yellow")

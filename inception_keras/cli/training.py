@@ -9,7 +9,7 @@ from rich.table import Table
 from ..training.recipe import FINETUNE
 from .options import Aux, Options
 from .recipe_options import changes, recipe_of, recipe_options
-from .terminal import console, one_sentence
+from .terminal import console, one_sentence, say
 
 if TYPE_CHECKING:
     from ..training.run import Result
@@ -91,7 +91,8 @@ def ablate(
         for row in ablation(wanted, out, seeds=seeds, verbose=2):
             figures = (f"{row.mean:.4f}", f"{row.spread:.4f}", f"{row.params:,}", f"{row.macs / 1e6:.1f}")
             table.add_row(row.variant, *figures, f"{row.epoch_seconds:.1f}")
-        console.print(table, f"{out / 'ablation.png'}, ablation.md, ablation.csv")
+        console.print(table)
+        say(f"{out / 'ablation.png'}, ablation.md, ablation.csv")
 
 
 def _tell(result: "Result") -> None:
@@ -102,7 +103,5 @@ def _tell(result: "Result") -> None:
         table.add_row(str(row["epoch"]), *figures, "best on val" if row["best"] else "")
     console.print(table)
     if result.skipped:
-        console.print(f"{len(result.skipped)} images were left out:", *result.skipped, sep="\n  ", soft_wrap=True)
-    console.print(
-        f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}"
-    )
+        say(f"{len(result.skipped)} images were left out:", *(f"  {line}" for line in result.skipped))
+    say(f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}")

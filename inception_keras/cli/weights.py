@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import Aux
-from .terminal import console, one_sentence
+from .terminal import one_sentence, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,4 +29,4 @@ def convert(
             raise ValueError(f"--out must end in .safetensors, got {out.name}.")
         options: dict[str, Any] = {"aux": True} if aux else {}
         save_weights(create_model(model, weights=weights, **options), out)
-        console.print(f"{out}")
+        say(f"{out}")

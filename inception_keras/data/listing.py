@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from math import prod
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -51,17 +52,18 @@ class Listing:
             raise ValueError(f"{self.origin} has no {wanted} of the class {self.classes[lacking[0]]}.")
 
     def read(
-        self, preprocessing: Preprocessing, max_bad: float, in_memory: bool = True
+        self, preprocessing: Preprocessing, max_bad: float, in_memory: bool = True, training: bool = True
     ) -> tuple[dict[str, Part], Skipped, list[str]]:
         """The images that can be read, those that cannot with the reasons, and notes on others.
 
         Every file is opened and read to its end, in threads. Small sets come back as resized pixels if they
-        may be kept `in_memory`, others as files.
+        may be kept `in_memory`, others as files. For `training` there must be two classes, and images of each.
 
         Raises:
             ValueError: If the classes are not as they must be, or a larger share than `max_bad` cannot be used.
         """
-        self.check_classes()
+        if training:
+            self.check_classes()
         count = sum(len(sources) for sources, _ in self.parts.values())
         keep = in_memory and count * prod(preprocessing.size) * preprocessing.channels <= _IN_MEMORY
         parts = {}
@@ -70,7 +72,8 @@ class Listing:
         for part, (sources, labels) in self.parts.items():
             parts[part] = _read(sources, labels, preprocessing, keep, broken, remarks)
         self.check_share(broken, max_bad)
-        self.check_present(parts["train"].labels.tolist(), "training image that can be read")
+        if training:
+            self.check_present(parts["train"].labels.tolist(), "training image that can be read")
         return parts, [*self.skipped, *self.unused, *broken], [*self.notes, *remarked(remarks)]
 
     def check_share(self, broken: Sequence[tuple[object, str]], max_bad: float) -> None:
@@ -142,17 +145,19 @@ def number(
 ) -> tuple[dict[str, list[int]], list]:
     """Labels of any kind as 0, 1, 2 ..., and the labels in that order: by value if all are numbers, else by text.
 
+    Without training images, the classes are those of all images.
+
     Args:
         labels: The labels of each part.
         origin: Where they come from, for errors.
         known: Classes that exist also if no image has them.
 
     Raises:
-        ValueError: If there is no training image, or a part has a label that the training images have not.
+        ValueError: If there is no image, or a part has a label that the training images have not.
     """
-    if not labels.get("train"):
-        raise ValueError(f"{origin} has no training images.")
-    classes = in_order({*labels["train"], *known})
+    if not any(labels.values()):
+        raise ValueError(f"{origin} has no images.")
+    classes = in_order({*(labels.get("train") or chain(*labels.values())), *known})
     index = {label: i for i, label in enumerate(classes)}
     for part, found in labels.items():
         for label in found:

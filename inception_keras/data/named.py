@@ -235,7 +235,7 @@ def load_data(
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # what is resized already makes a poor crop
-    raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else _by_name(str(name), wanted)
+    raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else by_name(str(name), wanted)
     parts = complete(raw.parts, raw.name, validation, seed)
     classes = len(raw.class_names) if one_hot or mixup or cutmix else 0
     batches = {}
@@ -280,7 +280,9 @@ def _size(image_size: Any) -> tuple[int, int] | None:
     return height, width
 
 
-def _by_name(name: str, wanted: Wanted) -> Raw:
+def by_name(name: str, wanted: Wanted) -> Raw:
+    """A data set that scikit-learn has or Keras downloads."""
+    check_choice("name", name, tuple(NAMES))
     if name == "digits":
         from sklearn.datasets import load_digits
 

@@ -119,30 +119,43 @@ def _seen(tables: list[Table], root: Path) -> str:
 
 
 def from_folder(
-    root: Path, name: str | None, wanted: Wanted, label: str | None, max_bad: float, keep: bool = True
+    root: Path,
+    name: str | None,
+    wanted: Wanted,
+    label: str | None,
+    max_bad: float,
+    keep: bool = True,
+    training: bool = True,
 ) -> Raw:
     """The images of a folder, those that cannot be read left out; few are kept in memory if `keep`.
+
+    For `training` there must be two classes, and images of each; a net may be tested on fewer.
 
     Raises as `open_folder` and `Listing.read` do.
     """
     found = open_folder(root, name, label)
     title = root.resolve().name
     if isinstance(found, Arrays):
-        return in_memory(title, found.kind, found.parts, found.class_names, wanted)
+        return in_memory(title, found.kind, found.parts, found.class_names, wanted, training)
     if isinstance(wanted, Preprocessing):
         preprocessing = wanted
     else:
         preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
-    parts, skipped, notes = found.read(preprocessing, max_bad, keep)
+    parts, skipped, notes = found.read(preprocessing, max_bad, keep, training)
     return Raw(title, parts, found.classes, preprocessing, name != "mnist", skipped, notes)
 
 
 def in_memory(
-    title: str, kind: str, parts: dict[str, Part], class_names: tuple[str, ...] | None, wanted: Wanted
+    title: str,
+    kind: str,
+    parts: dict[str, Part],
+    class_names: tuple[str, ...] | None,
+    wanted: Wanted,
+    training: bool = True,
 ) -> Raw:
     """Images that came with the labels of a named set."""
     names = class_names or NAMES[kind]
-    if len(names) < 2:
+    if training and len(names) < 2:
         raise ValueError(f"{title} has one class, {names[0]}: there must be two or more.")
     highest = max(part.labels.max() for part in parts.values())
     if highest >= len(names):

@@ -1,4 +1,4 @@
-"""What a trained net knows: figures on a test set, names for photographs."""
+"""Figures of a trained net on a test set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,110 +6,125 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import classification_report, confusion_matrix
+import tensorflow as tf
+from sklearn.metrics import classification_report, confusion_matrix, top_k_accuracy_score
 
 from ..analysis.curves import plot_confusion
+from ..checks import check_path, check_text
+from ..data.layout import some
 from ..data.named import load_data
-from ..data.preprocessing import Preprocessing, class_names, preprocessing
-from ..zoo import create_model
+from ..data.preprocessing import Preprocessing
+from ..data.test_set import TestSet, load_test_set
+from ..weights.store import whole
 from .loop import write_csv
+from .predict import scores_of
 from .start import load_run
+
+_TOP = 5  # as in ImageNet's challenge
 
 
 @dataclass(frozen=True)
 class Report:
-    """Figures on a test set: `classes` has precision, recall, f1 and images of each class, in the data's order."""
+    """Figures on a test set: `classes` has precision, recall, f1 and images of each class, in the run's order.
+
+    `macro_f1` is the mean F1 of the classes that have images in the test set. `top_5_accuracy` is the share of images
+    whose class is among the five likeliest; None where there are no more than five classes. `skipped` are images that
+    could not be read, with the reasons.
+    """
 
     accuracy: float
     images: int
     classes: tuple[dict, ...]
+    macro_f1: float
+    top_5_accuracy: float | None
+    skipped: tuple[str, ...]
 
 
-def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | None = None) -> Report:
-    """Measures the model of a run on a test set, and adds confusion.png and classes.csv to the run's folder.
+def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Path | None = None) -> Report:
+    """Measures the model of a run on a test set, and writes confusion.png and classes.csv into the run's folder.
+
+    Without `data` and `data_dir`, the test set is the run's own. Of other data the test set is used, else the
+    validation set; if they have neither, all images are used, as few as one. Classes are known by their names: the
+    data may have fewer than the run, in any order. The run's `max_bad` and `label` hold.
 
     Args:
         folder: A folder that `train` left.
-        data: A named data set with the same classes; None for the run's own.
-        data_dir: A folder of data with the same classes.
+        data: A named data set; None for the run's own.
+        data_dir: A folder of data, as for `load_data`.
 
     Returns:
-        Accuracy and a row for each class.
+        Accuracy, macro F1, top-5 accuracy and a row for each class.
 
     Raises:
         FileNotFoundError: If the folder holds no finished run.
-        ValueError: If the data have other classes.
+        ValueError: If the data have a class that the run does not know, or too many images cannot be read.
 
     Examples:
         >>> folder = train(Recipe(model="lenet5_modern", epochs=1), tmp_path / "run", verbose=0).folder
         >>> evaluate(folder).images
         360
     """
+    folder = check_path("folder", folder)
+    if data is not None:
+        check_text("data", data)
+    if data_dir is not None:
+        data_dir = check_path("data_dir", data_dir)
     model, config = load_run(folder)
-    recipe = config["recipe"]
-    source = (data, data_dir) if data or data_dir else (recipe["data"], recipe["data_dir"])
-    prepare = Preprocessing.from_dict(config["preprocessing"])
-    given = {"data_dir": source[1], "label": recipe.get("label"), "seed": recipe["seed"], "preprocessing": prepare}
-    test = load_data(source[0], augment=False, **given)
-    names = config["class_names"]
-    if list(test.class_names) != names:
-        raise ValueError(f"The run knows the classes {names}, the data have {list(test.class_names)}.")
+    test, names = _test_set(config, data, data_dir), config["class_names"]
 
-    truth = np.concatenate([labels for _, labels in test.test.as_numpy_iterator()])
-    guess = model.predict(test.test, verbose=0).argmax(axis=1)
-    labels = list(range(len(names)))
-    figures: Any = classification_report(
-        truth, guess, labels=labels, target_names=names, output_dict=True, zero_division=0
-    )
-    rows = [
+    score = scores_of(model)
+    try:
+        pairs = [(labels, score(images)) for images, labels in test.batches]
+    except tf.errors.OpError:
+        test.check()  # if it is for images, in a sentence
+        raise
+    truth, scores = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    guess = scores.argmax(axis=1)
+    rows = _rows(truth, guess, names)
+    accuracy = float((truth == guess).mean())
+    write_csv(folder / "classes.csv", rows)
+    matrix = confusion_matrix(truth, guess, labels=range(len(names)))
+    title = f"{model.name}, {test.name}: accuracy {accuracy:.4f} on {len(truth):,} images"
+    with whole(folder / "confusion.png") as part:
+        plot_confusion(matrix, names, part, title=title)
+    top = None
+    if len(names) > _TOP:
+        top = float(top_k_accuracy_score(truth, scores, k=_TOP, labels=range(len(names))))
+    macro = float(np.mean([row["f1"] for row in rows if row["images"]]))
+    return Report(accuracy, len(truth), tuple(rows), macro, top, tuple(f"{path} {why}" for path, why in test.skipped))
+
+
+def _test_set(config: dict, data: str | None, data_dir: Path | None) -> TestSet:
+    """The images of the data; without any, the run's own test set."""
+    recipe, prepare = config["recipe"], Preprocessing.from_dict(config["preprocessing"])
+    limits: dict[str, Any] = {"label": recipe.get("label"), "max_bad": recipe.get("max_bad", 0.1)}
+    own = recipe["data_dir"]
+    if (data_dir is None and data in (None, recipe["data"])) or (data_dir and own and _same(data_dir, Path(own))):
+        own_data = load_data(
+            recipe["data"], data_dir=own, augment=False, seed=recipe["seed"], preprocessing=prepare, **limits
+        )
+        if list(own_data.class_names) != config["class_names"]:
+            raise ValueError(
+                f"The run knows the classes {some(config['class_names'], 10)}; its data have "
+                f"{some(own_data.class_names, 10)} now."
+            )
+        return TestSet(own_data.name, own_data.test, own_data.skipped, own_data.check)
+    return load_test_set(data, data_dir, config["class_names"], prepare, **limits)
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _rows(truth: np.ndarray, guess: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    figures: Any = classification_report(truth, guess, labels=range(len(names)), output_dict=True, zero_division=0)
+    return [
         {
             "class": name,
-            "precision": figures[name]["precision"],
-            "recall": figures[name]["recall"],
-            "f1": figures[name]["f1-score"],
-            "images": int(figures[name]["support"]),
+            "precision": figures[str(number)]["precision"],
+            "recall": figures[str(number)]["recall"],
+            "f1": figures[str(number)]["f1-score"],
+            "images": int(figures[str(number)]["support"]),
         }
-        for name in names
+        for number, name in enumerate(names)
     ]
-    accuracy = float((truth == guess).mean())
-    write_csv(Path(folder) / "classes.csv", rows)
-    matrix = confusion_matrix(truth, guess, labels=labels)
-    title = f"{model.name}, {test.name}: accuracy {accuracy:.4f} on {len(truth):,} images"
-    plot_confusion(matrix, names, Path(folder) / "confusion.png", title=title)
-    return Report(accuracy, len(truth), tuple(rows))
-
-
-def predict(
-    photos: Sequence[Any], *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
-) -> list[list[tuple[str, float]]]:
-    """Names what is on photographs.
-
-    Args:
-        photos: Paths, PIL images or uint8 arrays (height, width, 3).
-        run: A folder that `train` left; None for a net with published ImageNet weights.
-        model: Without a run, the id of that net. The weights of SqueezeNet 1.1 are in the package, others are fetched.
-        top: How many names for each photograph.
-
-    Returns:
-        For each photograph its likeliest classes with their probabilities, the likeliest first.
-
-    Raises:
-        FileNotFoundError: If there is no such photograph or run.
-        ValueError: If a file is not an image.
-
-    Examples:
-        >>> from skimage import data
-        >>> predict([data.coffee()])[0][0][0]
-        'espresso'
-    """
-    if run is None:
-        names: Sequence[str] = class_names()
-        prepare = preprocessing(model)
-        net = create_model(model, weights="imagenet", input_shape=(*prepare.size, 3))
-    else:
-        net, config = load_run(run)
-        names, prepare = config["class_names"], Preprocessing.from_dict(config["preprocessing"])
-    # not net.predict: a new net for each call would have TensorFlow trace a new function each time
-    scores = np.asarray(net(np.stack([prepare(photo) for photo in photos]), training=False))
-    best = np.argsort(-scores, axis=1)[:, :top]
-    return [[(names[i], float(row[i])) for i in order] for row, order in zip(scores, best, strict=True)]

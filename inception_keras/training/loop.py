@@ -195,7 +195,7 @@ def checkpoint(out: Path, epoch: int) -> Path:
 
 def write_csv(path: Path, rows: list[dict]) -> None:
     """Writes rows under the names of the first. A reader never sees half a file."""
-    with whole(path) as part, part.open("w", newline="") as file:
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

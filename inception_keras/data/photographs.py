@@ -1,0 +1,149 @@
+"""Photographs in any form that people have them: paths, folders, patterns, arrays, PIL images."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from glob import glob
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ..checks import got
+from .images import UnreadableImage, line, looks_like_image, read_image, unread
+from .layout import counted, walk
+from .listing import readable
+from .preprocessing import Preprocessing
+
+_WANTED = "a path, a folder, a pattern such as 'photos/*.jpg', a PIL image, a uint8 array, or several of them"
+_LOADING = Lock()  # two threads must not decode the same PIL image
+
+
+class Photograph:
+    """One photograph, not opened yet.
+
+    Args:
+        source: A Path, a PIL image or a uint8 array.
+        name: What the photograph goes by in a table.
+        foreign: Why it is no photograph, if it is another file in a folder.
+    """
+
+    __slots__ = ("foreign", "name", "source")
+
+    def __init__(self, source: Any, name: str, foreign: str = ""):
+        self.source, self.name, self.foreign = source, name, foreign
+
+    def pixels(self, preprocessing: Preprocessing) -> np.ndarray:
+        """The input of a net.
+
+        Raises:
+            UnreadableImage: If it cannot be read; the text is the predicate of a sentence.
+        """
+        try:
+            if isinstance(self.source, Path):
+                return preprocessing(read_image(self.source, preprocessing.channels))
+            if isinstance(self.source, Image.Image):
+                with _LOADING:
+                    self.source.load()
+            return preprocessing(self.source)
+        except UnreadableImage:
+            raise
+        except FileNotFoundError:
+            raise UnreadableImage("is not there") from None
+        except (OSError, ValueError) as error:
+            if isinstance(error.__context__, UnreadableImage):
+                raise error.__context__ from None
+            raise UnreadableImage(f"cannot be read: {line(error)}") from None
+
+
+def photographs(given: Any) -> Iterable[Photograph]:
+    """One or many photographs as a list, or as a stream if a generator or a `tf.data.Dataset` is given.
+
+    A folder stands for all images in it and below it, in the order of their paths. An array (n, h, w, c), or (n, h, w)
+    of grey images, is a batch. Of a data set's pairs, the first is the image.
+
+    Raises:
+        TypeError: If something is no photograph.
+        ValueError: If an array does not hold pixels, or a folder no images.
+        FileNotFoundError: If a pattern fits no file.
+    """
+    if isinstance(given, tf.data.Dataset):
+        given = (first[0] if isinstance(first, tuple) else first for first in given)
+    if isinstance(given, Iterator):
+        return (photo for i, one in enumerate(given) for photo in _expand(one, f"image {i}"))
+    if isinstance(given, (str, os.PathLike, Image.Image)) or hasattr(given, "__array__"):
+        return list(_expand(given, "image"))
+    if isinstance(given, (bytes, bytearray, Mapping)) or not isinstance(given, Iterable):
+        raise TypeError(f"A photograph must be {_WANTED}; got {got(given)}.")
+    return [photo for i, one in enumerate(given) for photo in _expand(one, f"image {i}")]
+
+
+def _expand(one: Any, name: str) -> Iterator[Photograph]:
+    if isinstance(one, Image.Image):
+        yield Photograph(one, str(getattr(one, "filename", "")) or name)
+    elif isinstance(one, (str, os.PathLike)) and not isinstance(os.fspath(one), bytes):
+        yield from _files(os.fspath(one))
+    elif hasattr(one, "__array__"):
+        yield from _arrays(np.asarray(one), name)
+    else:
+        raise TypeError(f"A photograph must be {_WANTED}; {name} is {got(one)}.")
+
+
+def _files(text: str) -> Iterator[Photograph]:
+    path = Path(text)
+    if path.is_dir():
+        found = list(_walk(path))
+        if all(photo.foreign for photo in found):
+            raise ValueError(f"{path} holds no images, only {counted(len(found), 'other file')}.")
+        yield from found
+    elif any(sign in text for sign in "*?[") and not path.exists():
+        found_paths = sorted(Path(file) for file in glob(text, recursive=True) if not Path(file).is_dir())  # noqa: PTH207 - may be absolute
+        if not found_paths:
+            raise FileNotFoundError(f"No file fits {text!r}.")
+        yield from (Photograph(file, str(file)) for file in found_paths)
+    else:
+        yield Photograph(path, text)
+
+
+def _walk(folder: Path) -> Iterator[Photograph]:
+    """The files in and below a folder, but leftovers of systems; a file may be named as an image or be one inside."""
+    with readable(folder):
+        for path in walk(folder, Path(folder.resolve().anchor)):  # a link may lead anywhere
+            reason = "" if looks_like_image(path) or unread(path)[0] else unread(path)[1]
+            yield Photograph(path, str(path), reason)
+
+
+def _arrays(array: np.ndarray, name: str) -> Iterator[Photograph]:
+    if array.dtype != np.uint8:
+        raise ValueError(f"An array must hold pixels as uint8 from 0 to 255; {name} is {_pixels(array)}.")
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        raise ValueError(
+            f"{name} is {array.shape}, which may be grey images or channels in front: give (n, h, w, 1) or (h, w, c)."
+        )
+    batch = array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
+    one = array[0] if batch and len(array) else array
+    if batch and not len(array):
+        return
+    if not array.size or one.ndim not in (2, 3) or (one.ndim == 3 and one.shape[2] not in (1, 3, 4)):
+        shapes = "(h, w), (h, w, c) or a batch (n, h, w, c) of 1, 3 or 4 channels c"
+        raise ValueError(f"An array of pixels must be {shapes}; {name} is {array.shape}.")
+    if batch:
+        yield from (Photograph(one, f"{name}[{i}]") for i, one in enumerate(array))
+    else:
+        yield Photograph(array, name)
+
+
+def _pixels(array: np.ndarray) -> str:
+    """What an array of another type seems to hold, and how it becomes pixels."""
+    kind = f"{array.dtype} {array.shape}"
+    if array.dtype.kind not in "fiub" or not array.size:
+        return kind
+    low, high = float(array.min()), float(array.max())
+    held = f"{kind} from {low:g} to {high:g}"
+    if array.dtype.kind == "f" and 0 <= low and high <= 1:
+        return f"{held}: give (x * 255).round().astype('uint8')"
+    if 0 <= low and high <= 255:
+        return f"{held}: give x.astype('uint8')"
+    return f"{held}: give the pixels as they were before they were normalised"

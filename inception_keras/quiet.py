@@ -1,0 +1,35 @@
+"""TensorFlow's start-up lines, which it writes to stderr before it knows its log level, stay off the screen."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_STARTUP = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d:|To enable the following instr")
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Holds back what is written to stderr while TensorFlow is imported; afterwards shows all but its start-up lines.
+
+    It does nothing if TensorFlow is imported already, or if the user has set `TF_CPP_MIN_LOG_LEVEL` to see its lines.
+    """
+    if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        yield
+        return
+    try:
+        stderr = os.dup(2)
+    except OSError:  # a process without stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not _STARTUP.match(line)))

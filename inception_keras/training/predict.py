@@ -1,0 +1,166 @@
+"""Names for photographs, as a stream: memory does not grow with their number."""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..checks import check_count, check_path, check_text
+from ..data.images import UnreadableImage
+from ..data.photographs import Photograph, photographs
+from ..data.preprocessing import Preprocessing, class_names, preprocessing
+from ..weights.store import whole
+from ..zoo import create_model
+from .start import load_run
+
+_BATCH = 16  # more is hardly faster on a CPU, and takes more memory
+
+Names = list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is on one photograph: its likeliest classes with their probabilities, or why it could not be read."""
+
+    photo: str  # its path, or "image 3" for the fourth of a list
+    names: Names
+    reason: str = ""  # the predicate of a sentence, such as "is empty"
+    foreign: bool = False  # a file in a folder that is no photograph
+
+
+class Predictions(list[Names]):
+    """A list with an entry for each photograph: its classes with their probabilities, the likeliest first.
+
+    The entry of a photograph that could not be read is empty. `photos` are the names of the entries: paths, or
+    "image 3" for the fourth of a list of arrays. `skipped` are pairs of a name and the reason: photographs that could
+    not be read, and other files in a folder, which have no entry.
+    """
+
+    def __init__(self, answers: Iterable[Answer] = ()):
+        answers = list(answers)
+        entries = [answer for answer in answers if not answer.foreign]
+        super().__init__(answer.names for answer in entries)
+        self.photos = tuple(answer.photo for answer in entries)
+        self.skipped = tuple((answer.photo, answer.reason) for answer in answers if answer.reason)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Writes a row for each photograph: `path`, `class_1`, `score_1` ..., and `error` for one that was not read.
+
+        Raises:
+            OSError: If the file cannot be written; what was there before stays.
+        """
+        count, reasons = max(map(len, self), default=0), dict(self.skipped)
+        with whole(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            ranks = (f"{what}_{rank}" for rank in range(1, count + 1) for what in ("class", "score"))
+            writer.writerow(["path", *ranks, "error"])
+            for photo, names in zip(self.photos, self, strict=True):
+                cells = [cell for name, score in names for cell in (name, f"{score:.6g}")]
+                empty = [""] * (2 * count - len(cells))
+                writer.writerow([photo, *cells, *empty, "" if names else reasons[photo]])
+
+
+def predict(photos: Any, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5) -> Predictions:
+    """Names what is on photographs.
+
+    Photographs are read and named in batches, so that memory does not grow with their number.
+
+    Args:
+        photos: A path, a folder (with the folders in it), a pattern such as `"photos/*.jpg"`, a PIL image, a uint8
+            array (h, w, c), a batch of them (n, h, w, c), or any number of these in a list, a generator or a
+            `tf.data.Dataset`.
+        run: A folder that `train` left; None for a net with published ImageNet weights.
+        model: Without a run, the id of that net. The weights of SqueezeNet 1.1 are in the package, others are fetched.
+        top: How many names for each photograph, at least 1.
+
+    Returns:
+        A list: for each photograph its likeliest classes with their probabilities, the likeliest first. The entry of a
+        photograph that could not be read is empty, and its path and the reason are in `.skipped`; `.photos` are the
+        paths in the list's order.
+
+    Raises:
+        FileNotFoundError: If there is no such run, no file fits a pattern, or none of the photographs is there.
+        ValueError: If none of the photographs can be read, a folder holds no images, or an array is not of uint8
+            pixels.
+        TypeError: If something is no photograph.
+
+    Examples:
+        >>> from skimage import data
+        >>> predict(data.coffee())[0][0][0]
+        'espresso'
+        >>> found = predict([data.coffee(), "no/such/photo.jpg"])
+        >>> found[1], found.skipped
+        ([], (('no/such/photo.jpg', 'is not there'),))
+    """
+    found = Predictions(answers(photos, run=run, model=model, top=top))
+    if found.photos and not any(found):
+        first = [f"{photo} {reason}" for photo, reason in found.skipped[:10]]
+        more = f"; and {len(found.skipped) - 10} more" if len(found.skipped) > 10 else ""
+        missing = all(reason == "is not there" for _, reason in found.skipped)
+        raise (FileNotFoundError if missing else ValueError)(f"No photograph could be read: {'; '.join(first)}{more}.")
+    return found
+
+
+def answers(
+    photos: Any, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
+) -> Iterator[Answer]:
+    """What `predict` says of each photograph, one after the other as they are named; takes and raises the same."""
+    check_count("top", top)
+    check_text("model", model)
+    if run is None:
+        names: Sequence[str] = class_names()
+        prepare = preprocessing(model)
+        net = create_model(model, weights="imagenet", input_shape=(*prepare.size, 3))
+    else:
+        net, config = load_run(check_path("run", run))
+        names, prepare = config["class_names"], Preprocessing.from_dict(config["preprocessing"])
+    return _stream(photographs(photos), prepare, net, names, top)
+
+
+def scores_of(net: keras.Model) -> Callable[[Any], np.ndarray]:
+    """What a net says of a batch of any size, compiled once; a graph frees each layer's output as soon as it may."""
+    image = tf.TensorSpec((None, *net.input_shape[1:]), tf.float32)
+    # a concrete function: TensorFlow would warn of the sixth net that it is traced for
+    compiled = tf.function(lambda images: net(images, training=False)).get_concrete_function(image)
+    return lambda images: compiled(tf.convert_to_tensor(images)).numpy()
+
+
+def _stream(
+    photos: Iterable[Photograph], prepare: Preprocessing, net: keras.Model, names: Sequence[str], top: int
+) -> Iterator[Answer]:
+    def read(photo: Photograph) -> np.ndarray | str:
+        if photo.foreign:
+            return photo.foreign
+        try:
+            return photo.pixels(prepare)
+        except UnreadableImage as error:
+            return str(error)
+
+    stream = iter(photos)
+    batches = iter(lambda: list(islice(stream, _BATCH)), [])
+    first = list(islice(batches, 2))
+    # one batch is not worth a graph: it takes longer to trace than to run
+    score = scores_of(net) if len(first) > 1 else lambda images: np.asarray(net(images, training=False))
+    with ThreadPool(min(_BATCH, os.cpu_count() or 1)) as pool:
+        following = None
+        for batch in chain(first, batches, [None]):
+            ready, following = following, batch and (batch, pool.map_async(read, batch, chunksize=1))
+            if ready:
+                opened = ready[1].get()
+                images = [image for image in opened if not isinstance(image, str)]
+                rows = iter(score(np.stack(images)) if images else ())
+                for photo, image in zip(ready[0], opened, strict=True):
+                    if isinstance(image, str):
+                        yield Answer(photo.name, [], image, bool(photo.foreign))
+                    else:
+                        row = next(rows)
+                        best = np.argsort(-row)[:top]
+                        yield Answer(photo.name, [(names[i], float(row[i])) for i in best])
