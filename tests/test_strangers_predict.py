@@ -173,7 +173,7 @@ def test_predict_on_the_command_line(run, tmp_path):
     bad = next(row for row in table if row["error"])
     assert bad["path"] == "photos/[red]fox/broken.png"
     assert f"photos/[red]fox/broken.png {bad['error']}." in said
-    assert "photos/README.txt is no image by its name." in said
+    assert "photos/README.txt is no image." in said
     assert "photographs that could not be read: 1 of 6" in said
     assert "\x1b" not in said
 
@@ -257,7 +257,7 @@ print("found", json.dumps(found))
         "missing": "FileNotFoundError: No photograph could be read: nowhere.png is not there.",
         "broken": "ValueError: No photograph could be read: empty.jpg is empty.",
         "no match": "FileNotFoundError: No file fits '*.gif'.",
-        "no image": "holds no image: none of its",
+        "no image": "holds no images, only",
         "0 to 1": "give (x * 255).round().astype('uint8').",
         "0 to 255": "give x.astype('uint8').",
         "-1 to 1": "give the pixels as they were before they were normalised.",

@@ -80,7 +80,7 @@ def predict(
             say(f"{csv}")
         if foreign:
             tell_error(f"files that are no images: {foreign:,}", "note:", "yellow")
-        if failed:
+        if failed and failed + named > 1:
             tell_error(f"photographs that could not be read: {failed:,} of {failed + named:,}")
     if failed:
         raise typer.Exit(1)

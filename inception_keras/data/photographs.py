@@ -111,8 +111,7 @@ def _walk(folder: Path) -> Iterator[Photograph]:
     """The files in and below a folder, but leftovers of systems; a file may be named as an image or be one inside."""
     with readable(folder):
         for path in walk(folder, Path(folder.resolve().anchor)):  # a link may lead anywhere
-            reason = "" if looks_like_image(path) or unread(path)[0] else unread(path)[1]
-            yield Photograph(path, str(path), reason)
+            yield Photograph(path, str(path), "" if looks_like_image(path) or unread(path)[0] else "is no image")
 
 
 def _arrays(array: np.ndarray, name: str) -> Iterator[Photograph]:
