@@ -7,6 +7,7 @@ for TensorFlow.
 from importlib import import_module
 from typing import Any
 
+from .backend import NEEDED_BY, check_backend
 from .registration import register_with_keras
 
 __version__ = "0.1.0"
@@ -80,6 +81,8 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'inception_keras' has no attribute {name!r}")
+    if _MODULE_OF[name] in NEEDED_BY:
+        check_backend(name)
     value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value

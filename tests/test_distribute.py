@@ -12,7 +12,7 @@ from runs import TINY
 from runs import difference as difference_of_runs
 
 from inception_keras import Steps, compile_model, create_model, load_data, strategy
-from inception_keras.training.distribute import _in_cluster
+from inception_keras.training.devices import in_cluster
 from inception_keras.training.state import load_state
 
 NAMES = ("losses", "epochs", "dataset", "weights", "averages", "scale")
@@ -68,7 +68,7 @@ def test_one_device_gives_the_numbers_of_fit():
 
 
 def test_errors_are_one_sentence(monkeypatch):
-    with pytest.raises(ValueError, match="devices must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="devices must be an int of at least 1, got 0"):
         strategy(0)
     keras.ops.zeros(1) + 1  # TensorFlow has begun
     with pytest.raises(RuntimeError, match=r"begun work with 1 CPU device: call strategy\(2\) before anything else"):
@@ -83,7 +83,7 @@ def test_errors_are_one_sentence(monkeypatch):
     with pytest.raises(ValueError, match="TF_CONFIG must be"):
         strategy()
     monkeypatch.setenv("TF_CONFIG", "{}")
-    assert not _in_cluster()
+    assert not in_cluster()
 
 
 CASES = {

@@ -66,7 +66,7 @@ def test_every_kept_checkpoint_is_measured_and_the_best_becomes_the_model(result
     assert best["best"] == "True"
     assert int(best["epoch"]) == result.best_epoch
     kept = {path.name for path in (result.folder / "checkpoints").iterdir()}
-    assert kept == {f"epoch_{int(row['epoch']):03}.safetensors" for row in table}
+    assert kept == {"state.safetensors", *(f"epoch_{int(row['epoch']):03}.safetensors" for row in table)}
 
     model = keras.models.load_model(result.folder / "model.keras")
     assert len(model.outputs) == 1

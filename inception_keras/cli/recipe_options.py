@@ -79,7 +79,21 @@ def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool
     return changed
 
 
-def recipe_of(file: str | None, defaults: Mapping[str, Any], changed: Mapping[str, Any]) -> Recipe:
-    """A shipped recipe or a file, or the defaults, with the changes that the user gave."""
+def recipe_of(
+    file: str | None, defaults: Mapping[str, Any], changed: Mapping[str, Any], resumed: Path | None = None
+) -> Recipe:
+    """A recipe with the changes that the user gave.
+
+    Args:
+        file: A shipped recipe or a file.
+        defaults: Without a file, or where it has no entry.
+        changed: From `changes`.
+        resumed: Without a file, a folder whose run gives the recipe, if it holds one.
+    """
+    if resumed and not file:
+        from ..training.resume import given_recipe
+
+        if recipe := given_recipe(resumed):
+            return recipe.with_changes(**changed)
     entries, origin = read_entries(file) if file else ({}, "the command line")
     return Recipe.from_dict({**defaults, **entries}, origin).with_changes(**changed)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..backend import check_backend
 from ..quiet import quiet_import
 from ..text import printable
 
@@ -93,15 +94,20 @@ def one_sentence() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")  # for a name in a script that the terminal cannot show
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings(), quiet_import():
-        import tensorflow  # noqa: F401
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
         try:
+            check_backend("This command")
+            with warnings.catch_warnings(), quiet_import():
+                import tensorflow  # noqa: F401
+            warnings.showwarning = _show_warning
             yield
         except SystemExit as stopped:  # SIGTERM in a training run
             say(str(stopped))
             raise typer.Exit(int(stopped.code or 0)) from None
+        except KeyboardInterrupt as interrupted:  # one of a training run says how to go on
+            if str(interrupted):
+                say(str(interrupted))
+            raise typer.Exit(130) from None
         except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
             tell_error(str(error))
             raise typer.Exit(1) from None

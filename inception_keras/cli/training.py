@@ -44,7 +44,7 @@ def train(
         from ..training.run import train as run
 
         changed = changes({"model": model, **given}, option, aux)
-        wanted = None if resume and not recipe and not changed else recipe_of(recipe, {}, changed)
+        wanted = recipe_of(recipe, {}, changed, out if resume else None)
         _tell(run(wanted, out, resume=resume, verbose=1))
 
 
@@ -69,7 +69,7 @@ def finetune(
     with one_sentence():
         from ..training.finetune import finetune as run
 
-        wanted = recipe_of(recipe, FINETUNE, changes(given, option, aux))
+        wanted = recipe_of(recipe, FINETUNE, changes(given, option, aux), out if resume else None)
         _tell(run(wanted, out, linear=linear, resume=resume, verbose=1))
 
 

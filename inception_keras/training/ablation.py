@@ -10,13 +10,14 @@ import keras
 
 from ..analysis.curves import plot_spread
 from ..analysis.profile import profile
-from ..blocks import check_count
+from ..checks import check_count, check_path, check_type
 from ..scope import structure
 from ..weights.store import whole
 from ..zoo import create_model
+from .folder import Result, check_kind, command
 from .loop import write_csv
 from .recipe import Recipe
-from .run import Result, train
+from .run import run
 
 VARIANTS: dict[str, dict[str, Any]] = {  # options of googlenet_cifar
     "with all three": {"aux": True, "naive": False, "batch_norm": True},
@@ -60,16 +61,20 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
         A row for each variant.
 
     Raises:
-        ValueError: If the recipe is for another model, or for what `train` raises it.
+        ValueError: If the recipe is for another model, the folder holds another kind of run, or for what `train` raises
+            it.
+        TypeError: If `recipe` is not a Recipe or `out` is not a path.
         OSError: If a file cannot be written.
 
     Examples:
         >>> rows = ablation(Recipe.load("googlenet_digits"), "runs/ablation")  # doctest: +SKIP
     """
-    check_count("seeds", seeds, 2)
+    check_type("recipe", recipe, Recipe, "a Recipe (Recipe.load reads a file)")
+    check_count("seeds", seeds, 2, 1000)
     if recipe.model != "googlenet_cifar":
         raise ValueError(f"The ablation is of googlenet_cifar, got a recipe for {recipe.model}.")
-    out = Path(out)
+    out = check_path("out", out)
+    check_kind(out, "ablation", resume=True)
     runs: dict[str, list[Result]] = {name: [] for name in VARIANTS}
     for seed in range(recipe.seed, recipe.seed + seeds):  # variants take turns, should the machine's speed drift
         for name, options in VARIANTS.items():
@@ -77,8 +82,9 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
             if verbose:
                 print(folder)
             wanted = recipe.with_changes(options=options, seed=seed)
-            runs[name].append(train(wanted, folder, resume=True, verbose=verbose))
-    accuracy = {name: [run.test_accuracy for run in results] for name, results in runs.items()}
+            go_on = command(out, "ablation")
+            runs[name].append(run(wanted, folder, "train", resume=True, verbose=verbose, go_on=go_on))
+    accuracy = {name: [one.test_accuracy for one in results] for name, results in runs.items()}
     first = next(iter(accuracy.values()))
     rows = [_row(name, runs[name], accuracy[name], first) for name in VARIANTS]
     write_csv(out / "ablation.csv", [asdict(row) for row in rows])
@@ -98,8 +104,8 @@ def _row(name: str, runs: list[Result], accuracy: list[float], first: list[float
             "googlenet_cifar", input_shape=net.input_shape[1:], classes=net.output_shape[-1], **VARIANTS[name]
         )
     seconds = []
-    for run in runs:
-        with (run.folder / "timing.csv").open(newline="") as file:
+    for one in runs:
+        with (one.folder / "timing.csv").open(newline="") as file:
             times = [float(row["seconds"]) for row in csv.DictReader(file)]
         seconds += times[1:] or times
     return Ablation(

@@ -1,5 +1,7 @@
-"""Which device the work is put on."""
+"""Which device the work is put on, and whether it is one of several workers."""
 
+import json
+import os
 from typing import Any
 
 import tensorflow as tf
@@ -36,3 +38,23 @@ def device(name: str = "auto") -> Any:
     if wanted not in there:
         raise ValueError(f"There is no device {name!r}; there are {', '.join(there)}, and 'auto'.")
     return tf.device(f"/{wanted}")
+
+
+def in_cluster() -> bool:
+    """Whether TF_CONFIG names more than this process."""
+    text = os.environ.get("TF_CONFIG", "").strip()
+    if not text:
+        return False
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        others = sorted(set(cluster) - {"chief", "worker", "evaluator"})
+        number = sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
+        if cluster and (others or not number or int(task["index"]) >= len(cluster[task["type"]])):
+            raise ValueError("the cluster must consist of workers and at most one chief, and the task be one of them")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            'TF_CONFIG must be {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, '
+            f"got {text!r} ({error})."
+        ) from None
+    return bool(cluster)

@@ -1,6 +1,5 @@
 """Training on several devices and machines, with the numbers of one: a compiled model's steps under a strategy."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..checks import check_callable, check_count, check_model, check_type, got
 from ..layers.normalization import weighing
+from .devices import in_cluster
+
+_CPU_DEVICES = 64
 
 
 class WorkerLost(RuntimeError):
@@ -38,17 +41,18 @@ def strategy(devices: int = 1) -> tf.distribute.Strategy:
         >>> strategy(1).num_replicas_in_sync
         1
     """
-    if not isinstance(devices, int) or devices < 1:
-        raise ValueError(f"devices must be a whole number of at least 1, got {devices!r}.")
+    check_count("devices", devices)
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and devices > len(gpus):
         raise ValueError(f"There are {len(gpus)} GPUs, got devices={devices}.")
-    if _in_cluster():
+    if in_cluster():
         return _multi_worker(tuple(gpus), devices, os.environ["TF_CONFIG"])
     if devices == 1:
         return tf.distribute.get_strategy()
     if gpus:
         return _mirrored("gpu", devices)
+    if devices > _CPU_DEVICES:
+        raise ValueError(f"There is no GPU, and a CPU makes at most {_CPU_DEVICES} logical devices, got {devices}.")
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
@@ -115,6 +119,12 @@ class Steps:
     """
 
     def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy, batch: Any):
+        check_model("model", model)
+        check_type("strategy", strategy, tf.distribute.Strategy, "a strategy of tf.distribute")
+        if not model.compiled:
+            raise ValueError(f"{model.name} must be compiled: compile_model does that.")
+        if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+            raise ValueError(f"batch must be (images, labels) or (images, labels, weights), got {got(batch)}.")
         replicas = strategy.num_replicas_in_sync
         if replicas > 1 and model.distribute_strategy is not strategy:
             raise ValueError("The model must be built and compiled within strategy.scope().")
@@ -159,6 +169,7 @@ class Steps:
             make_dataset: From `(index, count)` to the batches of worker `index` of `count`: of each global batch its
                 share, which may be empty. All workers must have the same number of batches.
         """
+        check_callable("make_dataset", make_dataset, "a function from (index, count) to batches")
         return iter(make_dataset((self.worker, self.workers)))
 
     def train(self, iterator: Iterator) -> float:
@@ -313,26 +324,6 @@ def _first(scores: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """The first rows, by the same op: Keras looks there for the logits, and of scores alone its loss ends at 16."""
     activation = {"Softmax": tf.nn.softmax, "Sigmoid": tf.sigmoid}.get(scores.op.type)
     return activation(scores.op.inputs[0][:images]) if activation else scores[:images]
-
-
-def _in_cluster() -> bool:
-    """Whether TF_CONFIG names more than this process."""
-    text = os.environ.get("TF_CONFIG", "").strip()
-    if not text:
-        return False
-    try:
-        config = json.loads(text)
-        cluster, task = config.get("cluster", {}), config.get("task", {})
-        others = sorted(set(cluster) - {"chief", "worker", "evaluator"})
-        number = sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
-        if cluster and (others or not number or int(task["index"]) >= len(cluster[task["type"]])):
-            raise ValueError("the cluster must consist of workers and at most one chief, and the task be one of them")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            'TF_CONFIG must be {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, '
-            f"got {text!r} ({error})."
-        ) from None
-    return bool(cluster)
 
 
 @cache  # one for all runs of a process, such as the two of a fine-tuning: a second one mixes up their collective ops

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from types import NoneType
 from typing import Any
 from zipfile import BadZipFile
 
@@ -12,13 +13,18 @@ import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from ..checks import check_bool, check_dataset, check_model, check_path, check_type
+from ..data.fingerprint import fingerprint
 from ..weights.store import save_weights, whole
+from ..zoo import find
 from .devices import device
-from .loop import checkpoint, write_csv
+from .folder import HEAD, Result, check_kind, checkpoint, command, prepared, read_config, result_of
+from .loop import write_csv
 from .recipe import Recipe
-from .run import Result, begin, finish, load, result_of, train
+from .resume import given_recipe
+from .run import begin, finish, load, run
 from .start import first_model
-from .state import locked
+from .state import NEWEST
 from .transfer import vectors
 
 LOWER = 0.1  # of the first stage's learning rate: the second moves what has been learnt on a million photographs
@@ -26,7 +32,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the linear classifier: the
 
 
 def finetune(
-    recipe: Recipe,
+    recipe: Recipe | None,
     out: str | Path,
     *,
     linear: bool = False,
@@ -45,19 +51,21 @@ def finetune(
     classifier; rows and checkpoint count the strengths where those of `train` count epochs.
 
     Args:
-        recipe: What to do, with `weights`.
-        out: The folder; it is made, and must not hold a run already.
+        recipe: What to do, with `weights`; None for the recipe of the folder's run, which is to be resumed.
+        out: The folder; it is made if necessary, and must not hold a run unless that is to be resumed.
         linear: Whether all but the classifier stays as it is.
         cache: Where `extract_features` keeps the vectors of a linear classifier.
-        resume: Goes on with the folder's run, as `train` does; a linear one is done again.
+        resume: Goes on with the folder's run, as `train` does; a linear one that is not finished is done again. More
+            epochs go to both stages as long as the second has not begun, then to the second.
         verbose: As for `train`.
 
     Returns:
         The figures of the run; `evaluate` and `predict` take its folder.
 
     Raises:
-        ValueError: If the recipe has no weights, or does not fit the data or the model.
-        FileExistsError: If the folder holds a run.
+        ValueError: If the recipe has no weights, or does not fit the data, the model or the folder's run.
+        TypeError: If `recipe` is not a Recipe or `out` is not a path.
+        FileExistsError: If the folder holds a run and is not to be resumed.
 
     Examples:
         >>> recipe = Recipe(model="squeezenet1_1", weights="imagenet", image_size=32)
@@ -65,16 +73,25 @@ def finetune(
         >>> evaluate(result.folder).images
         360
     """
-    out = Path(out)
+    check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
+    out, linear, resume = check_path("out", out), check_bool("linear", linear), check_bool("resume", resume)
+    kind = "linear" if linear else "finetune"
+    check_kind(out, kind, resume)
+    recipe = recipe or given_recipe(out)
+    if recipe is None:
+        raise ValueError(f"finetune needs a recipe: {out} holds no run whose recipe it could take.")
     if recipe.weights is None:
         raise ValueError("finetune needs a recipe with weights, such as 'imagenet'; train starts from fresh ones.")
-    if (out / "config.json").exists() and not resume:
-        raise FileExistsError(f"{out} holds a run already: name another folder, resume it, or remove it.")
     if linear:
-        return _linear(recipe, out, cache)
-    head = train(replace(recipe, freeze="all"), out / "head", resume=resume, verbose=verbose)
+        return _linear(recipe, out, cache, verbose)
+    if not (out / "config.json").exists():
+        first = replace(recipe, freeze="all")
+        run(first, out / HEAD, "head", resume=resume, verbose=verbose, finetune=recipe, go_on=command(out, kind))
     rate = recipe.learning_rate * LOWER
-    return train(replace(recipe, weights=str(head.folder), learning_rate=rate), out, resume=resume, verbose=verbose)
+    second = replace(recipe, weights=str(out / HEAD), learning_rate=rate)
+    result = run(second, out, kind, resume=resume, verbose=verbose, finetune=recipe)
+    (out / HEAD / "checkpoints" / NEWEST).unlink(missing_ok=True)  # the first stage does not go on any more
+    return result
 
 
 def extract_features(
@@ -93,6 +110,7 @@ def extract_features(
 
     Raises:
         ValueError: If the model has no classifier, or the data set no labels.
+        TypeError: If `model` is not a Keras model, or `dataset` not a tf.data.Dataset.
 
     Examples:
         >>> digits = load_data("digits", image_size=64, augment=False, preprocessing=preprocessing("squeezenet1_1"))
@@ -101,6 +119,10 @@ def extract_features(
         >>> matrix.shape
         (144, 512)
     """
+    check_model("model", model)
+    check_dataset("dataset", dataset)
+    if cache is not None:
+        cache = check_path("cache", cache)
     if not isinstance(dataset.element_spec, tuple) or len(dataset.element_spec) < 2:
         raise ValueError(f"The data set must give (images, labels), got {dataset.element_spec}.")
     net = vectors(model)
@@ -148,10 +170,13 @@ def _write(path: Path, key: str, known: dict[bytes, np.ndarray]) -> None:
         np.savez(file, model=np.array(key), images=images, vectors=np.stack(list(known.values())))
 
 
-def _linear(recipe: Recipe, out: Path, cache: str | Path | None) -> Result:
+def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | str) -> Result:
     recipe = replace(recipe, freeze="all", augment="none", mixup=0.0, cutmix=0.0)
-    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    with locked(out), device(recipe.device):
+    stored = read_config(out)
+    if stored and "result" in stored:
+        return run(recipe, out, "linear", resume=True, verbose=verbose)
+    find(recipe.model)
+    with prepared(out), device(recipe.device):
         keras.utils.set_random_seed(recipe.seed)
         data = load(recipe)
         model = first_model(recipe, data)
@@ -159,6 +184,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None) -> Result:
         if not isinstance(head, keras.layers.Dense):
             raise ValueError(f"The classifier of {recipe.weights} is no dense layer, which a linear one must be.")
         train_set, validation = (extract_features(model, part, cache=cache) for part in (data.train, data.validation))
+        begin(out, recipe, data, model, "linear", fingerprint(data, recipe.data_dir))
         rows = []
         for number, strength in enumerate(STRENGTHS, start=1):
             kernel, bias = _fit(*train_set, len(data.class_names), strength)
@@ -168,7 +194,6 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None) -> Result:
             rows.append(row)
             head.set_weights([kernel, bias])
             save_weights(model, checkpoint(out, number))
-        begin(out, recipe, data, model, None)
         write_csv(out / "metrics.csv", rows)
         finish(out, recipe, data, rows)
     return result_of(out)

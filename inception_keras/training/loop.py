@@ -2,6 +2,7 @@
 
 import csv
 import math
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -16,9 +17,10 @@ from ..weights.store import save_weights, whole
 from .aux_labels import with_aux_labels
 from .compile import heads
 from .distribute import Steps
+from .folder import checkpoint
 from .recipe import Recipe
 from .schedule import averaged, best_epoch, is_over, learning_rate
-from .state import StopSign, is_finite, load_state, restore, save_state, values, variables
+from .state import NEWEST, StopSign, is_finite, load_state, restore, save_state, values, variables
 
 _SHOWN = ("accuracy", "val_loss", "val_accuracy")  # beside the loss, when an epoch is over
 
@@ -28,7 +30,7 @@ class TrainingDiverged(ValueError):
 
 
 class Stopped(SystemExit):
-    """SIGTERM came, and the state was saved; a process that does not catch it ends with exit code 0."""
+    """SIGTERM came, and the state was saved; a process that does not catch this ends with exit code 0."""
 
     def __init__(self, sentence: str):
         super().__init__(0)
@@ -38,11 +40,29 @@ class Stopped(SystemExit):
         return self.sentence
 
 
-class Loop:
-    """A run under way: `rows` are the epochs that are over, `step` counts the steps of the one that is not."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came, and the state was saved; a process that does not catch this ends as by any Ctrl-C."""
 
-    def __init__(self, out: Path, recipe: Recipe, data: Data, model: keras.Model, steps: Steps, verbose: int | str):
+
+class Loop:
+    """A run under way: `rows` are the epochs that are over, `step` counts the steps of the one that is not.
+
+    Args:
+        out: The folder of the run.
+        recipe: What it does.
+        data: Its data.
+        model: Its model, compiled.
+        steps: The model's steps.
+        verbose: As for `train`.
+        go_on: The command that goes on with the run, for the line that says how.
+    """
+
+    def __init__(
+        self, out: Path, recipe: Recipe, data: Data, model: keras.Model, steps: Steps, verbose: int | str, go_on: str
+    ):
         self._out, self._recipe, self._data, self._model, self._steps = out, recipe, data, model, steps
+        self._go_on, self._sign = go_on, StopSign()
+        self.is_asked_to_stop = False
         self._verbose = 0 if not steps.is_chief else 1 if verbose == "auto" else int(verbose)
         self._length = len(data.train)
         self.rows: list[dict] = []
@@ -67,7 +87,20 @@ class Loop:
         if not self._steps.same(position):
             raise ValueError(f"{origin} is not the same for all workers: they must share the folder.")
         if not loaded:
+            if any((self._out / "checkpoints").glob("epoch_*.safetensors")):
+                raise ValueError(
+                    f"{self._out / 'checkpoints' / NEWEST}, from which the run goes on, is not there: put it back, or "
+                    "train a new run whose weights are this folder or one of its checkpoints."
+                )
             return
+        best = checkpoint(self._out, best_epoch(self.rows))
+        if self.rows and not best.is_file():
+            raise FileNotFoundError(
+                f"{best}, the weights of the best epoch, is not there: put it back, or begin a new run."
+            )
+        for epoch in self._recipe.keep:
+            if epoch <= len(self.rows) and self._steps.is_chief and not checkpoint(self._out, epoch).is_file():
+                print(f"Epoch {epoch} is over, and its weights were not kept or were removed: it is left out.")
         restore(variables(self._model, metrics=self.step > 0), arrays, origin)
         if notice and self._steps.is_chief:
             print(notice)
@@ -79,25 +112,29 @@ class Loop:
         Raises:
             TrainingDiverged: If the loss or a weight is not finite any more.
             Stopped: After SIGTERM.
+            Interrupted: After Ctrl-C.
             OSError: If a file cannot be written; the sentence names it.
             ValueError: If too many images cannot be read any more.
         """
-        with StopSign() as sign:
+        with StopSign(bool(self._verbose)) as self._sign:
             if not self.rows and not self.step:
                 self._save()  # what cannot be written is known now, not after an epoch
+            if self.rows and is_over(self._recipe, self.rows):
+                self._keep_last()
             iterator = self._steps.distribute(
                 lambda shard: with_aux_labels(self._data.epochs(len(self.rows), self.step, shard), self._model)
             )
             while not is_over(self._recipe, self.rows):
                 try:
-                    self._end(self._train(iterator, sign))
+                    self._end(self._train(iterator))
                 except tf.errors.OpError:
                     self._data.check()  # if it is for images, in a sentence
                     raise
-                if self._steps.any(sign.is_raised)[0]:
-                    self._stop()
+                self.is_asked_to_stop = self._steps.any(self._sign.is_raised)[0]
+                if self.is_asked_to_stop and not is_over(self._recipe, self.rows):
+                    self.stop()
 
-    def _train(self, iterator: Iterator, sign: StopSign) -> keras.utils.Progbar:
+    def _train(self, iterator: Iterator) -> keras.utils.Progbar:
         number, model = len(self.rows), self._model
         if not self.step:
             self._steps.reset_metrics()
@@ -114,12 +151,12 @@ class Loop:
                 raise self._diverged(f"The loss is {loss}")
             bar.update(self.step, [("loss", loss)], finalize=False)
             due = 0 < self._recipe.save_minutes <= (time.monotonic() - self._saved) / 60
-            stop, due = self._steps.any(sign.is_raised, due)
+            stop, due = self._steps.any(self._sign.is_raised, due)
             if self.step < self._length:  # the end of the epoch saves anyway
                 if stop or due:
                     self._save()
                 if stop:
-                    self._stop()
+                    self.stop()
         return bar
 
     def _end(self, bar: keras.utils.Progbar) -> None:
@@ -143,10 +180,31 @@ class Loop:
             print(f"{path} {reason}")
         self._skipped = len(self._data.skipped)
 
+    def _keep_last(self) -> None:
+        """The weights of the last epoch, if that was not meant to be the last when it ended."""
+        with averaged(self._model):
+            if self._steps.is_chief and not (path := checkpoint(self._out, len(self.rows))).is_file():
+                save_weights(self._model, path)
+
     def _rate(self) -> float:
         """The learning rate of the step that was done last."""
-        done = len(self.rows) * self._length + self.step
-        return learning_rate(self._recipe, max(done - 1, 0), self._length, self.rows)
+        return self._rate_of(max(len(self.rows) * self._length + self.step - 1, 0))
+
+    def _rate_of(self, step: int) -> float:
+        return learning_rate(self._recipe, step, self._length, self.rows)
+
+    def extension(self, planned: int) -> str:
+        """How a run goes on that was planned for fewer epochs, in a sentence or two."""
+        total, schedule, done = self._recipe.epochs, self._recipe.schedule, len(self.rows) * self._length + self.step
+        text = f"The run in {self._out} goes on to epoch {total}; {planned} were planned."
+        if schedule in ("constant", "plateau") or not done:
+            return f"{text} It ends as one that was planned for {total} from the beginning."
+        epoch, rate = len(self.rows) + 1, self._rate_of(done)
+        return (
+            f"{text} From now on the {schedule} schedule is that of {total} epochs, with the learning rate {rate:.3g} "
+            f"in epoch {epoch}. What was trained before had the rates of {planned} epochs, so the run does not end as "
+            f"one that was planned for {total} from the beginning."
+        )
 
     def _save(self) -> None:
         """Every worker reads its variables, which takes all of them; the chief writes."""
@@ -182,15 +240,13 @@ class Loop:
             f"{fact} at step {step} (epoch {len(self.rows) + 1}) with learning rate {self._rate():.6g}; {kept}."
         )
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Ends what was saved: by `Interrupted` after Ctrl-C, else by `Stopped`."""
         where = f"step {self.step} of epoch {len(self.rows) + 1}" if self.step else f"the end of epoch {len(self.rows)}"
-        if not is_over(self._recipe, self.rows):
-            raise Stopped(f"SIGTERM: the run is saved at {where} in {self._out}; --resume goes on from there.")
-
-
-def checkpoint(out: Path, epoch: int) -> Path:
-    """Where the weights of an epoch lie."""
-    return out / "checkpoints" / f"epoch_{epoch:03}.safetensors"
+        text = f"the run is saved at {where} in {self._out}; {self._go_on} goes on from there."
+        if self._sign.signal == signal.SIGINT:
+            raise Interrupted(f"Ctrl-C: {text}")
+        raise Stopped(f"SIGTERM: {text}")
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:

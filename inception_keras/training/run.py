@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import keras
@@ -12,94 +12,137 @@ import tensorflow as tf
 
 from ..analysis.curves import plot_curves
 from ..analysis.diagrams import plot_blocks
+from ..checks import check_bool, check_path, check_type
+from ..data.fingerprint import fingerprint
 from ..data.named import Data, load_data
+from ..data.preprocessing import Preprocessing
 from ..weights.store import load_weights, whole
+from ..zoo import find
 from .aux_labels import with_aux_labels
 from .compile import compile_model, strip_aux
 from .devices import device
 from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
-from .loop import Loop, checkpoint, write_csv
+from .folder import (
+    HEAD,
+    Result,
+    check_kind,
+    checkpoint,
+    command,
+    is_whole_model,
+    paths_of,
+    prepared,
+    result_of,
+    write_json,
+)
+from .loop import Loop, write_csv
 from .recipe import Recipe
+from .resume import check_data, check_places, is_finished, resumed, why_finished
 from .schedule import best_epoch, build_optimizer
-from .start import first_model, first_preprocessing
-from .state import BEFORE, NEWEST, locked
-
-_FREE = ("save_minutes",)  # fields that do not change what comes out
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run came to. `rows` are those of test.csv, one for each kept checkpoint."""
-
-    folder: Path
-    best_epoch: int
-    validation_accuracy: float
-    test_accuracy: float
-    rows: tuple[dict, ...]
-    skipped: tuple[str, ...]  # images that could not be read, and why; config.json has them too
+from .start import Classes, first_model, first_preprocessing
+from .state import BEFORE
 
 
 def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbose: int | str = "auto") -> Result:
     """Trains a model and leaves all that is worth looking at in a folder.
 
-    The folder gets config.json; model.png; checkpoints/ with weights of the kept epochs, the last and the best, and
-    while the run is under way its state; metrics.csv, a row an epoch, and timing.csv, rewritten after each; and at the
-    end curves.png, test.csv with every kept checkpoint on validation and test set, and model.keras: the net without
+    The folder gets config.json; model.png; checkpoints/ with weights of the kept epochs, the last and the best, and the
+    state that the run goes on from; metrics.csv, a row an epoch, and timing.csv, rewritten after each; and at the end
+    curves.png, test.csv with every kept checkpoint on validation and test set, and model.keras: the net without
     auxiliary heads, in float32, with the weights best on validation.
 
     Killed at any moment and started again with `resume`, a run ends as one that was never interrupted would have:
-    on one device bit by bit. SIGTERM ends it after the step under way, saved.
+    on one device bit by bit. SIGTERM and Ctrl-C end it after the step under way, saved; a second Ctrl-C at once.
+
+    A run that goes on keeps its recipe, except for `save_minutes`, `device`, `max_bad`, `patience`, additions to
+    `keep`, and `data_dir`, if the same data are there now. It may also be given more `epochs`, even if it is finished.
+    The schedules `"constant"` and `"plateau"` then go on; the others are from then on those of the larger number of
+    epochs.
 
     Args:
-        recipe: What to do; None for what the folder's run does, or the default recipe if it holds none.
-        out: The folder; it is made, and must not hold a run already, unless that is to be resumed. Workers on several
-            machines must all see it.
-        resume: Goes on with the folder's run; a finished one is left as it is, and without one a run begins.
+        recipe: What to do; None for the recipe of the folder's run, or the default recipe if the folder holds no run.
+        out: The folder; it is made if necessary, and must not hold a run unless that is to be resumed. Workers on
+            several machines must all see it.
+        resume: Goes on with the folder's run, or begins one if there is none. A finished run is left as it is, but for
+            files that are missing or broken, which are written anew where that is possible.
         verbose: Keras's progress bar: 0 for none, 1 for a bar, 2 for a line an epoch.
 
     Returns:
         The figures of the run.
 
     Raises:
-        ValueError: If the recipe does not fit the data, the model or the run that is to be resumed, too many images
-            cannot be read, or, as `TrainingDiverged`, if the loss is not finite any more.
+        ValueError: If the recipe does not fit the data, the model or the run that is to be resumed, the folder holds
+            another kind of run, too many images cannot be read, or, as `TrainingDiverged`, if the loss is not finite
+            any more.
+        TypeError: If `recipe` is not a Recipe or `out` is not a path.
         FileExistsError: If the folder holds a run and is not to be resumed.
+        FileNotFoundError: If the data, or a file that the run goes on from, are not there.
         RuntimeError: If another process works in the folder.
         OSError: If a file cannot be written; the last state stays.
         SystemExit: As `Stopped`, after SIGTERM.
+        KeyboardInterrupt: As `Interrupted`, after Ctrl-C.
 
     Examples:
         >>> recipe = Recipe(model="lenet5_modern", epochs=1)
         >>> train(recipe, tmp_path / "run", verbose=0).best_epoch
         1
-        >>> train(None, tmp_path / "run", resume=True, verbose=0).best_epoch
-        1
+        >>> train(recipe.with_changes(epochs=2), tmp_path / "run", resume=True, verbose=0).rows[-1]["epoch"]
+        2
     """
-    out = Path(out)
-    stored = _stored(out)
-    recipe = recipe or (stored and stored["recipe"]) or Recipe()
+    return run(recipe, out, "train", resume=resume, verbose=verbose)
+
+
+def run(
+    recipe: Recipe | None,
+    out: str | Path,
+    kind: str,
+    *,
+    resume: bool,
+    verbose: int | str,
+    finetune: Recipe | None = None,
+    go_on: str | None = None,
+) -> Result:
+    """`train` for every kind of run of `KINDS` that has epochs.
+
+    Args:
+        recipe: As for `train`.
+        out: As for `train`.
+        kind: Of the run.
+        resume: As for `train`.
+        verbose: As for `train`.
+        finetune: The recipe of the fine-tuning that the run is a stage of; config.json has it.
+        go_on: The command that goes on after the run, if more is to follow it: it is then ended by Ctrl-C too.
+    """
+    check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
+    out, resume = check_path("out", out), check_bool("resume", resume)
+    recipe_given, recipe, stored = recipe, recipe or Recipe(), None
+    if resume:
+        check_kind(out, kind, resume)
+        recipe, stored = resumed(recipe_given, out)
+    find(recipe.model)
     spread = strategy(recipe.devices)
     worker, workers = place(spread)
     if worker == 0:
-        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    with watched(workers), locked(out) if worker == 0 else nullcontext():
-        stored = _stored(out)  # by now nobody else writes
-        if stored and worker == 0 and not resume:
-            raise FileExistsError(f"{out} holds a run already: name another folder, resume it, or remove it.")
-        if stored and resume:
-            _compare(recipe, stored["recipe"], out)
-            if "result" in stored:
-                if worker == 0:
-                    _clear(out, stored["result"]["rows"])
-                    if verbose:
-                        print(f"The run in {out} is finished.")
-                return result_of(out)
+        check_kind(out, kind, resume)
+    with watched(workers), prepared(out) if worker == 0 else nullcontext():
+        if resume:  # by now nobody else writes
+            recipe, stored = resumed(recipe_given, out)
+        if stored and "result" in stored and is_finished(out, recipe, stored, workers == 1):
+            if worker == 0:
+                _mend(out, recipe, stored)
+                if verbose:
+                    print(why_finished(out, recipe, stored))
+            return result_of(out)
+        if stored:
+            check_places(out, recipe)
         alone = spread.num_replicas_in_sync == 1 and workers == 1
         with device(recipe.device) if alone else nullcontext():
             if recipe.deterministic:
                 tf.config.experimental.enable_op_determinism()
             keras.utils.set_random_seed(recipe.seed)
             data = load(recipe)
+            prints = fingerprint(data, recipe.data_dir) if worker == 0 else {}
+            if stored:
+                check_data(out, recipe, stored, data, prints)
             with spread.scope(), _precision(recipe.precision):
                 model = first_model(recipe, data)
                 if recipe.sync_batch_norm:
@@ -112,15 +155,19 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
                     metrics=("accuracy", "cross_entropy"),
                 )
             steps = Steps(model, spread, next(iter(with_aux_labels(data.epoch(0), model))))
-            loop = Loop(out, recipe, data, model, steps, verbose)
+            loop = Loop(out, recipe, data, model, steps, verbose, go_on or command(out, kind))
             if resume:
                 loop.resume()
             if worker == 0:
-                begin(out, recipe, data, model, stored if resume else None)
+                if stored and recipe.epochs > stored["recipe"]["epochs"] and verbose:
+                    print(loop.extension(stored["recipe"]["epochs"]))
+                begin(out, recipe, data, model, kind, prints, stored, len(loop.rows), finetune)
             loop.run()
             if worker == 0:
                 finish(out, recipe, data, loop.rows)
             steps.any(False)  # nobody leaves before the chief is done
+            if go_on and loop.is_asked_to_stop:
+                loop.stop()
     return result_of(out)
 
 
@@ -153,41 +200,52 @@ def _precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _stored(out: Path) -> dict | None:
-    """The config.json of a folder, its recipe as a Recipe; None if there is none."""
-    path = out / "config.json"
-    if not path.is_file():
-        return None
-    try:
-        config = json.loads(path.read_text())
-        return config | {"recipe": Recipe.from_dict(config["recipe"], str(path))}
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not one of a run: {error}") from None
+def begin(
+    out: Path,
+    recipe: Recipe,
+    data: Data,
+    model: keras.Model,
+    kind: str,
+    prints: dict[str, str],
+    stored: dict | None = None,
+    epochs: int = 0,
+    finetune: Recipe | None = None,
+) -> None:
+    """Writes config.json, which makes the folder that of a run, and the picture of the net.
 
-
-def _compare(recipe: Recipe, stored: Recipe, out: Path) -> None:
-    mine, theirs = recipe.to_dict(), stored.to_dict()
-    unlike = [name for name in mine if name not in _FREE and mine[name] != theirs[name]]
-    if unlike:
-        fields = ", ".join(f"{name} {theirs[name]!r}, not {mine[name]!r}" for name in unlike)
-        raise ValueError(f"The run in {out} has another recipe: {fields}.")
-
-
-def begin(out: Path, recipe: Recipe, data: Data, model: keras.Model, stored: dict | None) -> None:
-    """config.json and the picture; of a run that is resumed, whether the data are those it had."""
-    config = {
-        "recipe": recipe.to_dict(),
+    Args:
+        out: The folder.
+        recipe: What the run does.
+        data: Its data.
+        model: Its model.
+        kind: One of `KINDS`.
+        prints: The fingerprint of the data.
+        stored: The config.json there was, of a run that is resumed.
+        epochs: How many epochs are over.
+        finetune: The recipe of the fine-tuning that the run is a stage of.
+    """
+    config: dict[str, Any] = {
+        "kind": kind,
+        "recipe": recipe.to_dict() | ({"weights": HEAD} if kind == "finetune" else {}),
         "counts": data.counts,
         "class_names": list(data.class_names),
         "preprocessing": data.preprocessing.to_dict(),
+        "data": prints,
+        "paths": paths_of(out, finetune or recipe),
         "skipped": list(_skipped(data)),
     }
-    for name in ("counts", "class_names"):
-        if stored and stored[name] != config[name]:
-            raise ValueError(f"The run in {out} had other data: {name} {stored[name]}, not {config[name]}.")
+    if finetune:
+        config["finetune"] = finetune.to_dict()
+    if stored:
+        names = ("epochs", "patience", "keep")
+        was, now = stored["recipe"], config["recipe"]
+        changed = {name: [was[name], now[name]] for name in names if was.get(name, now[name]) != now[name]}
+        changes = [*stored.get("changes", []), *([{"after_epoch": epochs} | changed] if changed else [])]
+        if changes:
+            config["changes"] = changes
     with whole(out / "model.png") as part:
         plot_blocks(model, part)
-    _write_json(out / "config.json", config)
+    write_json(out / "config.json", config)
 
 
 def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
@@ -195,8 +253,9 @@ def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
     model = first_model(recipe, data)
     net = compile_model(strip_aux(model))
     best = best_epoch(epochs)
+    kept = {number for number in recipe.keep if number <= len(epochs) and checkpoint(out, number).is_file()}
     rows = []
-    for epoch in sorted({best, len(epochs), *(number for number in recipe.keep if number <= len(epochs))}):
+    for epoch in sorted({best, len(epochs), *kept}):
         load_weights(model, checkpoint(out, epoch))
         row: dict[str, Any] = {"epoch": epoch, "best": epoch == best}
         for part, dataset in (("validation", data.validation), ("test", data.test)):
@@ -204,37 +263,51 @@ def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
             row |= {f"{part}_loss": figures["loss"], f"{part}_accuracy": figures["accuracy"]}
         rows.append(row)
     write_csv(out / "test.csv", rows)
-    load_weights(model, checkpoint(out, best))
-    with whole(out / "model.keras") as file:
-        keras.Model(net.input, net.output, name=net.name).save(file)  # without the optimizer
+    _save_net(out, model, best)
     with whole(out / "curves.png") as file:
         plot_curves(epochs, file, best=best, title=f"{recipe.model} on {data.name}")
 
     config = json.loads((out / "config.json").read_text())
-    _write_json(out / "config.json", config | {"result": {"best_epoch": best, "rows": rows}, "skipped": _skipped(data)})
+    write_json(out / "config.json", config | {"result": {"best_epoch": best, "rows": rows}, "skipped": _skipped(data)})
     _clear(out, rows)
 
 
+def _save_net(out: Path, model: keras.Model, epoch: int) -> None:
+    """Writes model.keras, the net for inference with the weights of an epoch, without an optimizer."""
+    load_weights(model, checkpoint(out, epoch))
+    net = strip_aux(model)
+    with whole(out / "model.keras") as file:
+        keras.Model(net.input, net.output, name=net.name).save(file)
+
+
 def _clear(out: Path, rows: list[dict]) -> None:
-    """Removes what a run needed only to go on."""
+    """Removes what a run needed only on its way; the last state stays, for more epochs."""
     kept = {checkpoint(out, row["epoch"]) for row in rows}
-    for pattern in (NEWEST, BEFORE, "epoch_*.safetensors", "part-*"):
+    for pattern in (BEFORE, "epoch_*.safetensors", "part-*"):
         for path in {*(out / "checkpoints").glob(pattern)} - kept:
             path.unlink()
 
 
-def result_of(out: Path) -> Result:
-    """What a finished run's config.json says."""
-    config = json.loads((out / "config.json").read_text())
-    epoch, rows = config["result"]["best_epoch"], config["result"]["rows"]
-    best = next(row for row in rows if row["best"])
-    return Result(out, epoch, best["validation_accuracy"], best["test_accuracy"], tuple(rows), tuple(config["skipped"]))
+def _mend(out: Path, recipe: Recipe, stored: dict) -> None:
+    """Writes model.keras of a finished run anew if it is missing or broken; needs neither data nor state.
+
+    Raises:
+        FileNotFoundError: If its checkpoint is missing too.
+    """
+    _clear(out, stored["result"]["rows"])
+    if is_whole_model(out / "model.keras"):
+        return
+    best = stored["result"]["best_epoch"]
+    if not checkpoint(out, best).is_file():
+        raise FileNotFoundError(
+            f"{out / 'model.keras'} is missing or broken, and so is {checkpoint(out, best)}, from which it could be "
+            "written anew: put one of them back."
+        )
+    prepare = Preprocessing.from_dict(stored["preprocessing"])
+    shape = (*prepare.size, prepare.channels)
+    _save_net(out, first_model(recipe, Classes(tuple(stored["class_names"]), shape)), best)
+    print(f"{out / 'model.keras'} was missing or broken; it is written anew from {checkpoint(out, best)}.")
 
 
 def _skipped(data: Data) -> tuple[str, ...]:
     return tuple(f"{path} {reason}" for path, reason in data.skipped)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with whole(path) as part:
-        part.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,7 +1,7 @@
 """What a run starts from: fresh weights, published ones, or the model of another run."""
 
-import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,19 @@ from ..data.preprocessing import Preprocessing, preprocessing
 from ..weights.store import assign, variables
 from ..zoo import create_model
 from .compile import strip_aux
+from .folder import load_run
 from .transfer import freeze, transfer
 
 if TYPE_CHECKING:
     from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Classes:
+    """All that a model needs to know of its data."""
+
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
 
 
 def first_preprocessing(recipe: "Recipe") -> Preprocessing | None:
@@ -28,7 +37,7 @@ def first_preprocessing(recipe: "Recipe") -> Preprocessing | None:
     return preprocessing(recipe.model, recipe.weights)
 
 
-def first_model(recipe: "Recipe", data: Data) -> keras.Model:
+def first_model(recipe: "Recipe", data: Data | Classes) -> keras.Model:
     """The model of a recipe before its first step: not compiled, its frozen blocks frozen."""
     classes = len(data.class_names)
     build = partial(create_model, recipe.model, input_shape=data.image_shape, **recipe.options)
@@ -42,7 +51,9 @@ def first_model(recipe: "Recipe", data: Data) -> keras.Model:
     return transfer(model, classes, freeze=recipe.freeze)
 
 
-def _model_of_run(recipe: "Recipe", data: Data, build: Callable[..., keras.Model]) -> tuple[keras.Model, list[str]]:
+def _model_of_run(
+    recipe: "Recipe", data: Data | Classes, build: Callable[..., keras.Model]
+) -> tuple[keras.Model, list[str]]:
     """The model of the run that a recipe starts from, and its classes."""
     trained, config = load_run(str(recipe.weights))
     its = config["recipe"]
@@ -60,12 +71,3 @@ def _model_of_run(recipe: "Recipe", data: Data, build: Callable[..., keras.Model
         model = transfer(build(), len(names))
     assign(model, arrays, str(recipe.weights))
     return model, names
-
-
-def load_run(folder: str | Path) -> tuple[keras.Model, dict]:
-    """The model and the config.json of a finished run."""
-    folder = Path(folder)
-    for name in ("config.json", "model.keras"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} holds no finished run: there is no {name} in it.")
-    return keras.models.load_model(folder / "model.keras"), json.loads((folder / "config.json").read_text())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -118,20 +119,39 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 class StopSign:
-    """Notes SIGTERM, which would end the process at once, for the loop to see; a context manager."""
+    """Notes SIGTERM and Ctrl-C, which would end the process at once, for the loop to see; a context manager.
 
-    def __init__(self) -> None:
-        self.is_raised = False
+    A second Ctrl-C ends what runs by a KeyboardInterrupt, as Python's own handler does. Other threads than the main one
+    may not set handlers, and a signal that is ignored (Ctrl-C under nohup) stays so.
+
+    Args:
+        verbose: Whether the first Ctrl-C is answered.
+    """
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.signal: int | None = None
+        self._verbose = verbose
+        self._before: dict[int, Any] = {}
+
+    @property
+    def is_raised(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
 
     def __enter__(self) -> "StopSign":
-        self._ours = threading.current_thread() is threading.main_thread()  # others may not set handlers
-        if self._ours:
-            self._before = signal.signal(signal.SIGTERM, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._ours:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def _note(self, *_: Any) -> None:
-        self.is_raised = True
+    def _note(self, number: int, _: Any) -> None:
+        if self.is_raised and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+        if number == signal.SIGINT and self._verbose:  # print is not safe in a handler
+            os.write(2, b"\nCtrl-C: the run ends after this step, saved. Press it again to end at once.\n")

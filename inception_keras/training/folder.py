@@ -1,0 +1,285 @@
+"""The folder of a run: what kind of run it holds, its config.json, its model, and where its data are now.
+
+Each fault of a folder is one sentence that names the file and says what can still be done.
+"""
+
+import json
+import os
+import shlex
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ..checks import check_path
+from ..data.preprocessing import Preprocessing
+from ..weights.store import whole
+from .recipe import Recipe
+from .state import locked
+
+KINDS = {  # what a folder may hold, and the command that goes on with it
+    "train": ("a training run", "train --resume --out {}"),
+    "finetune": ("a fine-tuning in two stages", "finetune --resume --out {}"),
+    "head": ("the first stage of a fine-tuning", "finetune --resume --out {}"),
+    "linear": ("a linear classifier on fixed features", "finetune --linear --resume --out {}"),
+    "ablation": ("an ablation", "ablate --out {}"),
+}
+HEAD = "head"  # the folder of the first stage, inside that of the second
+_FIRST_VARIANT = "with_all_three_*"  # the folders of an ablation's first variant
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of a finished run. `rows` are those of test.csv, one for each kept checkpoint."""
+
+    folder: Path
+    best_epoch: int
+    validation_accuracy: float
+    test_accuracy: float
+    rows: tuple[dict, ...]
+    skipped: tuple[str, ...]  # images that could not be read, and why; config.json has them too
+
+
+def checkpoint(out: Path, epoch: int) -> Path:
+    """The file with the weights of an epoch."""
+    return out / "checkpoints" / f"epoch_{epoch:03}.safetensors"
+
+
+def command(out: Path, kind: str) -> str:
+    """The command that goes on with a run."""
+    folder = out.parent if kind == "head" else out
+    return f"`inception-keras {KINDS[kind][1].format(shlex.quote(str(folder)))}`"
+
+
+def kind_of(out: Path) -> str | None:
+    """Which of `KINDS` a folder holds; None if it holds no run. Runs of version 0.1, which have no kind, are told apart
+    by their files.
+
+    Raises:
+        ValueError: If its config.json cannot be read.
+    """
+    config = _read(out / "config.json")
+    if config is None:
+        if (out / HEAD / "config.json").is_file():
+            return "finetune"
+        is_ablation = (out / "ablation.csv").is_file() or any(out.glob(f"{_FIRST_VARIANT}/config.json"))
+        return "ablation" if is_ablation else None
+    if config.get("kind") in KINDS:
+        return config["kind"]
+    if (out / HEAD / "config.json").is_file():
+        return "finetune"
+    with suppress(OSError, UnicodeDecodeError), (out / "metrics.csv").open() as file:
+        if file.readline().startswith("epoch,strength"):
+            return "linear"
+    return "train"
+
+
+def check_kind(out: Path, kind: str, resume: bool) -> None:
+    """Raises an error if a folder holds a run that a command of this kind must not touch.
+
+    Raises:
+        FileExistsError: If it holds a run and that is not to be resumed.
+        ValueError: If it holds a run of another kind.
+    """
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"{out} must be a folder for the run, but a file of that name is there.")
+    found = kind_of(out)
+    if found is None or (found == kind and resume):
+        return
+    if found == "train" and kind == "head" and resume and "kind" not in (_read(out / "config.json") or {}):
+        return  # version 0.1 did not write down that it was a first stage
+    if found == kind:
+        raise FileExistsError(
+            f"{out} holds a run already: name another folder, remove it, or go on with it by {command(out, found)}."
+        )
+    raise (ValueError if resume else FileExistsError)(
+        f"{out} holds a run already, {KINDS[found][0]}, and not {KINDS[kind][0]}: name another folder, or go on with "
+        f"it by {command(out, found)}."
+    )
+
+
+@contextmanager
+def prepared(out: Path) -> Iterator[None]:
+    """The folder of a run, made and locked. If the inside fails before the run has begun, what was made is removed.
+
+    Raises:
+        RuntimeError: If another process works in the folder.
+        OSError: If the folder cannot be made.
+    """
+    folders = [folder for folder in (out / "checkpoints", out, *out.parents) if not folder.exists()]
+    lock_is_new = not (out / ".lock").exists()
+    try:
+        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            yield
+    except BaseException:
+        if folders and not (out / "config.json").exists():
+            if lock_is_new:
+                with suppress(OSError):
+                    (out / ".lock").unlink()
+            for folder in folders:
+                with suppress(OSError):
+                    folder.rmdir()  # of an empty folder alone
+        raise
+
+
+# ------------------------------------------------------------------------------------------------------- config.json
+
+
+def read_config(out: Path) -> dict[str, Any] | None:
+    """The config.json of a run, with its kind, and with paths that lead from here to its data and to the weights it
+    began with; None if there is none.
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    path = out / "config.json"
+    config = _read(path)
+    if config is None:
+        return None
+    try:
+        for name in ("recipe", "finetune"):
+            if name == "recipe" or name in config:
+                Recipe.from_dict(config[name], name)
+        names = config["class_names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) < 2:
+            raise ValueError(f"class_names must be a list of at least two names, got {names!r}")
+        Preprocessing.from_dict(config["preprocessing"])
+        if "result" in config:
+            _result(out, config)
+    except KeyError as error:
+        raise _invalid(path, f"it has no entry {error}") from None
+    except (AttributeError, TypeError, ValueError, RecursionError, StopIteration) as error:
+        raise _invalid(path, str(error)) from None
+    config["kind"] = kind_of(out)
+    for name in ("recipe", "finetune"):
+        if name in config:
+            config[name] = _from_here(out, config, config[name])
+    if config["kind"] == "finetune":
+        config["recipe"]["weights"] = str(out / HEAD)
+    return config
+
+
+def result_of(out: Path) -> Result:
+    """The figures of a finished run, from its config.json."""
+    config = read_config(out)
+    if config is None or "result" not in config:
+        raise FileNotFoundError(f"{out} holds no finished run.")
+    return _result(out, config)
+
+
+def paths_of(out: Path, recipe: Recipe) -> dict[str, str]:
+    """Where a run, its data and the weights it begins with are, for config.json: who moves them finds them again."""
+    paths = {"run": out.resolve()}
+    for name in ("data_dir", "weights"):
+        value = getattr(recipe, name)
+        if value is not None and Path(value).exists():
+            paths[name] = Path(value).resolve()
+    return {name: str(path) for name, path in paths.items()}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    with whole(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise _invalid(path, f"it is not a whole JSON file ({error})") from None
+    if not isinstance(config, dict):
+        raise _invalid(path, "it is not a JSON object")
+    return config
+
+
+def _invalid(path: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"{path} is not a valid run configuration: {reason.rstrip('.')}. Put back a whole copy of it; without one, "
+        f"load_weights still reads the weights in {path.parent / 'checkpoints'}."
+    )
+
+
+def _result(out: Path, config: dict[str, Any]) -> Result:
+    epoch, rows = config["result"]["best_epoch"], config["result"]["rows"]
+    best = next(row for row in rows if row["best"])
+    skipped = tuple(config.get("skipped", ()))
+    return Result(out, epoch, float(best["validation_accuracy"]), float(best["test_accuracy"]), tuple(rows), skipped)
+
+
+def _from_here(out: Path, config: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe whose paths lead to where data and weights are now: where they were, or as far from the run as then."""
+    recipe, paths = dict(recipe), config.get("paths")
+    if not isinstance(paths, dict) or not all(isinstance(path, str) for path in paths.values()):
+        return recipe
+    for name in ("data_dir", "weights"):
+        given, then = recipe.get(name), paths.get(name)
+        if given is None or then is None or (Path(given).exists() and str(Path(given).resolve()) == then):
+            continue
+        beside = os.path.normpath(out.resolve() / os.path.relpath(then, paths.get("run", then)))
+        recipe[name] = next((path for path in (then, beside, given) if Path(path).exists()), then)
+    return recipe
+
+
+# --------------------------------------------------------------------------------------------------------- the model
+
+
+def load_run(folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
+    """The model and the config.json of a finished run.
+
+    Raises:
+        FileNotFoundError: If the folder holds no finished run.
+        ValueError: If a file of the run is broken.
+    """
+    out = check_path("folder", folder)
+    if not out.is_dir():
+        raise FileNotFoundError(f"{out} holds no finished run: there is no such folder.")
+    kind = kind_of(out)
+    if kind == "ablation":
+        raise FileNotFoundError(f"{out} holds no finished run, but an ablation: its runs are in the folders inside it.")
+    config = read_config(out)
+    if config is None and kind == "finetune":
+        raise FileNotFoundError(
+            f"{out} holds no finished run: it is in the first of two stages; {command(out, kind)} goes on with it."
+        )
+    if config is None:
+        has_model = (out / "model.keras").exists()
+        more = ", which has the classes: put back a copy of it" if has_model else " in it"
+        raise FileNotFoundError(f"{out} holds no finished run: there is no config.json{more}.")
+    path, finished = out / "model.keras", "result" in config
+    if not path.is_file():
+        what = "writes it anew" if finished else "goes on with the run"
+        raise FileNotFoundError(
+            f"{out} holds no finished run: there is no model.keras in it; {command(out, config['kind'])} {what}."
+        )
+    anew = f"{command(out, config['kind'])} writes it anew" if finished else "put back a whole copy of it"
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a whole Keras file: {anew}.")
+    try:
+        model = keras.models.load_model(path)
+    except Exception as error:  # Keras, h5py and zipfile have many for a broken file
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise ValueError(f"{path} cannot be loaded ({reason}): {anew}.") from None
+    names = config["class_names"]
+    if model.output_shape[-1] != len(names):
+        raise ValueError(
+            f"{out / 'config.json'} has {len(names)} class_names, but model.keras has {model.output_shape[-1]} "
+            "classes: put back the file that the run wrote."
+        )
+    return model, config
+
+
+def is_whole_model(path: Path) -> bool:
+    """Whether a .keras file is there, and every byte of it is as it was written."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is None
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError):
+        return False

@@ -1,0 +1,128 @@
+"""Whether and how the run of a folder goes on: by which recipe, with which data, and whether it is finished."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..data.named import Data
+from .folder import HEAD, read_config
+from .recipe import Recipe
+from .state import NEWEST
+
+# fields that may change when a run goes on, beside epochs: they do not change what is computed in an epoch
+_FREE = ("data_dir", "device", "keep", "max_bad", "patience", "save_minutes")
+_TABLES = ("metrics.csv", "timing.csv", "test.csv", "curves.png")
+
+
+def resumed(recipe: Recipe | None, out: Path) -> tuple[Recipe, dict | None]:
+    """The recipe by which the folder's run goes on or begins, and its config.json; that is None if there is none.
+
+    Raises:
+        ValueError: If the run cannot go on by this recipe.
+    """
+    stored = read_config(out)
+    if stored is None:
+        return recipe or Recipe(), None
+    old = Recipe.from_dict(stored["recipe"], str(out / "config.json"))
+    new = recipe or old
+    mine, theirs = new.to_dict(), old.to_dict()
+    if old.weights and new.weights and _same_place(old.weights, new.weights):
+        mine["weights"] = theirs["weights"]
+    unlike = [name for name in mine if name not in (*_FREE, "epochs") and mine[name] != theirs[name]]
+    if unlike:
+        fields = ", ".join(f"{name} {theirs[name]!r}, not {mine[name]!r}" for name in unlike)
+        raise ValueError(f"The run in {out} has another recipe: {fields}.")
+    if new.epochs < old.epochs:
+        raise ValueError(
+            f"The run in {out} is planned for {old.epochs} epochs, got {new.epochs}: it can get more, not fewer."
+        )
+    return replace(new, keep=(*old.keep, *new.keep)), stored
+
+
+def given_recipe(out: Path) -> Recipe | None:
+    """The recipe that the folder's run was given; None if it holds no run.
+
+    Raises:
+        ValueError: If it cannot be read, or a first stage of version 0.1 does not have it.
+    """
+    config, head = read_config(out), read_config(out / HEAD)
+    if not (config or head):
+        return None
+    if config and config["kind"] in ("train", "linear"):
+        return Recipe.from_dict(config["recipe"], str(out / "config.json"))
+    for one, folder in ((config, out), (head, out / HEAD)):
+        if one and "finetune" in one:
+            return Recipe.from_dict(one["finetune"], str(folder / "config.json"))
+    if not (config and head):
+        raise ValueError(f"{out} does not say how its fine-tuning began: give all of its options again.")
+    began = {name: head["recipe"][name] for name in ("weights", "learning_rate")}
+    return Recipe.from_dict(config["recipe"] | began, str(out / "config.json"))
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two texts are one path; or the first one's folder is gone, and the second may be where it is now."""
+    paths = Path(one), Path(other)
+    return paths[0].resolve() == paths[1].resolve() or (_is_path(one) and not paths[0].exists())
+
+
+def _is_path(weights: str) -> bool:
+    """Whether weights are a path, and neither the name of a published set nor an address."""
+    return len(Path(weights).parts) > 1 and "://" not in weights
+
+
+def check_places(out: Path, recipe: Recipe) -> None:
+    """Raises a FileNotFoundError if what a run needs to go on is no longer where it was."""
+    if recipe.data_dir and not Path(recipe.data_dir).exists():
+        raise FileNotFoundError(
+            f"The data of the run in {out} are not in {recipe.data_dir}: say where they are now with --data-dir "
+            "(data_dir in the recipe)."
+        )
+    if recipe.weights and _is_path(recipe.weights) and not Path(recipe.weights).exists():
+        raise FileNotFoundError(
+            f"The weights that the run in {out} began with are not in {recipe.weights}: say where they are now with "
+            "--weights (weights in the recipe)."
+        )
+
+
+def check_data(out: Path, recipe: Recipe, stored: dict, data: Data, prints: dict[str, str]) -> None:
+    """Raises a ValueError unless these are the data that the run had."""
+    where = recipe.data_dir or data.name
+    for name, now in (("counts", data.counts), ("class_names", list(data.class_names))):
+        if name in stored and stored[name] != now:
+            raise ValueError(f"The run in {out} had other data than {where}: {name} {stored[name]}, not {now}.")
+    before = stored.get("data", {})
+    what = {"labels": "the labels", "files": "names or sizes of files"}
+    unlike = [text for name, text in what.items() if name in before and before[name] != prints.get(name, before[name])]
+    if unlike:
+        raise ValueError(f"The run in {out} had other data than {where}: {' and '.join(unlike)} differ.")
+
+
+def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
+    """Whether a run with a result has nothing more to do.
+
+    Raises:
+        FileNotFoundError: If it has, and cannot.
+    """
+    rows, has_state = stored["result"]["rows"], (out / "checkpoints" / NEWEST).is_file()
+    last, best = rows[-1]["epoch"], stored["result"]["best_epoch"]
+    if stored["kind"] == "linear":  # whose rows are not epochs
+        return True
+    if last < recipe.epochs and not 0 < recipe.patience <= last - best:
+        if not has_state:
+            raise FileNotFoundError(
+                f"The run in {out} cannot get more epochs: {out / 'checkpoints' / NEWEST} is not there (version 0.1 "
+                f"removed it). Train a new run with the weights of this one, --weights {out}."
+            )
+        return False
+    missing = [name for name in _TABLES if not (out / name).is_file()]
+    return not (missing and has_state and alone)  # from the state they can be written anew
+
+
+def why_finished(out: Path, recipe: Recipe, stored: dict) -> str:
+    """That a run is finished, and if its patience ended it, how it can go on."""
+    last = stored["result"]["rows"][-1]["epoch"]
+    if last >= recipe.epochs or stored["kind"] == "linear":
+        return f"The run in {out} is finished."
+    return (
+        f"The run in {out} is finished: its patience of {recipe.patience} ended it after epoch {last}. "
+        "A larger --patience, or 0, lets it go on."
+    )
