@@ -15,8 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from ..checks import check_bool, check_dataset, check_model, check_path, check_type
 from ..data.fingerprint import fingerprint
+from ..scope import structure
 from ..weights.store import save_weights, whole
-from ..zoo import find
+from ..zoo import create_model, find
 from .devices import device
 from .folder import HEAD, Result, check_kind, checkpoint, command, prepared, read_config, result_of
 from .loop import write_csv
@@ -25,7 +26,7 @@ from .resume import given_recipe
 from .run import begin, finish, load, run
 from .start import first_model
 from .state import NEWEST
-from .transfer import vectors
+from .transfer import freeze, vectors
 
 LOWER = 0.1  # of the first stage's learning rate: the second moves what has been learnt on a million photographs
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the linear classifier: the inverse of its weight decay
@@ -85,11 +86,13 @@ def finetune(
     if linear:
         return _linear(recipe, out, cache, verbose)
     if not (out / "config.json").exists():
+        with structure():  # a block that does not exist is named now, not after the first stage
+            freeze(create_model(recipe.model, **recipe.options), recipe.freeze)
         first = replace(recipe, freeze="all")
         run(first, out / HEAD, "head", resume=resume, verbose=verbose, finetune=recipe, go_on=command(out, kind))
     rate = recipe.learning_rate * LOWER
     second = replace(recipe, weights=str(out / HEAD), learning_rate=rate)
-    result = run(second, out, kind, resume=resume, verbose=verbose, finetune=recipe)
+    result = run(second, out, kind, resume=True, verbose=verbose, finetune=recipe)  # the first stage may be there
     (out / HEAD / "checkpoints" / NEWEST).unlink(missing_ok=True)  # the first stage does not go on any more
     return result
 
