@@ -58,6 +58,8 @@ def _check(parameter: inspect.Parameter, value: Any) -> Any:
     kinds = [each for each in get_args(kind) if each is not NoneType] if NoneType in get_args(kind) else [kind]
     if value is None and kinds != [kind]:
         return None
+    if name == "input_shape":
+        return check_image_shape(value)
     if name == "x":
         return _check_maps(value)
     if name == "classes":

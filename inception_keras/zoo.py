@@ -219,23 +219,29 @@ def create_model(
     """
     entry = find(id)
     builder = _builder(entry)
-    _check_options(id, entry, builder, options)
+    common = {"input_shape": input_shape, "classes": classes}
+    common = {name: value for name, value in common.items() if value is not None}
+    _check_options(id, entry, builder, options | common | {"classifier_activation": classifier_activation})
     check_choice("pooling", pooling, (None, "avg", "max"))
     if check_bool("include_top", include_top) and pooling is not None:
         raise ValueError(f"pooling is for include_top=False, got {pooling!r} with the top.")
     if not include_top and options.get("aux"):
         raise ValueError(f"Without its top {id} has no auxiliary heads, got aux=True.")
-    common = {"input_shape": input_shape, "classes": classes}
-    options = {"name": id} | entry.options | {k: v for k, v in common.items() if v is not None} | options
+    source = None
+    if weights is not None:
+        from .weights.pretrained import classes_of, load, read_source
+
+        source = read_source(id, weights)
+        whole = _whole(builder, {"name": id} | entry.options | options)
+        if classes is None and include_top and (found := classes_of(whole, id, source)):
+            common["classes"] = found
+    options = {"name": id} | entry.options | common | options
     if include_top:
         model = builder(**options, classifier_activation=classifier_activation)
     else:
         model = _without_top(builder, options, entry.image, pooling)
-    if weights is not None:
-        from .weights.pretrained import load
-
-        has_all_heads = include_top and ("aux" not in inspect.signature(builder).parameters or options.get("aux"))
-        load(model, id, weights, None if has_all_heads else _whole(builder, id, entry))
+    if source is not None:
+        load(model, id, source, whole)
     return model
 
 
@@ -273,6 +279,7 @@ def _without_top(builder: Callable, options: dict, side: int, pooling: str | Non
 
     from .arguments import check_image_shape
     from .scope import structure
+    from .weights.heads import feature_map
 
     pools = {None: None, "avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
@@ -281,32 +288,17 @@ def _without_top(builder: Callable, options: dict, side: int, pooling: str | Non
         # a head with a dense layer over pixels needs their number; what is before it does not
         given = tuple(side if size is None else size for size in shape)
         net = builder(**options | {"input_shape": given})
-        x = _feature_map(net.output)
+        x = feature_map(net.output)
         if pools[pooling]:
             x = pools[pooling](name=f"{pooling}_pool")(x)
         trunk = keras.Model(net.input, x, name=options["name"])
     return keras.models.clone_model(trunk, input_tensors=keras.Input(tuple(shape), name="image"))
 
 
-def _feature_map(x: Any) -> Any:
-    """The last map of pixels before the classifier that made `x`."""
-    from keras import layers
-
-    def maker(x: Any) -> Any:
-        return x._keras_history.operation
-
-    while not maker(x).weights:
-        x = maker(x).input
-    x = maker(x).input
-    while len(x.shape) != 4 or isinstance(maker(x), (layers.Dropout, layers.GlobalAveragePooling2D)):
-        x = maker(x).input
-    return x
-
-
-def _whole(builder: Callable, id: str, entry: Entry) -> "keras.Model":
-    """The published net with all of its heads, without weights: the names that a file may have."""
+def _whole(builder: Callable, options: dict) -> "keras.Model":
+    """The net with all of its heads at its published size, without weights: the names that a file may have."""
     from .scope import structure
 
     aux = {"aux": True} if "aux" in inspect.signature(builder).parameters else {}
     with structure():
-        return builder(**{"name": id} | entry.options | aux)
+        return builder(**options | aux)

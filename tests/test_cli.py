@@ -126,7 +126,9 @@ def test_convert(tmp_path):
     assert wrong.exit_code == 1
     assert "do not fit squeezenet1_0" in said(wrong)
     assert not (tmp_path / "no.safetensors").exists()
-    assert "--out must end in .safetensors, got out.h5" in said(run("convert", "x.pth", "-m", "vgg11", "-o", "out.h5"))
+    assert "--out must be a file that ends in .safetensors, got 'out.h5'" in said(
+        run("convert", "x.pth", "-m", "vgg11", "-o", "out.h5")
+    )
 
 
 def test_predict_with_a_net_that_has_no_weights(tmp_path):

@@ -1,7 +1,11 @@
-"""Reads the `.h5` files of `keras.applications`, of Keras 1, 2 and 3."""
+"""Reads the files of Keras 1, 2 and 3: `.h5`, `.weights.h5` and `.keras`; those of keras.applications among them."""
 
+import io
+import json
 import re
-from collections.abc import Iterator
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,15 @@ _OLD = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std"
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The weights of a file, as `layer/variable`.
+    """The weights of a file of Keras.
 
-    Layers that Keras named itself, such as `conv2d_17`, are counted from 1, whatever their numbers in the file. A batch
-    norm without `gamma` gets one of ones.
+    A file of Keras 1 and 2 names its variables: they come as `layer/variable`. Layers that Keras named itself, such as
+    `conv2d_17`, are counted from 1, whatever their numbers in the file. A batch norm without `gamma` gets one of ones.
+
+    Files of Keras 3, `.weights.h5` and `.keras`, count the variables of a layer: they come as `layer/0`, `layer/1`.
 
     Args:
-        path: A file of weights, or of a whole model, in Keras's older format.
+        path: A file of weights, or of a whole model.
 
     Raises:
         ValueError: If it is no such file.
@@ -32,20 +38,78 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file {path}.")
     try:
-        with h5py.File(path, "r") as file:
+        content, names = _content(path)
+        with h5py.File(content, "r") as file:
             root = file.get("model_weights", file)
             if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
+                if found := _counted(file.get("layers"), names):
+                    return found
                 raise ValueError(
-                    f"{path} is not a file of keras.applications: it does not name its layers. "
-                    "A .weights.h5 of Keras 3 counts them by class; use save_weights and load_weights instead."
+                    f"{path} does not name its layers: it is no file of weights, or one of an early Keras 3. "
+                    "Load it with Keras, and save it with save_weights or as .keras."
                 )
-            found = {layer: dict(_variables(root[layer])) for layer in _texts(root, "layer_names")}
-    except (OSError, KeyError) as error:
+            layers = {layer: dict(_variables(root[layer])) for layer in _texts(root, "layer_names")}
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a whole HDF5 file of weights: {error}.") from None
-    if "conv_preds" in found:  # a dense layer, kept as a 1x1 convolution
-        found["conv_preds"]["kernel"] = found["conv_preds"]["kernel"][0, 0]
-    found = {_name(layer, found): values for layer, values in found.items() if values}
-    return {f"{layer}/{name}": array for layer, values in found.items() for name, array in _whole(values).items()}
+    return _today(layers)
+
+
+def named(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays `layer/0`, `layer/1` ... of a file of Keras 3 as `layer/variable`, by their number and shapes."""
+    layers: dict[str, list[np.ndarray]] = {}
+    for key, array in arrays.items():
+        layers.setdefault(key.rpartition("/")[0], []).append(array)
+    found = {}
+    for layer, values in layers.items():
+        names: tuple[str, ...] = ("kernel", "bias")
+        if len(values) > 1 and min(values[0].ndim, values[1].ndim) > 1:
+            names = ("depthwise_kernel", "pointwise_kernel", "bias")
+        elif values[0].ndim == 1:
+            names = ("gamma", "beta", "moving_mean", "moving_variance")[-len(values) :]
+        if len(values) <= len(names):
+            found[layer] = dict(zip(names, values, strict=False))
+    return _today(found)
+
+
+def _content(path: Path) -> tuple[Any, dict[str, str]]:
+    """What h5py opens, and the names of the layers by their place in the file, where a config tells them."""
+    if not zipfile.is_zipfile(path):
+        return path, {}
+    with zipfile.ZipFile(path) as archive:
+        layers = json.loads(archive.read("config.json")).get("config", {}).get("layers", [])
+        names, counts = dict[str, str](), Counter[str]()
+        for layer in layers:
+            place = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z0-9]+)", r"\1_\2", layer["class_name"]))
+            place = place.lower()
+            names[place if not counts[place] else f"{place}_{counts[place]}"] = layer["config"]["name"]
+            counts[place] += 1
+        return io.BytesIO(archive.read("model.weights.h5")), names
+
+
+def _counted(root: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The variables below the group `layers` of a file of Keras 3, as `layer/0`, `layer/1` ...; none without names."""
+    found: dict[str, np.ndarray] = {}
+
+    def visit(place: str, group: Any) -> None:
+        *layer, last = place.split("/")
+        if last != "vars" or "seed_generator" in layer:
+            return
+        name = group.attrs.get("name", names.get("/".join(layer)))
+        if name is not None:
+            for i in sorted(group, key=int):
+                found[f"{name}/{i}"] = group[i][()]
+
+    if root is not None:
+        root.visititems(visit)
+    return found
+
+
+def _today(layers: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The variables of all layers by the names that they have today."""
+    if "conv_preds" in layers and layers["conv_preds"]["kernel"].ndim == 4:  # a dense layer, kept as a 1x1 convolution
+        layers["conv_preds"]["kernel"] = layers["conv_preds"]["kernel"][0, 0]
+    layers = {_name(layer, layers): values for layer, values in layers.items() if values}
+    return {f"{layer}/{name}": array for layer, values in layers.items() for name, array in _whole(values).items()}
 
 
 def _variables(layer: Any) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,16 +4,19 @@ Keras's own `.weights.h5` counts layers by class, and so loads half of a net wit
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import keras
+import ml_dtypes  # noqa: F401 - makes bfloat16 known to NumPy
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from ..checks import check_choice, check_path, check_type
 
 
 def variables(model: keras.Model) -> dict[str, Any]:
@@ -45,9 +48,19 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
         path: Where to; a `.safetensors` file.
         dtype: `"float16"` halves the file; None keeps each weight's own.
 
+    Raises:
+        TypeError: If the model or the path is something else.
+        ValueError: If the path has another suffix, or the model is not built and so has no weights yet.
+        OSError: If the file cannot be written.
+
     Examples:
         >>> save_weights(create_model("squeezenet1_1"), tmp_path / "squeezenet.safetensors")
     """
+    _check_built(model)
+    path = check_path("path", path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"save_weights writes safetensors files: path must end in .safetensors, got {path.name}.")
+    check_choice("dtype", dtype, (None, "float16", "float32", "float64"))
     # copies: safetensors writes the memory behind a transposed view as it lies
     arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
     with whole(path) as part:
@@ -59,11 +72,12 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
 
     Args:
         model: A model with the names and shapes of the saved one.
-        path: A `.safetensors` file.
+        path: A `.safetensors` file. Files of other libraries are read by `create_model(id, weights=path)`.
 
     Raises:
-        ValueError: If entries are missing, unexpected or of another shape, all of them listed; or if the file cannot
-            be read.
+        TypeError: If the model or the path is something else.
+        ValueError: If entries are missing, unexpected, of another shape or not finite, each kind listed; or if the file
+            cannot be read.
         FileNotFoundError: If there is no such file.
 
     Examples:
@@ -71,12 +85,21 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
         >>> save_weights(model, tmp_path / "squeezenet.safetensors")
         >>> load_weights(model, tmp_path / "squeezenet.safetensors")
     """
+    _check_built(model)
+    path = check_path("path", path)
     assign(model, read(path), origin=str(path))
 
 
+def _check_built(model: Any) -> None:
+    check_type("model", model, keras.Model, "a Keras model")
+    if not model.built:
+        raise ValueError(f"{model.name} is not built and has no weights yet; call it once, or give it an Input.")
+
+
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The entries of a safetensors file."""
-    return read_all(path)[0]
+    """The entries of a safetensors file, bfloat16 and smaller floats as float32."""
+    arrays = read_all(path)[0]
+    return {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
 
 
 def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -87,7 +110,8 @@ def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}.") from None
+        hint = "" if Path(path).suffix == ".safetensors" else " Other files are read by create_model(id, weights=path)."
+        raise ValueError(f"{path} is not a whole safetensors file: {error}.{hint}") from None
 
 
 @contextmanager
@@ -119,19 +143,36 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:
-    """Gives a model all of its weights at once, or raises one ValueError that lists all that does not fit."""
+    """Gives a model all of its weights at once, or raises one ValueError that lists what does not fit."""
     own = variables(model)
+    both = {name: array for name, array in arrays.items() if name in own}
     faults = {
         "missing": [name for name in own if name not in arrays],
         "unexpected": [name for name in arrays if name not in own],
         "of another shape": [
             f"{name} {array.shape}, not {tuple(own[name].shape)}"
-            for name, array in arrays.items()
-            if name in own and array.shape != tuple(own[name].shape)
+            for name, array in both.items()
+            if array.shape != tuple(own[name].shape)
+        ],
+        "of another type": [
+            f"{name} {array.dtype}, not {own[name].dtype}"
+            for name, array in both.items()
+            if array.dtype.kind != "f" and "float" in own[name].dtype
+        ],
+        "not finite": [
+            f"{name} ({array.size - count} of {array.size} values)"
+            for name, array in both.items()
+            if array.dtype.kind == "f" and (count := np.count_nonzero(np.isfinite(array))) < array.size
         ],
     }
     if any(faults.values()):
-        lists = "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+        lists = "; ".join(f"{len(names)} {kind}: {some(names)}" for kind, names in faults.items() if names)
         raise ValueError(f"The weights of {origin} do not fit {model.name}, which keeps its own: {lists}.")
     for name, variable in own.items():
         variable.assign(arrays[name])
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

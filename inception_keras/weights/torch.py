@@ -1,14 +1,17 @@
 """Weights under torch's names and in torch's shapes, turned into ours."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import layers
 
 from .caffe_names import caffe_rules
+from .keras_file import named
 from .keras_names import keras_rules
 from .names import Rules, layouts, module_of
 from .store import variables
@@ -17,6 +20,7 @@ _ENTRY = {
     **{"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"},
     **{"moving_mean": "running_mean", "moving_variance": "running_var"},
 }
+_COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # of torch and its profilers: no weights
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,11 @@ class Slot:
     target: tuple[int, ...]
 
     def turn(self, array: np.ndarray) -> np.ndarray:
-        """The array in our shape, or, if only the number of outputs is another, with that; else as it is."""
+        """The array in our order of axes; as it is, if more is different than the number of outputs or channels."""
+        if self.order == tuple(range(array.ndim)):
+            return array
+        if array.ndim == 4 and array.shape[2:] == self.inner[2:] and self.shape == self.inner:
+            return array.transpose(self.order)
         inner, shape, target = self.inner, self.shape, self.target
         given = array
         while array.ndim > len(shape) and array.shape[0] == 1:  # Caffe's old blobs all have four axes
@@ -61,13 +69,22 @@ def slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
     return found
 
 
+@dataclass(frozen=True)
+class Translation:
+    """The entries of a file under our names, some of which may not fit, and those that are of another module."""
+
+    arrays: dict[str, np.ndarray]
+    prefix: str
+    outside: list[str]
+
+
 def translate(
     model: keras.Model, id: str, arrays: Mapping[str, np.ndarray], whole: keras.Model | None = None
-) -> dict[str, np.ndarray]:
+) -> Translation:
     """Entries under our names, from a file in our layout or in one of those of `names.py`.
 
-    The layout is the one that knows most of the keys. Entries that it does not know keep their names, so that they
-    are found as unexpected.
+    The layout is the one that knows most of the keys, after a prefix such as `module.` or `backbone.`. Entries that it
+    does not know keep their names, so that they are found as unexpected.
 
     Args:
         model: The model that they are for.
@@ -75,22 +92,36 @@ def translate(
         arrays: Entries by name.
         whole: The net with all of its heads; entries of a head that `model` lacks are dropped.
 
-    Returns:
-        Entries by name, some of which may not fit.
+    Raises:
+        ValueError: If the file holds the net twice, under two prefixes.
     """
-    known = _known(model, id)
-    best = max(known, key=lambda layout: len(layout.keys() & arrays.keys()))
-    spare: set[str] = set()
-    if whole is not None:
-        spare = set(_known(whole, id)[known.index(best)]) - set(best)
-    entries = {
-        best[key].variable if key in best else key: best[key].turn(array) if key in best else array
-        for key, array in arrays.items()
-        if key not in spare and not key.endswith(".num_batches_tracked")
-    }
-    if known.index(best) >= len(known) - len(caffe_rules(id)):
+    counted = all(re.fullmatch(r".+/\d+", key) for key in arrays)
+    files = {True: arrays, False: named(arrays) if counted else arrays}
+    keys = {kind: [key for key in file if not key.endswith(_COUNTERS)] for kind, file in files.items()}
+    wholes = _layouts(whole, id, counted) if whole is not None else None
+    fit = -1
+    for i, layout in enumerate(_layouts(model, id, counted)):
+        spare_slots = wholes[i].slots.keys() - layout.slots.keys() if wholes else set()
+        prefixes = _prefixes(keys[layout.counted], layout.slots.keys() | spare_slots)
+        if max(prefixes.values()) > fit:
+            fit, best, spare = max(prefixes.values()), layout, spare_slots
+            found = [prefix for prefix, count in prefixes.items() if count == fit]
+    if "" in found or fit < len(best.slots) / 2:
+        found = [""]
+    if len(found) > 1:
+        raise ValueError(
+            f"It holds the net {len(found)} times, under {', '.join(sorted(found)[:10])}; keep one of them."
+        )
+    prefix = found[0]
+    entries: dict[str, np.ndarray] = {}
+    for key in keys[best.counted]:
+        array, inner = files[best.counted][key], key.removeprefix(prefix)
+        if key.startswith(prefix) and inner not in spare:
+            slot = best.slots.get(inner)
+            entries |= {slot.variable: slot.turn(array)} if slot else {inner: array}
+    if best.caffe:
         entries |= _absent_biases(model, entries)
-    return entries
+    return Translation(entries, prefix, [key for key in keys[best.counted] if not key.startswith(prefix)])
 
 
 def _absent_biases(model: keras.Model, entries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -105,12 +136,37 @@ def _absent_biases(model: keras.Model, entries: Mapping[str, np.ndarray]) -> dic
     return absent
 
 
-def _known(model: keras.Model, id: str) -> list[dict[str, Slot]]:
-    """The layouts that a file may have: ours, torch's, Keras's and, at the end, Caffe's."""
+def _prefixes(keys: list[str], names: Collection[str]) -> Counter[str]:
+    """How many of the keys are one of the names behind each prefix that ends in a dot, and without a prefix."""
+    found = Counter({"": sum(key in names for key in keys)})
+    for key in keys:
+        for dot in re.finditer(r"\.", key):
+            found[key[: dot.end()]] += key[dot.end() :] in names
+    return found
+
+
+class _Layout(NamedTuple):
+    """One way in which a file may name its entries."""
+
+    slots: dict[str, Slot]
+    counted: bool = False  # `layer/0`, as Keras 3 does
+    caffe: bool = False
+
+
+def _layouts(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
+    """The layouts that a file may have: ours, torch's, Keras's and Caffe's; for counted entries ours and Keras's."""
+    keras_slots = [_Layout(_keras_slots(model, rules)) for rules in keras_rules(id)]
+    if counted:
+        own = {
+            f"{layer.name}/{i}": _as_is(f"{layer.name}/{variable.name}", variable)
+            for layer in model.layers
+            for i, variable in enumerate(layer.weights)
+        }
+        return [_Layout(own, counted=True), *keras_slots]
     own = {name: _as_is(name, variable) for name, variable in variables(model).items()}
-    torch = [slots(model, rules) for rules in layouts(id)]
-    caffe = [slots(model, rules) for rules in caffe_rules(id)]
-    return [own, *torch, *(_keras_slots(model, rules) for rules in keras_rules(id)), *caffe]
+    torch = [_Layout(slots(model, rules)) for rules in layouts(id)]
+    caffe = [_Layout(slots(model, rules), caffe=True) for rules in caffe_rules(id)]
+    return [_Layout(own), *torch, *keras_slots, *caffe]
 
 
 def _keras_slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:

@@ -1,8 +1,10 @@
-"""Reads `.pth` and `.pt` files without torch, and without running anything that stands in them."""
+"""Reads files of `torch.save` without torch, and without running anything that stands in them."""
 
 import io
 import pickle
+import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +16,9 @@ _TYPES = {
     "Float": "<f4", "Double": "<f8", "Half": "<f2", "BFloat16": "<u2", "Long": "<i8",
     "Int": "<i4", "Short": "<i2", "Char": "<i1", "Byte": "<u1", "Bool": "?",
 }  # fmt: skip
+# what training programs call the state dict in a checkpoint, and its running average
+_PLAIN = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
+_AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
 
 
 @dataclass(frozen=True)
@@ -32,48 +37,112 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
+class _Unknown(dict):
+    """Stands for an object of any class or function that is not torch's own; nothing of it is imported or called."""
+
+    asked = ""
+
+    def __init__(self, *_: Any, **__: Any):
+        super().__init__()
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+    def append(self, _: Any) -> None:
+        """Takes what would be appended to a subclass of list."""
+
+    extend = add = append
+
+
 def read(path: str | Path) -> dict[str, np.ndarray]:
     """The tensors of a state dict, by name.
 
     Args:
-        path: A file of `torch.save`: a state dict, or a dict that has one as `"state_dict"` or `"model"`.
+        path: A file of `torch.save`: a state dict, or a checkpoint that holds one under one of the usual names. What
+            else is in a checkpoint, such as an optimizer or objects of classes that are not known here, is passed over.
 
     Returns:
         Arrays by name, without a `module.` before it; bfloat16 becomes float32.
 
     Raises:
-        ValueError: If the file is damaged, or names any class or function but those of tensors; none is ever called.
+        ValueError: If the file is damaged, holds no state dict, or holds something else where a tensor should be. No
+            class or function that it names is ever imported or called.
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file {path}.")
     try:
-        entries, storages = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
-        for name in ("state_dict", "model"):
-            entries = entries[name] if isinstance(entries.get(name), dict) else entries
-        tensors = {key: value for key, value in entries.items() if isinstance(value, _Tensor)}
-        return {key.removeprefix("module."): _array(tensor, storages) for key, tensor in tensors.items()}
+        entries, storage = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+        found = _state_dict(entries, path)
+        tensors = {str(key): value for key, value in found.items() if isinstance(value, _Tensor)}
+        return {key.removeprefix("module."): _array(tensor, storage) for key, tensor in tensors.items()}
     except ValueError as error:
         raise ValueError(f"{path} is not a file of torch weights: {error}") from None
     except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"{path} is not a whole file of torch weights ({type(error).__name__}: {error}).") from None
 
 
-def _read_zip(path: Path) -> tuple[dict, dict[str, bytes]]:
+def _state_dict(entries: Any, path: Path) -> dict:
+    """The state dict in what a file holds, with its tensors and whatever else stands beside them."""
+    whole = "a whole model is pickled in it; save its state_dict() instead."
+    if _asked(entries) and not entries:
+        raise ValueError(f"it asks for {_asked(entries)}: {whole}")
+    if not isinstance(entries, dict):
+        raise ValueError(f"it holds a {type(entries).__name__.lstrip('_')}, not a state dict.")
+    found = {name: entries[name] for name in (*_PLAIN, *_AVERAGED) if _has_tensors(entries.get(name), 2)}
+    if found:
+        name, *others = found
+        if others:
+            warnings.warn(f"{path} holds several sets of weights; of {', '.join(found)}, {name} is used.", stacklevel=6)
+        return _state_dict(found[name], path)
+    if not any(isinstance(value, _Tensor) for value in entries.values()):
+        inner = [name for name, value in entries.items() if _has_tensors(value, 1)]
+        if len(inner) == 1:
+            return _state_dict(entries[inner[0]], path)
+        if inner:
+            raise ValueError(f"it holds several state dicts, {', '.join(map(str, inner[:10]))}; save one by itself.")
+        if models := [_asked(entries[name]) for name in (*_PLAIN, *_AVERAGED) if _asked(entries.get(name))]:
+            raise ValueError(f"it asks for {models[0]}: {whole}")
+        asked = next(filter(None, map(_asked, entries.values())), "")
+        raise ValueError(f"it asks for {asked}, and has no tensors." if asked else "it holds no tensors by name.")
+    if wrong := [f"it asks for {_asked(value)} as {key}" for key, value in entries.items() if _asked(value)]:
+        raise ValueError(f"{wrong[0]}, where a tensor should be.")
+    return entries
+
+
+def _has_tensors(value: Any, depth: int) -> bool:
+    """Whether a value is a dict of tensors, or of such dicts."""
+    if not isinstance(value, dict):
+        return False
+    return any(isinstance(v, _Tensor) or (depth > 1 and _has_tensors(v, depth - 1)) for v in value.values())
+
+
+def _asked(value: Any) -> str:
+    """The name of the class or function that a value would need; none for what is known."""
+    is_one = isinstance(value, _Unknown) or (isinstance(value, type) and issubclass(value, _Unknown))
+    return value.asked if is_one else ""
+
+
+def _read_zip(path: Path) -> tuple[Any, Callable[[str], bytes]]:
     with zipfile.ZipFile(path) as archive:
-        index = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+        names = archive.namelist()
+        index = next((name for name in names if name.endswith("data.pkl")), None)
         if index is None:
             raise ValueError("it has no data.pkl.")
         root = index.removesuffix("data.pkl")
-        if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != b"little":
+        if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
             raise ValueError("its bytes are not in little-endian order.")
         entries = _Unpickler(io.BytesIO(archive.read(index))).load()
-        names = [name for name in archive.namelist() if name.startswith(f"{root}data/")]
-        return entries, {name.removeprefix(f"{root}data/"): archive.read(name) for name in names}
+
+    def storage(key: str) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(f"{root}data/{key}")
+
+    return entries, storage
 
 
-def _read_legacy(path: Path) -> tuple[dict, dict[str, bytes]]:
+def _read_legacy(path: Path) -> tuple[Any, Callable[[str], bytes]]:
     """Five pickles (a number, a version, the machine, the entries, the storages' keys), then each storage's bytes."""
     with path.open("rb") as file:
         if _Unpickler(file).load() != _MAGIC:
@@ -86,11 +155,11 @@ def _read_legacy(path: Path) -> tuple[dict, dict[str, bytes]]:
         for key in keys:
             count = int.from_bytes(file.read(8), "little")
             storages[key] = file.read(count * np.dtype(_TYPES[unpickler.kinds[key]]).itemsize)
-        return entries, storages
+        return entries, storages.__getitem__
 
 
 class _Unpickler(pickle._Unpickler):
-    """Knows tensors and dicts; asked for any other class or function, it raises.
+    """Knows tensors and dicts; any other class or function becomes an `_Unknown` that does nothing.
 
     It is the one in Python: that in C makes room for as many memos as nine bytes ask for, and fills the memory.
     """
@@ -104,15 +173,17 @@ class _Unpickler(pickle._Unpickler):
         """What a name in the file stands for."""
         if module in ("torch", "torch.storage") and name.removesuffix("Storage") in _TYPES:
             return name.removesuffix("Storage")
-        if (module, name) in self._allowed:
-            return self._allowed[module, name]
-        raise ValueError(f"it asks for {module}.{name}.")
+        if (module, name) not in self._allowed:
+            self._allowed[module, name] = type("_Unknown", (_Unknown,), {"asked": f"{module}.{name}"})
+        return self._allowed[module, name]
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Any:
         """A storage, from ("storage", type, key, device, count) and, in old files, a view of another."""
+        if pid[0] != "storage":  # torch's old files keep the source of a pickled model
+            return pid[1]
         kind, key = pid[1], pid[2]
-        if pid[0] != "storage" or kind not in _TYPES or (len(pid) > 5 and pid[5] is not None):
-            raise ValueError(f"it has an unknown kind of storage, {pid[:3]}.")
+        if len(pid) > 5 and pid[5] is not None:
+            kind = "a view of another storage"
         self.kinds[key] = kind
         return _Storage(key, kind)
 
@@ -129,17 +200,23 @@ def _allowed() -> dict[tuple[str, str], Any]:
     def parameter(tensor: _Tensor, *_: Any) -> _Tensor:
         return tensor
 
+    def sized(sizes: Any = ()) -> tuple:
+        return tuple(sizes)
+
     return {
         ("collections", "OrderedDict"): Entries,
+        ("torch", "Size"): sized,
         ("torch._utils", "_rebuild_tensor"): tensor,
         ("torch._utils", "_rebuild_tensor_v2"): tensor,
         ("torch._utils", "_rebuild_parameter"): parameter,
     }
 
 
-def _array(tensor: _Tensor, storages: dict[str, bytes]) -> np.ndarray:
+def _array(tensor: _Tensor, storage: Callable[[str], bytes]) -> np.ndarray:
     kind = tensor.storage.kind
-    flat = np.frombuffer(storages[tensor.storage.key], _TYPES[kind])
+    if kind not in _TYPES:
+        raise ValueError(f"it has a tensor in an unknown kind of storage, {_asked(kind) or kind}.")
+    flat = np.frombuffer(storage(tensor.storage.key), _TYPES[kind])
     if kind == "BFloat16":  # the upper half of a float32
         flat = (flat.astype("<u4") << 16).view("<f4")
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
