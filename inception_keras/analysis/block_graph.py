@@ -159,7 +159,7 @@ def _word(node: Node) -> str:
     if node.kind == "ReLU" and node.layer.max_value:
         return f"ReLU{node.layer.max_value:g}"
     if "Dropout" in node.kind:
-        return f"dropout {node.layer.rate:g}"
+        return f"dropout {node.layer.rate:.2g}"
     return _NAMES.get(node.kind) or words(node.kind)
 
 

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from ..checks import check_model, check_text, check_type, nearest
-from .graph import Graph, Node, outputs_of, read
+from .graph import Graph, Node, functional, outputs_of, read
 
 _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 
@@ -50,7 +50,7 @@ def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.M
     if not names:
         raise ValueError(f"{model.name} has no feature maps.")
     tensors = outputs_of(model, [known[name] for name in names])
-    return keras.Model(model.input, dict(zip(names, tensors, strict=True)), name=f"{model.name}_features")
+    return keras.Model(functional(model).input, dict(zip(names, tensors, strict=True)), name=f"{model.name}_features")
 
 
 def last_of_each_stride(model: keras.Model) -> list[str]:
@@ -59,7 +59,8 @@ def last_of_each_stride(model: keras.Model) -> list[str]:
     side = model.inputs[0].shape[1:]
     if len(side) == 3 and None in side:
         graph = read(model, (256, 256, side[-1]))
-    ends = {node.block: node for node in _maps(_way(graph))}
+    maps = [node for node in _maps(_way(graph)) if not isinstance(node.layer, layers.Cropping2D)]  # a side branch's
+    ends = {node.block: node for node in maps}
     return list({_stride(graph, node): block for block, node in ends.items()}.values())
 
 

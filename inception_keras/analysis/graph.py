@@ -100,7 +100,7 @@ def read(model: keras.Model, input_shape: Sequence[int | None] | None = None) ->
         ValueError: If the model has no graph: it is subclassed, or not built.
     """
     check_model("model", model)
-    graph = _graph_of(model)
+    graph = functional(model)
     if input_shape is not None and len(graph.inputs) != 1:
         raise ValueError(f"input_shape is for a model with one input; {model.name} has {len(graph.inputs)}.")
     tensors = graph.inputs
@@ -118,12 +118,12 @@ def main_output(model: keras.Model) -> int:
     Raises:
         ValueError: If the model has several named outputs and none is "predictions".
     """
-    if not isinstance(model.output, dict) or len(model.outputs) == 1:
+    named = functional(model).output
+    if not isinstance(named, dict) or len(model.outputs) == 1:
         return 0
-    if "predictions" not in model.output:
-        names = ", ".join(map(str, model.output))
-        raise ValueError(f"{model.name} must have one output or one named 'predictions', got {names}.")
-    return next(i for i, output in enumerate(model.outputs) if output is model.output["predictions"])
+    if "predictions" not in named:
+        raise ValueError(f"{model.name} must have one output or one named 'predictions', got {', '.join(named)}.")
+    return next(i for i, output in enumerate(model.outputs) if output is named["predictions"])
 
 
 def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[Any]:
@@ -131,27 +131,28 @@ def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[Any]:
 
     What a nested model holds is reached by a model of the same layers that gives it beside its other outputs.
     """
-    return _reach(_graph_of(model), [(node.inside, node.call.outputs[0]) for node in wanted])
+    return _reach(functional(model), [(node.inside, node.call.outputs[0]) for node in wanted])
 
 
 def input_of(model: keras.Model, node: Node) -> Any:
     """The first input of a node, as a tensor that is made of the model's own input."""
     path, tensor = node.inside, node.call.input_tensors[0]
     while path:  # what a nested model is given is made outside
-        inner = _graph_of(path[-1].operation)
+        inner = functional(path[-1].operation)
         place = next((i for i, own in enumerate(inner.inputs) if own is tensor), None)
         if place is None:
             break
         path, tensor = path[:-1], path[-1].input_tensors[place]
-    return _reach(_graph_of(model), [(path, tensor)])[0]
+    return _reach(functional(model), [(path, tensor)])[0]
 
 
-def _graph_of(model: Any) -> Any:
-    return getattr(model, "_functional", model)  # a Sequential keeps its graph inside
+def functional(model: Any) -> Any:
+    """The functional model that a Sequential keeps inside; another model as it is."""
+    return getattr(model, "_functional", model)
 
 
 def _is_nested(layer: Any) -> bool:
-    return isinstance(layer, keras.Model) and hasattr(_graph_of(layer), "_nodes_by_depth")
+    return isinstance(layer, keras.Model) and hasattr(functional(layer), "_nodes_by_depth")
 
 
 def _calls(graph: Any) -> Iterator[Any]:
@@ -186,7 +187,7 @@ class _Reader:
                 outputs = [values[id(call.outputs[0])].tensor]
                 made = [_Value(outputs[0], self._add(call, call.operation, [], outputs, inside))]
             elif _is_nested(call.operation):
-                inner = _graph_of(call.operation)
+                inner = functional(call.operation)
                 made = self.walk(inner, inputs[: len(inner.inputs)], (*inside, call))
             else:
                 layer, outputs = self._at(call, values)
@@ -237,25 +238,30 @@ def _reach(graph: Any, wanted: list[tuple[tuple[Any, ...], Any]]) -> list[Any]:
             hidden.setdefault(id(path[0].operation), []).append((path[1:], tensor))
     values: dict[int, Any] = {}  # tensors that are made anew
     found: dict[tuple[int, int], Any] = {}  # by the call of a nested model, and the tensor in it
-    parts: dict[int, Any] = {}
+    parts: dict[int, tuple[Any, list[int]]] = {}  # what stands for a nested model, and which of its outputs it keeps
     needed = _needed([path[0] for path, _ in wanted if path], [tensor for path, tensor in wanted if not path])
-    for call in _calls(graph):
+    calls = [call for call in _calls(graph) if id(call) in needed]
+    read = {id(tensor) for call in calls for tensor in call.input_tensors}
+    read |= {id(tensor) for path, tensor in wanted if not path}
+    for call in calls:
         key = id(call.operation)
-        if id(call) not in needed or (key not in hidden and not any(id(t) in values for t in call.input_tensors)):
+        if key not in hidden and not any(id(tensor) in values for tensor in call.input_tensors):
             continue
-        layer = call.operation
-        if key in hidden:
-            inner = _graph_of(layer)
-            if key not in parts:
-                own = [((), tensor) for tensor in inner.outputs]
-                parts[key] = keras.Model(inner.input, _reach(inner, own + hidden[key]), name=layer.name)
-            layer = parts[key]
         args, kwargs = call.arguments.fill_in({id(t): values.get(id(t), t) for t in call.input_tensors})
-        made = tree.flatten(layer(*args, **kwargs))
-        count = len(call.outputs)
-        values |= {id(tensor): new for tensor, new in zip(call.outputs, made[:count], strict=True)}
-        if key in hidden:
-            found |= {(id(call), id(t)): new for (_, t), new in zip(hidden[key], made[count:], strict=True)}
+        if key not in hidden:
+            made = tree.flatten(call.operation(*args, **kwargs))
+            values |= {id(tensor): new for tensor, new in zip(call.outputs, made, strict=True)}
+            continue
+        if key not in parts:
+            inner = functional(call.operation)
+            alike = [other for other in calls if other.operation is call.operation]
+            kept = [i for i in range(len(call.outputs)) if any(id(other.outputs[i]) in read for other in alike)]
+            tensors = _reach(inner, [((), inner.outputs[i]) for i in kept] + hidden[key])
+            parts[key] = keras.Model(inner.input, tensors, name=call.operation.name), kept
+        part, kept = parts[key]
+        made = tree.flatten(part(*args, **kwargs))
+        values |= {id(call.outputs[i]): new for i, new in zip(kept, made, strict=False)}
+        found |= {(id(call), id(t)): new for (_, t), new in zip(hidden[key], made[len(kept) :], strict=True)}
     return [found[id(path[0]), id(t)] if path else values.get(id(t), t) for path, t in wanted]
 
 

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from ..analysis.features import last_of_each_stride
-from ..analysis.graph import Node, input_of, nodes, outputs_of, read
+from ..analysis.graph import Node, functional, input_of, nodes, outputs_of, read
 from ..blocks import classifier
 from ..checks import check_callable, check_count, check_model, check_text, got, nearest
 
@@ -136,7 +136,7 @@ def _trunk(model: keras.Model) -> keras.Model:
         x = outputs_of(model, [end])[0]
     if len(x.shape) not in (2, 4):
         raise ValueError(f"What the classifier of {model.name} reads must be maps or a vector, got {x.shape}.")
-    return keras.Model(model.input, x, name=model.name)
+    return keras.Model(functional(model).input, x, name=model.name)
 
 
 def _free_name(name: str, taken: set[str]) -> str:
