@@ -202,7 +202,8 @@ def _other_files(folder):
     empty.add("ReLU", "relu", "data")
     caffe.write(empty, folder / "relu.caffemodel")
     with h5py.File(folder / "state.caffemodel.h5", "w") as file:
-        file.create_group("history")
+        file["iter"], file["learned_net"], file["current_step"] = 7, "snapshot_iter_7.caffemodel.h5", 0
+        file["history/0"] = np.ones(3, "float32")
     with h5py.File(folder / "other.caffemodel.h5", "w") as file:
         file.create_group("weights")
     contents = {
@@ -246,6 +247,26 @@ def test_says_what_it_cannot_read(tmp_path):
     for name in ("x.solverstate", "mean.binaryproto"):  # begin as ONNX models do
         with pytest.raises(ValueError, match=r"(is the state of a solver|is one blob)"):
             onnx.read(tmp_path / name)
+
+
+def test_create_model_knows_files_by_content(tmp_path):
+    net = caffe.squeezenet("1.1", 10)
+    caffe.write(net, tmp_path / "snapshot_iter_500")  # no suffix at all
+    model = create_model("squeezenet1_1", weights=str(tmp_path / "snapshot_iter_500"))
+    assert model.output_shape == (None, 10)  # the number of classes is the file's
+    x = "conv10"
+    for i in range(30):
+        x = net.conv(f"branch{i}", x, 4, 1)
+    caffe.write(net, tmp_path / "more.caffemodel")
+    with pytest.raises(ValueError, match="do not fit squeezenet1_1") as error:
+        create_model("squeezenet1_1", weights=tmp_path / "more.caffemodel")
+    assert "60 unexpected" in str(error.value) and str(error.value).count("branch") == 10
+    for name, message in _other_files(tmp_path):
+        with pytest.raises(ValueError) as error:
+            create_model("squeezenet1_1", weights=tmp_path / name)
+        if name not in ("nothing.caffemodel", "zip.caffemodel", "other.caffemodel.h5"):  # Caffe's own
+            assert message in str(error.value), name
+        assert str(tmp_path / name) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_damage_anywhere_is_a_value_error_or_other_numbers(tmp_path):

@@ -14,6 +14,7 @@ _OTHERS = {  # beginnings of what is fetched or saved by mistake
     b"BZh": "it is compressed by bzip2; unpack it first",
     b"\x93NUMPY": "it is one NumPy array",
 }
+_OF_CAFFE = (".prototxt", ".solverstate", ".binaryproto")  # Caffe's files without weights
 
 
 def suffix_of(path: Path, known: Collection[str]) -> str:
@@ -30,6 +31,8 @@ def suffix_of(path: Path, known: Collection[str]) -> str:
     with path.open("rb") as file:
         start = file.read(512)
     found = _by_content(path, start) or path.suffix
+    if found in _OF_CAFFE:  # that reader says what they are
+        return ".caffemodel"
     if found in known:
         return found
     reason = next((f": {reason}" for bytes_, reason in _OTHERS.items() if start.lstrip().startswith(bytes_)), "")
