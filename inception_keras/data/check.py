@@ -65,7 +65,7 @@ class _Seen:
     size: tuple[int, int] | None = None
     digest: bytes | None = None
     problem: Problem | None = None
-    remarks: tuple[str, ...] = ()
+    remarks: Sequence[tuple[Source, str]] = ()
 
 
 def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
@@ -129,7 +129,7 @@ def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
         tuple(_rows(good, names, list(parts))),
         used=len(good),
         left_out=left_out + len(seen) - len(good),
-        notes=(*notes, *remarked([(image.name, text) for image in good for text in image.remarks])),
+        notes=(*notes, *remarked([remark for image in good for remark in image.remarks])),
         refusal=_refusal(found, seen, root),
     )
 
@@ -172,7 +172,7 @@ def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
         suffix = source.suffix.lower() if isinstance(source, Path) else ""
         wrong = suffix in EXTENSIONS and suffix not in SUFFIXES.get(format, (suffix,))
         problem = Problem("extension", name, f"is a {format} image by its content") if wrong else None
-        return _Seen(part, label, name, size, digest, problem, tuple(said))
+        return _Seen(part, label, name, size, digest, problem, [(source, text) for text in said])
 
     entries = [
         (part, label, source)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .images import looks_like_image, unread
-from .layout import counted, in_order, some, split_of, stay_inside, subfolders, walk
+from .layout import counted, in_order, is_leftover, some, split_of, stay_inside, subfolders, walk
 from .listing import Listing, Skipped
 
 
@@ -129,7 +129,9 @@ def _check_same(found: set[str], classes: list[str], place: Path) -> None:
 
 def _loose(folder: Path) -> list[Path]:
     """The images that lie beside the folders of the classes."""
-    return [path for path in folder.iterdir() if path.is_file() and looks_like_image(path)]
+    return [
+        path for path in folder.iterdir() if looks_like_image(path) and not is_leftover(path.name) and path.is_file()
+    ]
 
 
 def _files(folder: Path, root: Path) -> tuple[list[Path], Skipped, Skipped]:

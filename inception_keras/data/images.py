@@ -168,9 +168,8 @@ def _remarks(image: Image.Image) -> list[str]:
     """What is left of an image when it becomes an 8-bit one."""
     if not getattr(image, "is_animated", False) or image.format == "MPO":  # a telephone's JPEG has its preview in it
         return []
-    return [
-        "has several pages: the first is used" if image.format == "TIFF" else "is animated: its first frame is used"
-    ]
+    page = "page" if image.format == "TIFF" else "frame"
+    return [f"with several {page}s, of which the first is used"]
 
 
 def _orientation(image: Image.Image) -> int | None:
