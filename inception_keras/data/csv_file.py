@@ -209,7 +209,7 @@ def _label_columns(table: Table, label: str | None) -> list[str]:
         if columns and all(_bit(cell) is not None for name, cell in zip(names, first, strict=False) if name in columns):
             return columns
     if not columns:
-        raise ValueError(f"{table.path} has no column of labels beside the images.")
+        raise ValueError(f"{table.path} has no column of labels.")
     if label not in columns:
         asked = "" if label is None else f", not {label!r}"
         raise ValueError(f"{table.path} has the columns {', '.join(columns)}{asked}: label= chooses one.")

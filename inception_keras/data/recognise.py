@@ -103,19 +103,28 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
             return _arrays(kind, kinds[kind], root, name)
         if not listing:
             raise ValueError(f"{root} holds nothing that is understood{_seen(tables, root)}: it may hold {UNDERSTOOD}.")
-        listing.notes.extend(
-            f"{table.fault or f'{table.path} has no labels of training images'}, and is passed over"
-            for table in tables
-            if table.fault or table.image is not None
-        )
+        if len(listing.classes) < 2 and tables and not listing.fault:
+            reasons = "; ".join(map(_why_not, tables))
+            return replace(listing, fault=f"{listing.origin} has one class, {listing.classes[0]}, and {reasons}.")
+        passed = (table for table in tables if table.fault or table.image is not None)
+        listing.notes.extend(f"{_why_not(table)}, and is passed over" for table in passed)
         return listing
 
 
 def _seen(tables: list[Table], root: Path) -> str:
     """What a folder holds that is not understood, for the middle of a sentence."""
-    seen = [table.fault or f"{table.path} has no column of images among {some(table.columns)}" for table in tables]
+    seen = list(map(_why_not, tables))
     seen += filter(None, [unsorted_images(root)])
     return f" ({'; '.join(seen)})" if seen else ""
+
+
+def _why_not(table: Table) -> str:
+    """Why a CSV file does not give the training images."""
+    if table.fault:
+        return table.fault
+    if table.image is None:
+        return f"{table.path} has no column of images among {some(table.columns)}"
+    return f"{table.path} has no {'labels of training images' if table.candidates else 'column of labels'}"
 
 
 def from_folder(
