@@ -17,7 +17,7 @@ from skimage import data as photos
 from sklearn.datasets import load_digits
 from test_preprocessing import MODES, broken_files
 
-from inception_keras import load_data
+from inception_keras import check_data, load_data
 from inception_keras.data import listing
 from inception_keras.data.cifar import read_cifar
 from inception_keras.data.files import read_idx
@@ -188,9 +188,46 @@ def test_unknown_and_wrong_options():
         ({"max_bad": 10}, "max_bad must be a share from 0 to 1, got 10"),
         ({"image_size": (1, 2, 3)}, "image_size must be an int or"),
         ({"image_size": 0}, "image_size must be an int of at least 1"),
+        ({"image_size": 10**6}, "image_size must be an int of at most 16384, got 1000000"),
+        ({"image_size": "32"}, "image_size must be an int of at least 1, got '32'"),
+        ({"image_size": [32, None]}, "image_size must be an int of at least 1, got None"),
+        ({"batch_size": 10**12}, "batch_size must be an int of at most"),
+        ({"batch_size": 2.0}, "batch_size must be an int of at least 1, got 2.0"),
+        ({"seed": 2**70}, "seed must be an int of at most"),
+        ({"seed": None}, "seed must be an int of at least 0, got None"),
+        ({"mixup": 1e30}, "mixup must be a number at least 0 and below 10000, got 1e\\+30"),
+        ({"name": ["digits"]}, r"name must be 'digits', .* got \['digits'\]"),
+        ({"name": 3}, "name must be 'digits', .* got 3"),
+        ({"data_dir": ["photos"]}, r"data_dir must be a path, got \['photos'\]"),
+        ({"data_dir": ""}, "data_dir must be a path, got ''"),
+        ({"data_dir": "a\0b"}, "data_dir must be a path"),
+        ({"data_dir": load_data}, "data_dir must be a path, got the function load_data"),
+        ({"data_dir": __file__}, "test_data.py is a file, not a folder: unpack it, or give the folder"),
+        ({"one_hot": "no"}, "one_hot must be True or False, got 'no'"),
+        ({"flip": 2}, "flip must be True or False, got 2"),
+        ({"augment": None}, "augment must be 'none', 'shift' or 'crop', got None"),
+        ({"augment": ["crop"]}, "augment must be 'none', 'shift' or 'crop', got"),
+        ({"label": 3}, "label must be a text, got 3"),
+        ({"max_bad": None}, "max_bad must be a share from 0 to 1, got None"),
+        ({"max_bad": float("nan")}, "max_bad must be a share from 0 to 1, got nan"),
+        ({"preprocessing": "resnet50"}, "preprocessing must be a Preprocessing, such as .* got 'resnet50'"),
     ]:
-        with pytest.raises(ValueError, match=sentence):
+        with pytest.raises((ValueError, TypeError, OSError), match=sentence):
             load_data(**options)
+    for wrong in (None, 3, ["photos"], b"photos", load_data):
+        with pytest.raises(TypeError, match="data_dir must be a path, got"):
+            check_data(wrong)
+    with pytest.raises(TypeError, match="label must be a text, got 3"):
+        check_data(".", label=3)
+
+
+def test_wrong_parts_and_shards(digits):
+    for part in ("val", None, 3, ["train"]):
+        with pytest.raises(ValueError, match="name must be 'train', 'validation' or 'test', got"):
+            digits.part(part)
+    for shard in (None, 3, (0,), "01"):
+        with pytest.raises(ValueError, match=r"shard must be \(index, count\), got"):
+            digits.epoch(0, shard=shard)
 
 
 # -- downloads

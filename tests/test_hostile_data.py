@@ -248,6 +248,14 @@ IMAGES = {
     "PNG": [encoded("PNG"), encoded("PNG", "P"), encoded("PNG", "RGBA"), encoded("PNG", "1")],
     "GIF": [encoded("GIF", "P"), encoded("GIF", "P", save_all=True, append_images=[Image.new("P", (9, 9))])],
     "BMP": [encoded("BMP"), encoded("BMP", "P"), encoded("BMP", "1")],
+    "TIFF": [
+        encoded("TIFF"),
+        encoded("TIFF", "L", compression="tiff_lzw"),
+        encoded("TIFF", "CMYK", compression="tiff_adobe_deflate"),
+        encoded("TIFF", "1", compression="group4"),
+        encoded("TIFF", compression="jpeg"),
+        encoded("TIFF", "I;16"),
+    ],
     "WEBP": [encoded("WEBP"), encoded("WEBP", lossless=True), encoded("WEBP", "RGBA")],
 }
 

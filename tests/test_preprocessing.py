@@ -11,7 +11,7 @@ from PIL import Image
 from skimage import data
 
 from inception_keras.data.images import read_image
-from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing, class_names
+from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing, class_names, preprocessing
 
 TORCHVISION = {"scale": 255.0, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -260,6 +260,20 @@ def test_any_image_fits(prepare, height, width):
         {"mean": (1.0, 2.0)},
         {"std": (0.0,)},
         {"mean": (float("nan"),)},
+        {"mean": 10**400},
+        {"mean": (10**400,)},
+        {"mean": ("0",)},
+        {"std": (1e-50,)},  # 0 in float32
+        {"scale": 1e39},  # infinite in float32
+        {"scale": None},
+        {"size": (10**6, 10**6)},
+        {"size": None},
+        {"resize": 10**9},
+        {"channels": True},
+        {"channels": 3.0},
+        {"channels": [3]},
+        {"interpolation": ["bilinear"]},
+        {"order": None},
         {"blur": 3},
     ],
 )
@@ -268,6 +282,18 @@ def test_wrong_settings_are_one_sentence(wrong):
         Preprocessing.from_dict({"size": (224, 224)} | wrong)
     with pytest.raises(ValueError, match="needs size"):
         Preprocessing.from_dict({})
+    for values in (None, 3, "size", [("size", (3, 3))], Preprocessing):
+        with pytest.raises(ValueError, match="is made from a dict of its fields, got"):
+            Preprocessing.from_dict(values)
+    for size in (None, 64, (64,), ("a", "b"), (10**6, 3)):
+        with pytest.raises(ValueError, match=r"size"):
+            SQUEEZENET1_1.resized(size)
+    for arguments, sentence in [
+        ((None,), "id must be a text, got None"),
+        (("vgg16", 3), "weights must be a text, got 3"),
+    ]:
+        with pytest.raises(TypeError, match=sentence):
+            preprocessing(*arguments)
 
 
 def test_imagenet_classes():

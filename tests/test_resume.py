@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from inception_keras.cli import app
 from inception_keras.training.distribute import Steps
 from inception_keras.training.evaluate import load_run
 from inception_keras.training.loop import Stopped, TrainingDiverged
+from inception_keras.training.resume import check_data
 from inception_keras.training.state import BEFORE, NEWEST, load_state, locked, save_state
 from inception_keras.weights.store import read
 
@@ -262,3 +264,12 @@ def test_a_limit_of_the_file_size(tmp_path):
     assert "state.safetensors cannot be written: File too large" in process.stderr
     assert "Traceback" not in process.stderr
     assert CliRunner().invoke(app, [*words, "--resume"]).exit_code == 0
+
+
+def test_a_run_of_a_version_with_another_order_of_classes():
+    """Before, the classes of folders were sorted as text."""
+    data = SimpleNamespace(counts={"train": 9}, class_names=("0", "2", "10"), name="photos")
+    stored = {"counts": {"train": 9}, "class_names": ["0", "10", "2"]}
+    sentence = "in the order 0, 10, 2, as an earlier version read them, and now they are 0, 2, 10: .* Begin a new run."
+    with pytest.raises(ValueError, match=sentence):
+        check_data(Path("run"), ik.Recipe(), stored, data, {})

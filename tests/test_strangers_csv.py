@@ -161,7 +161,12 @@ NOTES = {
         "folders/test.csv has no column of labels, and",
     ],
 }
-CLASSES = {"eyes": ["0", "1", "2"], "floats": ["3", "10"], "marks": ["-1", "2", "9", "10"], "npz": ["-1", "2", "9", "10"]}
+CLASSES = {
+    "eyes": ["0", "1", "2"],
+    "floats": ["3", "10"],
+    "marks": ["-1", "2", "9", "10"],
+    "npz": ["-1", "2", "9", "10"],
+}
 
 
 @pytest.mark.parametrize(

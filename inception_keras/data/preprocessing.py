@@ -138,7 +138,8 @@ class Preprocessing:
 
     def resized(self, size: tuple[int, int]) -> "Preprocessing":
         """The same for another (height, width) of the input; as much of the image is cropped off as before."""
-        resize = None if self.resize is None else round(self.resize * max(size) / max(self.size))
+        height_width = replace(self, size=size, resize=None).size  # checked
+        resize = None if self.resize is None else round(self.resize * max(height_width) / max(self.size))
         return replace(self, size=size, resize=resize)
 
     def to_dict(self) -> dict[str, Any]:

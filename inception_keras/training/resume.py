@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ..data.layout import some
 from ..data.named import Data
 from .folder import HEAD, read_config
 from .recipe import Recipe
@@ -87,6 +88,11 @@ def check_data(out: Path, recipe: Recipe, stored: dict, data: Data, prints: dict
     """Raises a ValueError unless these are the data that the run had."""
     where = recipe.data_dir or data.name
     for name, now in (("counts", data.counts), ("class_names", list(data.class_names))):
+        if name == "class_names" and name in stored and stored[name] != now and sorted(stored[name]) == sorted(now):
+            raise ValueError(
+                f"The run in {out} has its classes in the order {some(stored[name], 10)}, as an earlier version read "
+                f"them, and now they are {some(now, 10)}: its outputs would be mixed up. Begin a new run."
+            )
         if name in stored and stored[name] != now:
             raise ValueError(f"The run in {out} had other data than {where}: {name} {stored[name]}, not {now}.")
     before = stored.get("data", {})
