@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from .backend import NEEDED_BY, check_backend
+from .quiet import quiet_import
 from .registration import register_with_keras
 
 __version__ = "0.1.0"
@@ -83,7 +84,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'inception_keras' has no attribute {name!r}")
     if _MODULE_OF[name] in NEEDED_BY:
         check_backend(name)
-    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    with quiet_import():
+        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -16,9 +16,11 @@ def quiet_import() -> Iterator[None]:
 
     It does nothing if TensorFlow is imported already, or if the user has set `TF_CPP_MIN_LOG_LEVEL` to see its lines.
     """
-    if "tensorflow" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
+    if "tensorflow" in sys.modules or level == "0":
         yield
         return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
     try:
         stderr = os.dup(2)
     except OSError:  # a process without stderr

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .checks import check_bool, check_choice, check_count, check_text, got, nearest
+from .quiet import quiet_import
 
 if TYPE_CHECKING:
     import keras
@@ -247,7 +248,8 @@ def create_model(
 
 def _builder(entry: Entry) -> Callable[..., "keras.Model"]:
     module, function = entry.builder.split(":")
-    return getattr(import_module(f".models.{module}", __package__), function)
+    with quiet_import():
+        return getattr(import_module(f".models.{module}", __package__), function)
 
 
 def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, Any]) -> None:

@@ -25,6 +25,10 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", help="Go on with the run in the folder, with its own recipe; --epochs may add epochs."),
 ]
+Verbose = Annotated[
+    int | None,
+    typer.Option(min=0, max=2, help="0 nothing, 1 a progress bar, 2 a line an epoch; by default 1 on a terminal."),
+]
 Out = Annotated[Path, typer.Option(help="The folder for the run; it must not hold one already.")]
 
 
@@ -35,6 +39,7 @@ def train(
     out: Out = Path("runs/run"),
     recipe: File = None,
     resume: Resume = False,
+    verbose: Verbose = None,
     option: Options = None,
     aux: Aux = False,
     **given: Any,
@@ -45,7 +50,7 @@ def train(
 
         changed = changes({"model": model, **given}, option, aux)
         wanted = recipe_of(recipe, {}, changed, out if resume else None)
-        _tell(run(wanted, out, resume=resume, verbose=1))
+        _tell(run(wanted, out, resume=resume, verbose=_wanted(verbose)))
 
 
 @app.command()
@@ -57,6 +62,7 @@ def finetune(
     linear: Annotated[bool, typer.Option("--linear", help="A linear classifier on fixed features: much faster.")] = (
         False
     ),
+    verbose: Verbose = None,
     option: Options = None,
     aux: Aux = False,
     **given: Any,
@@ -70,7 +76,7 @@ def finetune(
         from ..training.finetune import finetune as run
 
         wanted = recipe_of(recipe, FINETUNE, changes(given, option, aux), out if resume else None)
-        _tell(run(wanted, out, linear=linear, resume=resume, verbose=1))
+        _tell(run(wanted, out, linear=linear, resume=resume, verbose=_wanted(verbose)))
 
 
 @app.command()
@@ -79,6 +85,7 @@ def ablate(
     recipe: Annotated[str, typer.Option(help="A recipe for googlenet_cifar.")] = "googlenet_digits",
     seeds: Annotated[int, typer.Option(help="Runs of each variant.")] = 3,
     out: Annotated[Path, typer.Option(help="The folder for the runs and what they came to.")] = Path("runs/ablation"),
+    verbose: Verbose = None,
     **given: Any,
 ) -> None:
     """GoogLeNet with and without auxiliary heads, reduced modules, batch norm; called again it goes on."""
@@ -88,11 +95,15 @@ def ablate(
         wanted = recipe_of(recipe, {}, changes(given))
         table = Table("", "test accuracy", "spread", "parameters", "MMACs", "s an epoch", box=None)
         table.columns[0].no_wrap = True
-        for row in ablation(wanted, out, seeds=seeds, verbose=2):
+        for row in ablation(wanted, out, seeds=seeds, verbose=_wanted(verbose)):
             figures = (f"{row.mean:.4f}", f"{row.spread:.4f}", f"{row.params:,}", f"{row.macs / 1e6:.1f}")
             table.add_row(row.variant, *figures, f"{row.epoch_seconds:.1f}")
         console.print(table)
         say(f"{out / 'ablation.png'}, ablation.md, ablation.csv")
+
+
+def _wanted(verbose: int | None) -> int | str:
+    return "auto" if verbose is None else verbose
 
 
 def _tell(result: "Result") -> None:

@@ -1,5 +1,6 @@
 """Pillow images of every mode as upright RGB or grey ones, and one sentence for those that cannot be read."""
 
+import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ _OTHER = {suffix: kind for kind, suffixes in _OTHERS.items() for suffix in suffi
 _BRANDS = {b"avif": "an AVIF image", b"avis": "an AVIF image"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC image"
 )
+_PILLOW = re.compile(r"PIL\.")  # its modules
 _UPRIGHT = {  # by EXIF's orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -213,8 +215,13 @@ def _opened(source: Source) -> Iterator[Image.Image]:
 
 
 def _ignore_warnings() -> None:
-    """Silences what Pillow warns of in files that it reads anyway; `warnings.catch_warnings` is not for threads."""
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    """Silences what Pillow warns of in files that it reads anyway, and of large ones, which are refused in a sentence.
+
+    The filters stay, since `warnings.catch_warnings` is not for threads.
+    """
+    for category in (UserWarning, Image.DecompressionBombWarning):
+        if ("ignore", None, category, _PILLOW, 0) not in warnings.filters:
+            warnings.filterwarnings("ignore", category=category, module=_PILLOW.pattern)
 
 
 def _check_pixels(size: tuple[int, int]) -> None:

@@ -16,6 +16,7 @@ from ..weights.store import whole
 from ..zoo import create_model
 from .folder import Result, check_kind, command
 from .loop import write_csv
+from .progress import check_verbose
 from .recipe import Recipe
 from .run import run
 
@@ -55,7 +56,7 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
             order and what is split off for validation.
         out: The folder.
         seeds: Runs of each variant, at least 2.
-        verbose: Keras's progress bar.
+        verbose: As for `train`.
 
     Returns:
         A row for each variant.
@@ -71,6 +72,7 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     """
     check_type("recipe", recipe, Recipe, "a Recipe (Recipe.load reads a file)")
     check_count("seeds", seeds, 2, 1000)
+    verbose = check_verbose(verbose)
     if recipe.model != "googlenet_cifar":
         raise ValueError(f"The ablation is of googlenet_cifar, got a recipe for {recipe.model}.")
     out = check_path("out", out)

@@ -21,6 +21,7 @@ from ..zoo import create_model, find
 from .devices import device
 from .folder import HEAD, Result, check_kind, checkpoint, command, prepared, read_config, result_of
 from .loop import write_csv
+from .progress import check_verbose
 from .recipe import Recipe
 from .resume import given_recipe
 from .run import begin, finish, load, run
@@ -76,6 +77,7 @@ def finetune(
     """
     check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
     out, linear, resume = check_path("out", out), check_bool("linear", linear), check_bool("resume", resume)
+    verbose = check_verbose(verbose)
     kind = "linear" if linear else "finetune"
     check_kind(out, kind, resume)
     recipe = recipe or given_recipe(out)

@@ -13,16 +13,16 @@ import keras
 import tensorflow as tf
 
 from ..data.named import Data
+from ..text import printable
 from ..weights.store import save_weights, whole
 from .aux_labels import with_aux_labels
 from .compile import heads
 from .distribute import Steps
 from .folder import checkpoint
+from .progress import SHOWN, Progress
 from .recipe import Recipe
 from .schedule import averaged, best_epoch, is_over, learning_rate
 from .state import NEWEST, StopSign, is_finite, load_state, restore, save_state, values, variables
-
-_SHOWN = ("accuracy", "val_loss", "val_accuracy")  # beside the loss, when an epoch is over
 
 
 class TrainingDiverged(ValueError):
@@ -53,17 +53,17 @@ class Loop:
         data: Its data.
         model: Its model, compiled.
         steps: The model's steps.
-        verbose: As for `train`.
+        verbose: 0, 1 or 2, as for `train`.
         go_on: The command that goes on with the run, for the line that says how.
     """
 
     def __init__(
-        self, out: Path, recipe: Recipe, data: Data, model: keras.Model, steps: Steps, verbose: int | str, go_on: str
+        self, out: Path, recipe: Recipe, data: Data, model: keras.Model, steps: Steps, verbose: int, go_on: str
     ):
         self._out, self._recipe, self._data, self._model, self._steps = out, recipe, data, model, steps
         self._go_on, self._sign = go_on, StopSign()
         self.is_asked_to_stop = False
-        self._verbose = 0 if not steps.is_chief else 1 if verbose == "auto" else int(verbose)
+        self._verbose = verbose if steps.is_chief else 0
         self._length = len(data.train)
         self.rows: list[dict] = []
         self.step = 0
@@ -134,13 +134,11 @@ class Loop:
                 if self.is_asked_to_stop and not is_over(self._recipe, self.rows):
                     self.stop()
 
-    def _train(self, iterator: Iterator) -> keras.utils.Progbar:
+    def _train(self, iterator: Iterator) -> Progress:
         number, model = len(self.rows), self._model
         if not self.step:
             self._steps.reset_metrics()
-        if self._verbose:
-            print(f"Epoch {number + 1}/{self._recipe.epochs}")
-        bar = keras.utils.Progbar(self._length, verbose=self._verbose, stateful_metrics=_SHOWN)
+        progress = Progress(number + 1, self._recipe.epochs, self._length, self._verbose)
         while self.step < self._length:
             begun = time.perf_counter()
             self.step += 1
@@ -149,7 +147,7 @@ class Loop:
             self._spent += time.perf_counter() - begun
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss is {loss}")
-            bar.update(self.step, [("loss", loss)], finalize=False)
+            progress.update(self.step, loss)
             due = 0 < self._recipe.save_minutes <= (time.monotonic() - self._saved) / 60
             stop, due = self._steps.any(self._sign.is_raised, due)
             if self.step < self._length:  # the end of the epoch saves anyway
@@ -157,9 +155,9 @@ class Loop:
                     self._save()
                 if stop:
                     self.stop()
-        return bar
+        return progress
 
-    def _end(self, bar: keras.utils.Progbar) -> None:
+    def _end(self, progress: Progress) -> None:
         """After the steps of an epoch. Killed between any two lines, it is done again, to the same end."""
         model, number = self._model, len(self.rows) + 1
         self._check(variables(model, metrics=False))
@@ -175,9 +173,9 @@ class Loop:
         self._seconds, self._spent = [*self._seconds, self._spent], 0.0
         self._save()
         self._tidy()
-        bar.update(self._length, [(name, row[name]) for name in _SHOWN], finalize=True)
+        progress.end(row)
         for path, reason in self._data.skipped[self._skipped :] if self._verbose else ():
-            print(f"{path} {reason}")
+            print(printable(f"{path} {reason}"))
         self._skipped = len(self._data.skipped)
 
     def _keep_last(self) -> None:
@@ -261,7 +259,7 @@ def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[
     """What a state says of the run, if it can be so."""
     try:
         rows, step, seconds, spent = (facts[name] for name in ("rows", "step", "seconds", "spent"))
-        numbers = [[float(row[name]) for name in ("epoch", "loss", *_SHOWN)] for row in rows]
+        numbers = [[float(row[name]) for name in ("epoch", *SHOWN)] for row in rows]
         if [row[0] for row in numbers] != list(range(1, len(rows) + 1)) or len(seconds) != len(rows):
             raise ValueError("its epochs do not follow one another")
         if not isinstance(step, int) or not 0 <= step < length:

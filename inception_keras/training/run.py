@@ -35,6 +35,7 @@ from .folder import (
     write_json,
 )
 from .loop import Loop, write_csv
+from .progress import check_verbose
 from .recipe import Recipe
 from .resume import check_data, check_places, is_finished, resumed, why_finished
 from .schedule import best_epoch, build_optimizer
@@ -64,7 +65,8 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
             several machines must all see it.
         resume: Goes on with the folder's run, or begins one if there is none. A finished run is left as it is, but for
             files that are missing or broken, which are written anew where that is possible.
-        verbose: Keras's progress bar: 0 for none, 1 for a bar, 2 for a line an epoch.
+        verbose: 0 prints nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1 on a terminal and in a notebook,
+            else 2.
 
     Returns:
         The figures of the run.
@@ -113,7 +115,7 @@ def run(
         go_on: The command that goes on after the run, if more is to follow it: it is then ended by Ctrl-C too.
     """
     check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
-    out, resume = check_path("out", out), check_bool("resume", resume)
+    out, resume, verbose = check_path("out", out), check_bool("resume", resume), check_verbose(verbose)
     recipe_given, recipe, stored = recipe, recipe or Recipe(), None
     if resume:
         check_kind(out, kind, resume)

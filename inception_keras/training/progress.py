@@ -1,0 +1,51 @@
+"""What a run prints while it trains: a bar on a terminal or in a notebook, a line an epoch in a file or a pipe."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from ..analysis.profile import in_notebook
+from ..checks import check_choice
+
+SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # of the figures of an epoch
+
+
+def check_verbose(verbose: Any) -> int:
+    """0, 1 or 2, which "auto" becomes: 1, a bar, where the output is a terminal or a notebook, else 2."""
+    if verbose in (True, False):
+        return int(verbose)
+    if check_choice("verbose", verbose, ("auto", 0, 1, 2)) != "auto":
+        return verbose
+    return 1 if in_notebook() or (sys.stdout is not None and sys.stdout.isatty()) else 2
+
+
+class Progress:
+    """The output of one epoch.
+
+    Args:
+        epoch: Its number, from 1.
+        epochs: How many there are to be.
+        steps: How many steps the epoch has.
+        verbose: 0 for nothing, 1 for Keras's bar, 2 for a line when the epoch is over.
+    """
+
+    def __init__(self, epoch: int, epochs: int, steps: int, verbose: int):
+        self._title, self._steps, self._verbose, self._begun = f"Epoch {epoch}/{epochs}", steps, verbose, time.time()
+        if verbose == 1:
+            print(self._title)
+        self._bar = keras.utils.Progbar(steps, verbose=int(verbose == 1), stateful_metrics=SHOWN[1:])
+
+    def update(self, step: int, loss: float) -> None:
+        """Shows a step that is over."""
+        self._bar.update(step, [("loss", loss)], finalize=False)
+
+    def end(self, row: Mapping[str, float]) -> None:
+        """Shows the figures of the epoch: a row of metrics.csv."""
+        self._bar.update(self._steps, [(name, row[name]) for name in SHOWN[1:]], finalize=True)
+        if self._verbose == 2:
+            seconds = time.time() - self._begun
+            figures = " - ".join(f"{name}: {row[name]:.4f}" for name in SHOWN)
+            print(f"{self._title} - {seconds:.0f}s - {1000 * seconds / self._steps:.0f}ms/step - {figures}", flush=True)

@@ -1,0 +1,177 @@
+"""What a user sees: names as they are, nothing of the libraries' own lines, and pictures in any script."""
+
+import os
+import pty
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from outside import ROOT, command, python
+from PIL import Image
+
+from inception_keras.analysis import curves, fonts
+
+NAMES = ("[red]fox", "[[bold]] cat", ":cat: $x$", "고양이", "猫", "قطة", "🦊 fox")
+
+
+def save(path, colour=(120, 60, 60), size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def dataset(root, images=6):
+    for number, name in enumerate(NAMES):
+        for i in range(images):
+            save(root / name / f"{i}.png", (30 * number, 250 - 30 * number, 40 * i))
+    return root
+
+
+def on_a_terminal(*words, cwd):
+    """What the command line prints where a user watches."""
+    ours, theirs = pty.openpty()
+    environment = {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "150"} | os.environ
+    words = [sys.executable, "-m", "inception_keras", *map(str, words)]
+    with subprocess.Popen(words, cwd=cwd, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                more = os.read(ours, 2**16)
+            except OSError:  # the process has ended
+                break
+            if not more:
+                break
+            said += more
+    os.close(ours)
+    assert process.returncode == 0, said.decode()
+    return said.decode()
+
+
+def is_quiet(said):
+    """Whether no library has said anything of its own."""
+    return not any(word in said for word in ("Warning", "WARNING", "0000 00:00", "oneDNN", "findfont", "Glyph"))
+
+
+def test_a_run_in_a_pipe_is_a_line_an_epoch(tmp_path):
+    dataset(tmp_path / "photos")
+    (tmp_path / "photos" / "[red]fox" / "[b]broken\x1b[31m.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    words = ("train", "lenet5_modern", "--data-dir", "photos", "--image-size", 32, "--epochs", 2, "--max-bad", 0.2)
+    said = command(*words, "--out", "run", cwd=tmp_path, TF_CPP_MIN_LOG_LEVEL="")
+    assert is_quiet(said), said
+    assert "\x1b" not in said
+    assert "\b" not in said
+    lines = [line for line in said.splitlines() if line.startswith("Epoch ")]
+    assert [line.split(" - ")[0] for line in lines] == ["Epoch 1/2", "Epoch 2/2"]
+    for line in lines:
+        assert [figure.split(":")[0] for figure in line.split(" - ")[3:]] == [
+            *("loss", "accuracy", "val_loss", "val_accuracy")
+        ]
+    assert "photos/[red]fox/[b]broken\N{REPLACEMENT CHARACTER}[31m.png" in said
+
+    said = command("evaluate", "run", cwd=tmp_path, TF_CPP_MIN_LOG_LEVEL="")
+    assert is_quiet(said.replace("note: No font of this system has", "")), said
+    for name in NAMES:
+        assert any(line.strip().startswith(f"{name} ") for line in said.splitlines()), name
+    said = command("data", "check", "photos", cwd=tmp_path, status=1)
+    for name in NAMES:
+        assert any(line.startswith(f"{name} ") for line in said.splitlines()), name
+    assert "[red]fox/[b]broken\N{REPLACEMENT CHARACTER}[31m.png" in said
+
+
+@pytest.mark.slow
+def test_a_run_on_a_terminal_has_a_bar_unless_told_otherwise(tmp_path):
+    words = ("train", "lenet5_modern", "--epochs", 1, "--batch-size", 512)
+    said = on_a_terminal(*words, "--out", "bar", cwd=tmp_path)
+    assert "Epoch 1/1\r\n" in said
+    assert "━" in said
+    assert "\x1b" in said
+    assert is_quiet(said), said
+    said = on_a_terminal(*words, "--out", "line", "--verbose", 2, cwd=tmp_path)
+    assert "━" not in said
+    assert "Epoch 1/1 - " in said
+    said = on_a_terminal(*words, "--out", "nothing", "--verbose", 0, cwd=tmp_path)
+    assert "Epoch" not in said
+    assert "test accuracy" in said
+
+
+def test_python_and_its_libraries_say_nothing_of_their_own(tmp_path):
+    """Images of which Pillow warns, names of layers that look like markup, and TensorFlow's start."""
+    big = Image.new("L", (9500, 9500))
+    big.save(tmp_path / "large.png")
+    exif = Image.Exif()
+    exif[0x9286] = "x" * 50
+    Image.new("RGB", (40, 40)).save(tmp_path / "exif.jpg", exif=exif.tobytes()[:40])
+    Image.new("P", (40, 40)).save(tmp_path / "palette.png", transparency=bytes(range(100)))
+    save(tmp_path / "고양이.png")
+    script = """
+import inception_keras as ik
+model = ik.create_model("lenet5_modern")
+import keras
+image = keras.Input((32, 32, 1), name="[red]image")
+x = keras.layers.Flatten(name="[bold]고양이")(image)
+net = keras.Model(image, keras.layers.Dense(2, name=":cat:")(x), name="<b>[i]net")
+ik.summary(net)
+assert "<td style=\\"text-align:left\\">[bold]고양이</td>" in ik.profile(net)._repr_html_()
+assert "<caption>&lt;b&gt;[i]net</caption>" in ik.profile(net)._repr_html_()
+ik.plot_blocks(net, "net.png")
+found = ik.predict(".")
+print([len(names) for names in found], found.skipped)
+"""
+    said = python(script, tmp_path, TF_CPP_MIN_LOG_LEVEL="")
+    said = "\n".join(line for line in said.splitlines() if "No font of this system" not in line)
+    assert is_quiet(said), said
+    for name in ("[red]image", "[bold]고양이", ":cat:", "<b>[i]net"):
+        assert name in said, name
+    assert "[5, 0, 5, 5, 5]" in said
+    assert "has 9500 x 9500 pixels, more than 89478485" in said
+
+
+def test_pictures_use_a_font_that_has_the_names(tmp_path, monkeypatch):
+    """Without one they say which to install, and show numbers in place of the names."""
+    monkeypatch.setattr(fonts, "_family_of", {})
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", list)
+    matrix = np.diag(range(len(NAMES)))
+    with pytest.warns(UserWarning, match=r"No font of this system has 고양이猫🦊: .* install Noto Sans CJK") as seen:
+        curves.plot_confusion(matrix, NAMES, tmp_path / "without.png", title="사진 $x$")
+    assert len(seen) == 1  # and none of matplotlib's
+    with pytest.warns(UserWarning, match="install Symbola"):
+        assert fonts.names_shown(["fox", "🦊"], "class {}") == ["fox", "class 1"]
+    assert fonts.shown("a고\x1bb") == "a□ b"
+    assert fonts.families("قطة 🐱 fox") == ["DejaVu Sans"]  # it has these
+
+    # a system with one font more, which stands for any that has the characters
+    dejavu = fonts.font_manager.findfont("DejaVu Sans")
+    mono = fonts.font_manager.findfont("DejaVu Sans Mono")
+    monkeypatch.setattr(fonts, "_family_of", {})
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: [mono, "/no/such/font.ttf"])
+    real = fonts.FT2Font
+    monkeypatch.setattr(fonts, "FT2Font", lambda path: Font(real(path), has_all=path != dejavu))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fonts.names_shown(NAMES) == list(NAMES)
+        assert fonts.families("고양이") == ["DejaVu Sans", "DejaVu Sans Mono"]
+    monkeypatch.setattr(fonts, "_family_of", {})
+    monkeypatch.setattr(fonts, "FT2Font", lambda path: Font(real(path), has_all=path != dejavu, scalable=False))
+    assert fonts.families("고양이") == ["DejaVu Sans"]  # matplotlib cannot draw bitmaps
+
+
+class Font:
+    """A font that has all characters, or those of another font."""
+
+    def __init__(self, font, has_all, scalable=True):
+        self._font, self._has_all, self.scalable, self.family_name = font, has_all, scalable, font.family_name
+
+    def get_char_index(self, code):
+        return 1 if self._has_all else self._font.get_char_index(code)
+
+
+def test_formulas_in_names_are_no_formulas(tmp_path):
+    curves.plot_confusion(np.eye(2), ["$\\frac$", "a_$1$" * 30], tmp_path / "1.png", title="$\\nonsense{$")
+    curves.plot_spread({"$\\frac$": [1, 2]}, tmp_path / "2.png", title="$\\nonsense{$")
+    row = dict.fromkeys(("epoch", "loss", "accuracy", "val_loss", "val_accuracy"), 1.0)
+    curves.plot_curves([row], tmp_path / "3.png", title="lenet on $\\nonsense{$")
+    for name in "123":
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.width > 300
