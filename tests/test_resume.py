@@ -177,6 +177,9 @@ def test_patience_ends_a_run(out):
     result = ik.train(recipe, out, verbose=0)
     assert result.best_epoch == 1
     assert [row["epoch"] for row in result.rows] == [1, 3]
+    assert ik.train(recipe.with_changes(epochs=12), out, resume=True, verbose=0) == result
+    more = ik.train(recipe.with_changes(epochs=4, patience=0), out, resume=True, verbose=0)
+    assert [row["epoch"] for row in more.rows] == [1, 4]
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])

@@ -25,7 +25,7 @@ from inception_keras.cli import app
 def run(*words):
     done = CliRunner().invoke(app, [str(word) for word in words])
     fault = done.exception if not isinstance(done.exception, SystemExit) else None
-    return done.exit_code, " ".join(done.output.split()) + (f" UNEXPECTED {fault!r}" if fault else "")
+    return [done.exit_code, " ".join(done.output.split()) + (f" UNEXPECTED {fault!r}" if fault else "")]
 
 LENET = ("lenet5_modern", "--batch-size", 512)
 said = {}
@@ -53,27 +53,37 @@ def hashes(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.is_file()}
 
 
+def test_what_is_mistyped_leaves_no_folder(tmp_path):
+    photos(tmp_path / "photos")
+    wrong = {
+        "Unknown model 'googlnet'; did you mean googlenet": ("train", "googlnet"),
+        "lenet5_modern has no option 'auks'": ("train", "lenet5_modern", "-o", "auks=1"),
+        "'digit'": ("train", "--data", "digit"),
+        "nowhere": ("train", "--data-dir", "nowhere"),
+        "Unknown recipe 'lenet_mnist'": ("train", "--recipe", "lenet_mnist"),
+        "There is no device 'gpu:7'; there are CPU:0": ("train", "--device", "gpu:7"),
+        "device must be 'auto', 'cpu', 'gpu' or such as 'gpu:1', got 'nonsense'": ("train", "--device", "nonsense"),
+        "of at least 31 x 31 pixels, got (8, 8, 1)": ("train", "googlenet", "--image-size", "8"),
+        "squeezenet1_1 has no block 'fire_77'": ("finetune", "--data-dir", "photos", "--freeze", "up to fire_77"),
+        "imagenot": ("finetune", "--data-dir", "photos", "--weights", "imagenot"),
+        "got 'digits of'": ("ablate", "--data", "digits of"),
+    }
+    code = f"""
+for sentence, words in {wrong!r}.items():
+    said[sentence] = run(*words, "--out", "deep/new/run")
+    said[sentence].append(os.path.exists("deep"))
+"""
+    for sentence, (status, text, is_there) in commands(code, tmp_path).items():
+        assert status == 1 and sentence in text and text.count("error:") == 1, (sentence, text)
+        assert not is_there, sentence
+
+
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
     """Runs that another process began; the last one, a fine-tuning, was killed in its first stage."""
     home = tmp_path_factory.mktemp("home")
     photos(home / "photos")
     code = f"""{COMMANDS}
-wrong = {{
-    "model": ("train", "googlnet"),
-    "option": ("train", "lenet5_modern", "-o", "auks=1"),
-    "data": ("train", "--data", "digit"),
-    "data_dir": ("train", "--data-dir", "nowhere"),
-    "recipe": ("train", "--recipe", "lenet_mnist"),
-    "device": ("train", "--device", "gpu:7"),
-    "no device": ("train", "--device", "nonsense"),
-    "image size": ("train", "googlenet", "--image-size", "8"),
-    "freeze": ("finetune", "--data-dir", "photos", "--freeze", "up to fire_77", "--image-size", 48),
-    "weights": ("finetune", "--data-dir", "photos", "--weights", "imagenot"),
-    "ablation": ("ablate", "--data", "digit"),
-}}
-for name, words in wrong.items():
-    said[name] = run(*words, "--out", "deep/new/" + name)
 constant = (*LENET, "--schedule", "constant", "--ema", 0.9)
 said["short"] = run("train", *constant, "--epochs", 1, "--keep", 1, "--out", "short")
 said["long"] = run("train", *constant, "--epochs", 3, "--keep", 1, "--keep", "2,3", "--out", "long")
@@ -87,34 +97,15 @@ run("finetune", "--model", "lenet5_modern", "--weights", "base", "--data-dir", "
     "--keep", 1, "--weight-decay", 0.01, "--label-smoothing", 0.1, "--precision", "float32", "--out", "tuned")
 """
     text = outside.python(code, home, status=-signal.SIGKILL)
-    return home, json.loads(text.rpartition("SAID ")[2].splitlines()[0])
-
-
-def test_what_is_mistyped_leaves_no_folder(begun):
-    home, said = begun
-    sentences = {
-        "model": "Unknown model 'googlnet'; did you mean googlenet",
-        "option": "lenet5_modern has no option 'auks'",
-        "data": "'digit'",
-        "data_dir": "nowhere",
-        "recipe": "Unknown recipe 'lenet_mnist'",
-        "device": "There is no device 'gpu:7'; there are CPU:0",
-        "no device": "device must be 'auto', 'cpu', 'gpu' or such as 'gpu:1', got 'nonsense'",
-        "image size": "of at least 31 x 31 pixels, got (8, 8, 1)",
-        "freeze": "squeezenet1_1 has no block 'fire_77'",
-        "weights": "imagenot",
-        "ablation": "'digit'",
-    }
-    for name, sentence in sentences.items():
-        code, text = said[name]
-        assert code == 1 and sentence in text and text.count("error:") == 1, (name, text)
-    assert not (home / "deep").exists()
+    said = json.loads(text.rpartition("SAID ")[2].splitlines()[0])
+    assert all(code == 0 for code, _ in said.values()), said
+    return home
 
 
 @pytest.fixture(scope="module")
 def resumed(begun):
     """The same folders in a second process."""
-    home, _ = begun
+    home = begun
     for name in ("short", "base"):
         shutil.copytree(home / name, home / f"{name}_before")
     before = hashes(home / "tuned" / "head")
@@ -143,6 +134,7 @@ said["evaluate"] = run("evaluate", "tuned")
     return home, said | commands(code, home)
 
 
+@pytest.mark.slow
 def test_more_epochs_end_as_if_they_had_been_planned(resumed):
     home, said = resumed
     code, text = said["more"]
@@ -154,6 +146,7 @@ def test_more_epochs_end_as_if_they_had_been_planned(resumed):
     assert config["changes"] == [{"after_epoch": 1, "epochs": [1, 3], "keep": [[1], [1, 2]]}]
 
 
+@pytest.mark.slow
 def test_more_epochs_of_a_schedule_that_depends_on_them(resumed):
     home, said = resumed
     code, text = said["more cosine"]
@@ -164,6 +157,7 @@ def test_more_epochs_of_a_schedule_that_depends_on_them(resumed):
     assert after.startswith(before) and len(after.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_only_what_is_given_is_compared(resumed):
     _, said = resumed
     assert said["unchanged"][0] == 0 and "The run in long is finished." in said["unchanged"][1]
@@ -175,6 +169,7 @@ def test_only_what_is_given_is_compared(resumed):
     assert code == 1 and "short holds a run already" in text and "inception-keras train --resume --out short" in text
 
 
+@pytest.mark.slow
 def test_each_command_knows_the_kind_of_run(resumed):
     home, said = resumed
     for name in ("train on tuned", "train on head", "linear on tuned", "linear on finished", "train on finished"):
@@ -195,6 +190,7 @@ def test_each_command_knows_the_kind_of_run(resumed):
     assert second["recipe"]["learning_rate"] == pytest.approx(2e-4)
 
 
+@pytest.mark.slow
 def test_broken_folders_are_one_sentence(resumed):
     home, _ = resumed
     cases = {}
@@ -249,6 +245,8 @@ said["evaluate model_cut again"] = run("evaluate", "model_cut")
     assert said["evaluate model_cut again"][0] == 0
     code, text = said["evaluate config_gone"]
     assert code == 1 and "there is no config.json, which has the classes: put back a copy of it" in text
+    code, text = said["resume config_gone"]
+    assert code == 1 and "config_gone holds a run whose config.json is missing: put back a copy of it" in text
     for name in ("model_cut", "model_gone", "result_gone", "metrics_gone", "state_gone"):
         assert said[f"resume {name}"][0] == 0, said[f"resume {name}"]
         assert {path.name for path in (home / name).iterdir()} >= {path.name for path in (home / "base").iterdir()}

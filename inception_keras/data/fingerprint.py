@@ -23,12 +23,15 @@ def fingerprint(data: Data, folder: str | Path | None) -> dict[str, str]:
     for name, batches in data.batches.items():
         labels.update(f"{name} {len(batches.part)} ".encode())
         labels.update(np.ascontiguousarray(batches.part.labels, "<i4").tobytes())
-    if folder is None:
-        return {"labels": labels.hexdigest()}
+    return {"labels": labels.hexdigest()} | ({} if folder is None else {"files": fingerprint_of_files(Path(folder))})
+
+
+def fingerprint_of_files(folder: Path) -> str:
+    """A short text that is equal for folders whose files of data have equal names and sizes."""
     files = blake2b(digest_size=16)
-    for name, size in sorted(_files(Path(folder))):
+    for name, size in sorted(_files(folder)):
         files.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
-    return {"labels": labels.hexdigest(), "files": files.hexdigest()}
+    return files.hexdigest()
 
 
 def _files(folder: Path) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from sklearn.metrics import classification_report, confusion_matrix, top_k_accur
 
 from ..analysis.curves import plot_confusion
 from ..checks import check_path, check_text
+from ..data.fingerprint import fingerprint_of_files
 from ..data.layout import some
 from ..data.named import load_data
 from ..data.preprocessing import Preprocessing
@@ -99,7 +100,12 @@ def _test_set(config: dict, data: str | None, data_dir: Path | None) -> TestSet:
     recipe, prepare = config["recipe"], Preprocessing.from_dict(config["preprocessing"])
     limits: dict[str, Any] = {"label": recipe.get("label"), "max_bad": recipe.get("max_bad", 0.1)}
     own = recipe["data_dir"]
-    if (data_dir is None and data in (None, recipe["data"])) or (data_dir and own and _same(data_dir, Path(own))):
+    is_own = data_dir is None and data in (None, recipe["data"])
+    if data_dir and own and _same(data_dir, Path(own), config):
+        own, is_own = str(data_dir), True  # the run's own data, wherever they are now
+    if is_own:
+        if own and not Path(own).exists():
+            raise FileNotFoundError(f"The run's data are not in {own}: say where they are now with --data-dir.")
         own_data = load_data(
             recipe["data"], data_dir=own, augment=False, seed=recipe["seed"], preprocessing=prepare, **limits
         )
@@ -112,8 +118,12 @@ def _test_set(config: dict, data: str | None, data_dir: Path | None) -> TestSet:
     return load_test_set(data, data_dir, config["class_names"], prepare, **limits)
 
 
-def _same(path: Path, other: Path) -> bool:
-    return path.exists() and other.exists() and path.samefile(other)
+def _same(path: Path, own: Path, config: dict) -> bool:
+    """Whether a path is that of the run's own data, or holds the same files."""
+    if not path.exists():
+        return False
+    files = config.get("data", {}).get("files")
+    return (own.exists() and path.samefile(own)) or (files is not None and fingerprint_of_files(path) == files)
 
 
 def _rows(truth: np.ndarray, guess: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:

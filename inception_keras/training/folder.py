@@ -82,12 +82,16 @@ def check_kind(out: Path, kind: str, resume: bool) -> None:
     """Raises an error if a folder holds a run that a command of this kind must not touch.
 
     Raises:
-        FileExistsError: If it holds a run and that is not to be resumed.
+        FileExistsError: If it holds a run and that is not to be resumed, or one without a config.json.
         ValueError: If it holds a run of another kind.
     """
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} must be a folder for the run, but a file of that name is there.")
     found = kind_of(out)
+    if found is None and ((out / "model.keras").exists() or any(out.glob("checkpoints/*.safetensors"))):
+        raise FileExistsError(
+            f"{out} holds a run whose config.json is missing: put back a copy of it, or name another folder."
+        )
     if found is None or (found == kind and resume):
         return
     if found == "train" and kind == "head" and resume and "kind" not in (_read(out / "config.json") or {}):

@@ -89,7 +89,8 @@ def restore(named: Mapping[str, Any], arrays: Mapping[str, np.ndarray], origin: 
     unlike = sorted(named.keys() ^ arrays.keys())
     unlike += [name for name, v in named.items() if name in arrays and tuple(v.shape) != arrays[name].shape]
     if unlike:
-        raise ValueError(f"{origin} does not fit the model: {', '.join(unlike)}.")
+        more = f" and {len(unlike) - 10} more" if len(unlike) > 10 else ""
+        raise ValueError(f"{origin} does not fit the model: {', '.join(unlike[:10])}{more}.")
     for name, variable in named.items():
         variable.assign(arrays[name])
 
