@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from .arguments import check_image_shape, checked
-from .checks import check_count
+from .checks import check_count, got
 from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
 
 
@@ -104,6 +104,10 @@ def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str =
         (None, 28, 28, 192)
     """
     name = name or unique_name("squeeze_excite")
+    try:
+        keras.activations.get(gate)
+    except (ValueError, TypeError):
+        raise ValueError(f"gate must be the name of an activation, such as 'sigmoid', got {got(gate)}.") from None
     gates = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}-pool")(x)
     gates = conv(gates, filters, 1, name=f"{name}-reduce")
     gates = conv(gates, x.shape[-1], 1, activation=gate, name=f"{name}-expand")

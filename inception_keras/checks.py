@@ -130,4 +130,7 @@ def got(value: Any) -> str:
 def nearest(word: Any, known: Collection[str]) -> str:
     """The end of an error's sentence: the known words most like this one, or all of them."""
     near = get_close_matches(str(word), list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(sorted(known))}."
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    more = f" and {len(known) - 30} more" if len(known) > 30 else ""
+    return f"there are {', '.join(sorted(known)[:30])}{more}."

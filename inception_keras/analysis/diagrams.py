@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import matplotlib
 
+from ..checks import check_bool, check_model, check_path
 from .block_diagram import draw
 from .graph import Node, nodes
 from .labels import COLOURS, role, sizes, width, window
@@ -33,13 +34,17 @@ def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal
         The Path of the file; in a notebook a picture that shows itself.
 
     Raises:
+        TypeError: If it is no Keras model.
         ValueError: If the model has no graph, or the suffix is another.
+        OSError: If the file cannot be written.
         RuntimeError: If Graphviz's program `dot` is not installed.
 
     Examples:
         >>> plot_model(build_inception((28, 28, 192), 64, 96, 128, 16, 32, 32), tmp_path / "3a.svg").name
         '3a.svg'
     """
+    check_model("model", model)
+    check_bool("horizontal", horizontal)
     dot = to_dot(model, horizontal=horizontal)
 
     def render(file_format: str) -> bytes:
@@ -69,12 +74,15 @@ def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
         The Path of the file; in a notebook a picture that shows itself.
 
     Raises:
+        TypeError: If it is no Keras model.
         ValueError: If the model has no graph, or the suffix is another.
+        OSError: If the file cannot be written.
 
     Examples:
         >>> plot_blocks(create_model("googlenet", aux=True), tmp_path / "googlenet.svg").name
         'googlenet.svg'
     """
+    check_model("model", model)
 
     def render(file_format: str) -> bytes:
         buffer = io.BytesIO()
@@ -126,10 +134,14 @@ def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
 
 def _deliver(render: Callable[[str], bytes], model: keras.Model, path: str | Path | None) -> Any:
     """Writes what `render(format)` makes and returns the Path; in a notebook returns it as a picture."""
-    target = Path(f"{model.name}.png" if path is None else path)
+    target = Path(f"{model.name}.png") if path is None else check_path("path", path)
     file_format = target.suffix.lower().removeprefix(".")
     if file_format not in FORMATS:
         raise ValueError(f"A diagram's file must end in .png, .svg or .pdf, got {str(target)!r}.")
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder: path must be a file.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {target.parent} to write {target.name} to.")
     notebook = in_notebook()
     if path is not None or not notebook:
         target.write_bytes(render(file_format))

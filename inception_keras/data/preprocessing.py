@@ -114,6 +114,8 @@ class Preprocessing:
         height, width = self.size
         resampling = _INTERPOLATION[self.interpolation]
         if window is not None:
+            if not isinstance(window, Sequence) or len(window) != 4 or not all(isinstance(n, Real) for n in window):
+                raise ValueError(f"window must be (top, left, height, width) in pixels, got {got(window)}.")
             top, left, high, wide = window
             picture = picture.resize((width, height), resampling, (left, top, left + wide, top + high))
         elif self.resize is None:
@@ -128,6 +130,8 @@ class Preprocessing:
 
     def normalise(self, pixels: Any) -> Any:
         """`(x / scale - mean) / std` in `order`, for float32 arrays and tensors (..., w, channels) of RGB 0 ... 255."""
+        if not hasattr(pixels, "shape") or len(pixels.shape) < 2:
+            raise TypeError(f"pixels must be an array or tensor (..., width, channels), got {got(pixels)}.")
         if self.order == "bgr":
             pixels = pixels[..., ::-1]
         *outer, width, channels = pixels.shape

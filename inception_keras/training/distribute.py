@@ -83,6 +83,7 @@ def synchronize_batch_norm(model: keras.Model) -> keras.Model:
         >>> model.get_layer("inception_3a-conv_1x1-bn").synchronized
         True
     """
+    check_type("model", model, keras.Model, "a Keras model")
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True

@@ -78,6 +78,7 @@ def finetune(
     check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
     out, linear, resume = check_path("out", out), check_bool("linear", linear), check_bool("resume", resume)
     verbose = check_verbose(verbose)
+    cache = None if cache is None else check_path("cache", cache)
     kind = "linear" if linear else "finetune"
     check_kind(out, kind, resume)
     recipe = recipe or given_recipe(out)

@@ -245,7 +245,7 @@ class Recipe:
 def read_entries(name: str | Path) -> tuple[dict[str, Any], str]:
     """The entries of a shipped recipe or a TOML file, and the path of that file."""
     shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
-    path = shipped.get(str(name), check_path("A recipe", name))
+    path = shipped.get(str(name), check_path("name", name))
     if not path.is_file():
         if path.suffix == ".toml" or len(path.parts) > 1:
             raise FileNotFoundError(f"There is no recipe file {path}.")
