@@ -25,6 +25,11 @@ def command(*words: object, cwd: Path, status: int | None = 0, **environment: st
     return _run([sys.executable, "-m", "inception_keras", *map(str, words)], cwd, status, environment)
 
 
+def is_quiet(said: str) -> bool:
+    """Whether no library has written anything of its own: warnings, TensorFlow's start-up lines, missing fonts."""
+    return not any(word in said for word in ("Warning", "WARNING", "0000 00:00", "oneDNN", "findfont", "Glyph"))
+
+
 def _run(words: list[str], cwd: Path, status: int | None, environment: dict[str, str]) -> str:
     base = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
     done = subprocess.run(words, cwd=cwd, env=base | environment, capture_output=True, text=True)

@@ -7,7 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from outside import command, python
+from outside import command, is_quiet, python
 from PIL import Image
 
 import inception_keras as ik
@@ -78,123 +78,25 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_evaluate_takes_all_of_a_folder_that_is_given(run, tmp_path):
-    names = [name for name in COLOURS if "/" not in name]
-    folder(tmp_path / "all", names, 3, seed=7)
-    folder(tmp_path / "one", names[1:2], 1)
-    folder(tmp_path / "two", [names[4], names[0]], 4)  # in another order than the run has them
-    (tmp_path / "two" / "without images").mkdir()
-    folder(tmp_path / "splits" / "train", names, 2)
-    folder(tmp_path / "splits" / "test", names[:3], 3, seed=50)
-    folder(tmp_path / "alone" / "test", names[:2], 2)
-    folder(tmp_path / "broken", names[:1], 3)
-    for i in range(2):
-        (tmp_path / "broken" / names[0] / f"broken{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    draw(tmp_path / "strange" / names[0] / "1.png", COLOURS[names[0]], 0)
-    draw(tmp_path / "strange" / "zebra" / "1.png", (0, 0, 0), 0)
-    table(tmp_path / "table", [*names[3:], "cat[/b]"], 1)
-    found = reported(
-        python(
-            f"""
-import json
-import inception_keras as ik
-found = {{}}
-for name in ("all", "one", "two", "splits", "alone", "broken", "strange", "table"):
-    try:
-        report = ik.evaluate({str(run)!r}, data_dir=name)
-        found[name] = [report.images, report.accuracy, [row["images"] for row in report.classes], len(report.skipped)]
-    except Exception as error:
-        found[name] = f"{{type(error).__name__}}: {{error}}"
-print("found", json.dumps(found))
-""",
-            tmp_path,
-        )
-    )
-    config = json.loads((run / "config.json").read_text())
-    for name, (part, classes, each, left_out) in {
-        "all": ("all", names, 3, 0),
-        "one": ("one", names[1:2], 1, 0),
-        "two": ("two", [names[4], names[0]], 4, 0),
-        "splits": ("splits/test", names[:3], 3, 0),
-        "alone": ("alone/test", names[:2], 2, 0),
-        "broken": ("broken", names[:1], 3, 2),
-    }.items():
-        paths = [tmp_path / part / label / f"{i}.png" for label in classes for i in range(each)]
-        guess, _ = named_by(run, paths)
-        right = [path.parent.name == label for path, label in zip(paths, guess, strict=True)]
-        counts = [each if label in classes else 0 for label in config["class_names"]]
-        assert found[name] == [len(paths), pytest.approx(np.mean(right)), counts, left_out], name
-    assert found["table"][0] == 3
-    assert "zebra, which the run does not know" in found["strange"]
-
-
-def test_evaluate_reports_top_5_accuracy_and_macro_f1(run, tmp_path):
-    photos = table(tmp_path / "photos", COLOURS, 5, seed=31)
-    report = ik.evaluate(run, data_dir=photos)
-    config = json.loads((run / "config.json").read_text())
-    paths = sorted(photos.rglob("*.png"))
-    classes = [list(COLOURS)[int(path.name[0])] for path in paths]
-    prepare = Preprocessing.from_dict(config["preprocessing"])
-    model = keras.models.load_model(run / "model.keras")
-    scores = model.predict(np.stack([prepare(path) for path in paths]), verbose=0)
-    truth = np.array([config["class_names"].index(name) for name in classes])
-    order = np.argsort(-scores, axis=1)
-    assert report.top_5_accuracy == pytest.approx(np.mean([t in row[:5] for t, row in zip(truth, order, strict=True)]))
-    f1 = []
-    for label in range(6):
-        hits = np.sum((truth == label) & (order[:, 0] == label))
-        f1.append(2 * hits / (np.sum(truth == label) + np.sum(order[:, 0] == label)))
-    assert report.macro_f1 == pytest.approx(np.mean(f1))
-    said = command("evaluate", run, "--data-dir", photos, cwd=tmp_path)
-    figures = f"accuracy {report.accuracy:.4f} on 30 images, top-5 accuracy {report.top_5_accuracy:.4f}"
-    assert f"{figures}, macro F1 {report.macro_f1:.4f}" in said
-    for name in COLOURS:  # names as they are, each with its row
-        assert any(line.strip().startswith(f"{name} ") for line in said.splitlines()), name
-    assert "Warning" not in said
-    assert "E0000" not in said
-
-
-def test_predict_on_the_command_line(run, tmp_path):
-    photos = folder(tmp_path / "photos", [name for name in COLOURS if "/" not in name], 1)
-    (photos / "[red]fox" / "broken.png").write_bytes((photos / "고양이" / "0.png").read_bytes()[:200])
-    (photos / "README.txt").write_text("Photographs of colours.")
-    (photos / ".hidden.png").touch()
-    said = command("predict", "photos", "--run", run, "--top", 2, "--csv", "out.csv", cwd=tmp_path, status=1)
-    table = rows(tmp_path / "out.csv")
-    assert list(table[0]) == ["path", "class_1", "score_1", "class_2", "score_2", "error"]
-    paths = sorted(path for path in photos.rglob("*.png") if not path.name.startswith("."))
-    assert [tmp_path / row["path"] for row in table] == paths
-    good = [row for row in table if not row["error"]]
-    guess, scores = named_by(run, [tmp_path / row["path"] for row in good])
-    assert [row["class_1"] for row in good] == guess
-    np.testing.assert_allclose([float(row["score_1"]) for row in good], scores, rtol=1e-5)
-    for row in good:
-        assert f"{row['path']}\n  {float(row['score_1']):.4f}  {row['class_1']}\n" in said
-    bad = next(row for row in table if row["error"])
-    assert bad["path"] == "photos/[red]fox/broken.png"
-    assert f"photos/[red]fox/broken.png {bad['error']}." in said
-    assert "photos/README.txt is no image." in said
-    assert "photographs that could not be read: 1 of 6" in said
-    assert "\x1b" not in said
-
-
-def test_predict_in_python(run, tmp_path):
-    photos = folder(tmp_path / "photos", [name for name in COLOURS if "/" not in name], 4)
-    paths = sorted(photos.rglob("*.png"))
-    shutil.copy(paths[0], tmp_path / "digit 1.png")
-    (tmp_path / "empty.jpg").touch()
-    answers = python(
-        f"""
+SCRIPT = """
 import json, pathlib
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 import inception_keras as ik
 
-run = {str(run)!r}
+run = RUN
+evaluated = {}
+for name in ("all", "one", "two", "splits", "alone", "broken", "strange", "table"):
+    try:
+        report = ik.evaluate(run, data_dir=name)
+        images = [row["images"] for row in report.classes]
+        evaluated[name] = [report.images, report.accuracy, images, len(report.skipped)]
+    except Exception as error:
+        evaluated[name] = f"{type(error).__name__}: {error}"
 paths = sorted(pathlib.Path("photos").rglob("*.png"))
 pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
-ways = {{
+ways = {
     "text": lambda: ik.predict("digit 1.png", run=run),
     "path": lambda: ik.predict(pathlib.Path("digit 1.png"), run=run),
     "folder": lambda: ik.predict("photos", run=run),
@@ -227,18 +129,116 @@ ways = {{
     "run=3": lambda: ik.predict(paths, run=3),
     "model=3": lambda: ik.predict(paths, model=3),
     "model=None": lambda: ik.predict(paths, model=None),
-}}
-found = {{}}
+}
+predicted = {}
 for name, way in ways.items():
     try:
-        found[name] = [way(), list(way().skipped)]
+        found = way()
+        predicted[name] = [found, list(found.skipped)]
     except Exception as error:
-        found[name] = f"{{type(error).__name__}}: {{error}}"
-print("found", json.dumps(found))
-""",
-        tmp_path,
-    )
-    found = reported(answers)
+        predicted[name] = f"{type(error).__name__}: {error}"
+print("found", json.dumps([evaluated, predicted]))
+"""
+
+
+@pytest.fixture(scope="module")
+def asked(run, tmp_path_factory):
+    """A folder of data, and what evaluate and predict say of them in a new process."""
+    root = tmp_path_factory.mktemp("asked")
+    names = [name for name in COLOURS if "/" not in name]
+    folder(root / "all", names, 3, seed=7)
+    folder(root / "one", names[1:2], 1)
+    folder(root / "two", [names[4], names[0]], 4)  # in another order than the run has them
+    (root / "two" / "without images").mkdir()
+    folder(root / "splits" / "train", names, 2)
+    folder(root / "splits" / "test", names[:3], 3, seed=50)
+    folder(root / "alone" / "test", names[:2], 2)
+    folder(root / "broken", names[:1], 3)
+    for i in range(2):
+        (root / "broken" / names[0] / f"broken{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    draw(root / "strange" / names[0] / "1.png", COLOURS[names[0]], 0)
+    draw(root / "strange" / "zebra" / "1.png", (0, 0, 0), 0)
+    table(root / "table", [*names[3:], "cat[/b]"], 1)
+    photos = folder(root / "photos", names, 4)
+    paths = sorted(photos.rglob("*.png"))
+    shutil.copy(paths[0], root / "digit 1.png")
+    (root / "empty.jpg").touch()
+    return root, *reported(python(SCRIPT.replace("RUN", repr(str(run))), root))
+
+
+def test_evaluate_takes_all_of_a_folder_that_is_given(run, asked):
+    root, found, _ = asked
+    names = [name for name in COLOURS if "/" not in name]
+    config = json.loads((run / "config.json").read_text())
+    for name, (part, classes, each, left_out) in {
+        "all": ("all", names, 3, 0),
+        "one": ("one", names[1:2], 1, 0),
+        "two": ("two", [names[4], names[0]], 4, 0),
+        "splits": ("splits/test", names[:3], 3, 0),
+        "alone": ("alone/test", names[:2], 2, 0),
+        "broken": ("broken", names[:1], 3, 2),
+    }.items():
+        paths = [root / part / label / f"{i}.png" for label in classes for i in range(each)]
+        guess, _ = named_by(run, paths)
+        right = [path.parent.name == label for path, label in zip(paths, guess, strict=True)]
+        counts = [each if label in classes else 0 for label in config["class_names"]]
+        assert found[name] == [len(paths), pytest.approx(np.mean(right)), counts, left_out], name
+    assert found["table"][0] == 3
+    assert "zebra, which the run does not know" in found["strange"]
+
+
+def test_evaluate_reports_top_5_accuracy_and_macro_f1(run, tmp_path):
+    photos = table(tmp_path / "photos", COLOURS, 5, seed=31)
+    report = ik.evaluate(run, data_dir=photos)
+    config = json.loads((run / "config.json").read_text())
+    paths = sorted(photos.rglob("*.png"))
+    classes = [list(COLOURS)[int(path.name[0])] for path in paths]
+    prepare = Preprocessing.from_dict(config["preprocessing"])
+    model = keras.models.load_model(run / "model.keras")
+    scores = model.predict(np.stack([prepare(path) for path in paths]), verbose=0)
+    truth = np.array([config["class_names"].index(name) for name in classes])
+    order = np.argsort(-scores, axis=1)
+    assert report.top_5_accuracy == pytest.approx(np.mean([t in row[:5] for t, row in zip(truth, order, strict=True)]))
+    f1 = []
+    for label in range(6):
+        hits = np.sum((truth == label) & (order[:, 0] == label))
+        f1.append(2 * hits / (np.sum(truth == label) + np.sum(order[:, 0] == label)))
+    assert report.macro_f1 == pytest.approx(np.mean(f1))
+    said = command("evaluate", run, "--data-dir", photos, cwd=tmp_path, TF_CPP_MIN_LOG_LEVEL="")
+    figures = f"accuracy {report.accuracy:.4f} on 30 images, top-5 accuracy {report.top_5_accuracy:.4f}"
+    assert f"{figures}, macro F1 {report.macro_f1:.4f}" in said
+    for name in COLOURS:  # names as they are, each with its row
+        assert any(line.strip().startswith(f"{name} ") for line in said.splitlines()), name
+    assert is_quiet(said), said
+
+
+def test_predict_on_the_command_line(run, tmp_path):
+    photos = folder(tmp_path / "photos", [name for name in COLOURS if "/" not in name], 1)
+    (photos / "[red]fox" / "broken.png").write_bytes((photos / "고양이" / "0.png").read_bytes()[:200])
+    (photos / "README.txt").write_text("Photographs of colours.")
+    (photos / ".hidden.png").touch()
+    said = command("predict", "photos", "--run", run, "--top", 2, "--csv", "out.csv", cwd=tmp_path, status=1)
+    table = rows(tmp_path / "out.csv")
+    assert list(table[0]) == ["path", "class_1", "score_1", "class_2", "score_2", "error"]
+    paths = sorted(path for path in photos.rglob("*.png") if not path.name.startswith("."))
+    assert [tmp_path / row["path"] for row in table] == paths
+    good = [row for row in table if not row["error"]]
+    guess, scores = named_by(run, [tmp_path / row["path"] for row in good])
+    assert [row["class_1"] for row in good] == guess
+    np.testing.assert_allclose([float(row["score_1"]) for row in good], scores, rtol=1e-5)
+    for row in good:
+        assert f"{row['path']}\n  {float(row['score_1']):.4f}  {row['class_1']}\n" in said
+    bad = next(row for row in table if row["error"])
+    assert bad["path"] == "photos/[red]fox/broken.png"
+    assert f"photos/[red]fox/broken.png {bad['error']}." in said
+    assert "photos/README.txt is no image." in said
+    assert "photographs that could not be read: 1 of 6" in said
+    assert "\x1b" not in said
+
+
+def test_predict_in_python(run, asked):
+    root, _, found = asked
+    paths = sorted((root / "photos").rglob("*.png"))
     guess, scores = named_by(run, paths)
     for name in (*("folder", "list", "pattern", "folder in a list"), *("batch", "arrays", "tensor", "PIL")):
         names, skipped = found[name]
