@@ -101,6 +101,7 @@ ways = {
     "path": lambda: ik.predict(pathlib.Path("digit 1.png"), run=run),
     "folder": lambda: ik.predict("photos", run=run),
     "list": lambda: ik.predict([str(path) for path in paths], run=run),
+    "array of paths": lambda: ik.predict(np.array([str(path) for path in paths]), run=run),
     "pattern": lambda: ik.predict("photos/**/*.png", run=run),
     "folder in a list": lambda: ik.predict(["photos"], run=run),
     "batch": lambda: ik.predict(pixels, run=run),
@@ -112,6 +113,8 @@ ways = {
     "dataset": lambda: ik.predict(tf.data.Dataset.from_tensor_slices((pixels, range(len(pixels)))).batch(5), run=run),
     "nothing": lambda: ik.predict([], run=run),
     "some": lambda: ik.predict([paths[0], "empty.jpg", "nowhere.png"], run=run),
+    "long": lambda: ik.predict([paths[0], "x" * 300 + ".png"], run=run),
+    "empty": lambda: ik.predict([paths[0], ""], run=run),
     "missing": lambda: ik.predict("nowhere.png", run=run),
     "broken": lambda: ik.predict(["empty.jpg"], run=run),
     "no match": lambda: ik.predict("*.gif", run=run),
@@ -240,7 +243,10 @@ def test_predict_in_python(run, asked):
     root, _, found = asked
     paths = sorted((root / "photos").rglob("*.png"))
     guess, scores = named_by(run, paths)
-    for name in (*("folder", "list", "pattern", "folder in a list"), *("batch", "arrays", "tensor", "PIL")):
+    for name in (
+        *("folder", "list", "array of paths", "pattern", "folder in a list"),
+        *("batch", "arrays", "tensor", "PIL"),
+    ):
         names, skipped = found[name]
         assert [entry[0][0] for entry in names] == guess, name
         np.testing.assert_allclose([entry[0][1] for entry in names], scores, rtol=1e-5)
@@ -253,7 +259,11 @@ def test_predict_in_python(run, asked):
     names, skipped = found["some"]
     assert [len(entry) for entry in names] == [5, 0, 0]
     assert skipped == [["empty.jpg", "is empty"], ["nowhere.png", "is not there"]]
+    names, skipped = found["long"]
+    assert [len(entry) for entry in names] == [5, 0]
+    assert skipped == [["x" * 300 + ".png", "cannot be read: File name too long"]]
     for name, sentence in {
+        "empty": "ValueError: The path of a photograph is empty.",
         "missing": "FileNotFoundError: No photograph could be read: nowhere.png is not there.",
         "broken": "ValueError: No photograph could be read: empty.jpg is empty.",
         "no match": "FileNotFoundError: No file fits '*.gif'.",

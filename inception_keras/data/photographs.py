@@ -71,6 +71,8 @@ def photographs(given: Any) -> Iterable[Photograph]:
     """
     if isinstance(given, tf.data.Dataset):
         given = (first[0] if isinstance(first, tuple) else first for first in given)
+    if hasattr(given, "__array__") and np.asarray(given).dtype.kind in "OU":
+        given = list(np.asarray(given))  # paths in an array or a column of a table
     if isinstance(given, Iterator):
         return (photo for i, one in enumerate(given) for photo in _expand(one, f"image {i}"))
     if isinstance(given, (str, os.PathLike, Image.Image)) or hasattr(given, "__array__"):
@@ -92,19 +94,28 @@ def _expand(one: Any, name: str) -> Iterator[Photograph]:
 
 
 def _files(text: str) -> Iterator[Photograph]:
+    if not text:
+        raise ValueError("The path of a photograph is empty.")
     path = Path(text)
-    if path.is_dir():
+    if _is_folder(path):
         found = list(_walk(path))
         if all(photo.foreign for photo in found):
             raise ValueError(f"{path} holds no images, only {counted(len(found), 'other file')}.")
         yield from found
-    elif any(sign in text for sign in "*?[") and not path.exists():
+    elif any(sign in text for sign in "*?[") and not os.path.lexists(path):
         found_paths = sorted(Path(file) for file in glob(text, recursive=True) if not Path(file).is_dir())  # noqa: PTH207 - may be absolute
         if not found_paths:
             raise FileNotFoundError(f"No file fits {text!r}.")
         yield from (Photograph(file, str(file)) for file in found_paths)
     else:
         yield Photograph(path, text)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, or in a folder that may not be entered; said where it is opened
+        return False
 
 
 def _walk(folder: Path) -> Iterator[Photograph]:
