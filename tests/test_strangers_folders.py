@@ -116,6 +116,7 @@ def write_folders(root):
     more = [Image.new("RGB", (9, 9))]
     picture(formats / "cat/pages.tif", save_all=True, append_images=more)
     Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(formats / "dog/16bit.tif")
+    Image.fromarray(np.full((9, 9), 4000, np.uint16)).save(formats / "cat/12bit.tiff")
     Image.fromarray(np.full((9, 9), 0.5, np.float32)).save(formats / "dog/float.tif")
     Image.fromarray(np.full((9, 9), 70_000, np.int32)).save(formats / "dog/32bit.tif")
     unread = root / "unread"
@@ -175,7 +176,7 @@ def test_two_folders_of_one_split_and_unknown_ones(found):
     assert total(found["siblings"]) == 12
     wanted = "siblings/extra is no folder for training, validation or test: its 12 images are not used."
     assert found["siblings"]["said"] == [wanted]
-    assert "(4 images in test, 4 images in train, in no folder of a class)" in found["flat"]["error"]
+    assert "4 images in test, 4 images in train are in no folder of a class; put the images" in found["flat"]["error"]
     assert "the folders cat, dog in each of them are only parts" in found["outer"]["said"][0]
     assert found["wrapped"]["error"].endswith("with the folders train in it: did you mean wrapped/animals?")
 
@@ -197,8 +198,10 @@ def test_leftovers_are_no_classes_and_no_images(found):
 
 def test_tiff_and_the_other_names_of_jpeg(found):
     one = found["formats"]
-    assert total(one) == 12 + 6 and one["said"] == [
-        "1 image with several pages, of which the first is used: formats/cat/pages.tif."
+    assert total(one) == 12 + 7 and one["said"] == [
+        "1 image with 16-bit pixels below 4096, nearly black where 65535 is white: scale them first: "
+        "formats/cat/12bit.tiff.",
+        "1 image with several pages, of which the first is used: formats/cat/pages.tif.",
     ]
     assert one["skipped"] == {
         "formats/dog/32bit.tif": "has 32-bit pixels, whose range is not known; give uint8 ones",

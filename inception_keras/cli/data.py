@@ -21,6 +21,7 @@ def check(
     """Lists images that are broken, misnamed or duplicates, and a row for each class; ends with 1 if there are any."""
     with one_sentence():
         from ..data.check import check_data
+        from ..data.layout import counted
 
         found = check_data(folder, label=label)
         if csv:
@@ -40,8 +41,8 @@ def check(
         console.print(table)
         say(
             "",
-            f"{found.used:,} images in {len(found.classes)} classes, {found.left_out:,} files left out, "
-            f"{len(found.problems):,} problems",
+            f"{counted(found.used, 'image')} in {len(found.classes)} classes, "
+            f"{counted(found.left_out, 'file')} left out, {counted(len(found.problems), 'problem')}",
             *(f"note: {note}." for note in found.notes),
         )
         if found.refusal:

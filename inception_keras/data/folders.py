@@ -86,7 +86,7 @@ def unsorted_images(root: Path) -> str:
     counts = {place: sum(map(looks_like_image, walk(place, root, outside=True))) for place in subfolders(root)}
     counts[root] = len(_loose(root))
     found = [f"{counted(count, 'image')} in {place.name}" for place, count in counts.items() if count]
-    return f"{some(found)}, in no folder of a class" if found else ""
+    return f"{some(found)} are in no folder of a class" if found else ""
 
 
 def _splits(root: Path) -> tuple[dict[str, Path], list[Path]]:

@@ -167,11 +167,14 @@ def _kind(head: bytes) -> str:
 
 
 def _remarks(image: Image.Image) -> list[str]:
-    """What is left of an image when it becomes an 8-bit one."""
-    if not getattr(image, "is_animated", False) or image.format == "MPO":  # a telephone's JPEG has its preview in it
-        return []
-    page = "page" if image.format == "TIFF" else "frame"
-    return [f"with several {page}s, of which the first is used"]
+    """What becomes of an image that the user should know."""
+    remarks = []
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a telephone's JPEG has its preview in it
+        page = "page" if image.format == "TIFF" else "frame"
+        remarks.append(f"with several {page}s, of which the first is used")
+    if image.mode.startswith("I") and 0 < np.asarray(image).max() < 4096:  # of microscopes and X-rays
+        remarks.append("with 16-bit pixels below 4096, nearly black where 65535 is white: scale them first")
+    return remarks
 
 
 def _orientation(image: Image.Image) -> int | None:

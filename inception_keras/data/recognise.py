@@ -81,7 +81,7 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
     if root.is_file():
         raise NotADirectoryError(f"{root} is a file, not a folder: unpack it, or give the folder that it lies in.")
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}; data_dir may hold {UNDERSTOOD}.")
+        raise FileNotFoundError(f"There is no folder {root}.")
     with readable(root):
         files = Files(root)
         tables = find_csv(files)
@@ -102,20 +102,19 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
         if kind != "folder":
             return _arrays(kind, kinds[kind], root, name)
         if not listing:
-            raise ValueError(f"{root} holds nothing that is understood{_seen(tables, root)}: it may hold {UNDERSTOOD}.")
+            seen = "; ".join([*map(_why_not, tables), *filter(None, [unsorted_images(root)])])
+            if not seen:
+                raise ValueError(f"{root} holds nothing that is understood: it may hold {UNDERSTOOD}.")
+            raise ValueError(
+                f"{root} holds nothing that can be learnt from: {seen}; put the images of each class into a folder of "
+                "its own, or list paths and labels in a CSV file."
+            )
         if len(listing.classes) < 2 and tables and not listing.fault:
             reasons = "; ".join(map(_why_not, tables))
             return replace(listing, fault=f"{listing.origin} has one class, {listing.classes[0]}, and {reasons}.")
         passed = (table for table in tables if table.fault or table.image is not None)
         listing.notes.extend(f"{_why_not(table)}, and is passed over" for table in passed)
         return listing
-
-
-def _seen(tables: list[Table], root: Path) -> str:
-    """What a folder holds that is not understood, for the middle of a sentence."""
-    seen = list(map(_why_not, tables))
-    seen += filter(None, [unsorted_images(root)])
-    return f" ({'; '.join(seen)})" if seen else ""
 
 
 def _why_not(table: Table) -> str:
