@@ -105,6 +105,9 @@ def read(model: keras.Model, input_shape: Sequence[int | None] | None = None) ->
         raise ValueError(f"input_shape is for a model with one input; {model.name} has {len(graph.inputs)}.")
     tensors = graph.inputs
     if input_shape is not None:
+        if len(input_shape) != len(tensors[0].shape) - 1:
+            sizes = len(tensors[0].shape) - 1
+            raise ValueError(f"input_shape of {model.name} has {sizes} sizes, got {tuple(input_shape)}.")
         tensors = [keras.KerasTensor((None, *input_shape), tensors[0].dtype, name=tensors[0].name)]
     reader = _Reader()
     sources = reader.walk(graph, [_Value(tensor, "") for tensor in tensors], ())
@@ -202,9 +205,19 @@ class _Reader:
         if all(now[id(tensor)].shape == tensor.shape for tensor in call.input_tensors):
             return call.operation, call.outputs
         args, kwargs = call.arguments.fill_in(now)
-        layer = call.operation
+        try:
+            return self._made(call.operation, args, kwargs, [tensor.shape for tensor in call.input_tensors])
+        except Exception:  # each layer has its own
+            shapes = " and ".join(str(tensor.shape[1:]) for tensor in now.values())
+            raise ValueError(
+                f"{call.operation.name} does not take {shapes}, which it gets with this input_shape."
+            ) from None
+
+    def _made(self, layer: Any, args: Any, kwargs: Any, recorded: list[Shape]) -> tuple[Any, list[Any]]:
+        """The layer, or another one where its weights depend on the shape, and what it gives."""
         with structure():
-            if all(None in tensor.shape[1:] for tensor in call.input_tensors):  # which fits many shapes
+            # without weights, or with weights that fit many shapes
+            if not getattr(layer, "weights", None) or all(None in shape[1:] for shape in recorded):
                 return layer, tree.flatten(layer.compute_output_spec(*args, **kwargs))
             if id(layer) not in self._rebuilt:
                 self._rebuilt[id(layer)] = type(layer).from_config(layer.get_config())

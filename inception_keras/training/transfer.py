@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 from keras import layers
+from keras.src.saving.serialization_lib import SafeModeScope
 
 from ..analysis.features import last_of_each_stride
 from ..analysis.graph import Node, functional, input_of, nodes, outputs_of, read
@@ -44,6 +45,7 @@ def transfer(
         A new Model with one output (n, classes) and copies of the weights.
 
     Raises:
+        TypeError: If it is no Keras model, or has layers that cannot be copied.
         ValueError: If the model has no such block, the number of classes is none, or the scores have another shape.
 
     Examples:
@@ -57,7 +59,14 @@ def transfer(
         check_callable("head", head, "a function (vector, classes) -> scores")
     trunk = _trunk(model)
     frozen = _chosen("freeze", freeze, trunk, model)
-    copy = keras.models.clone_model(trunk)
+    try:
+        with SafeModeScope(safe_mode=False):  # a lambda is copied in memory: no code comes from a file
+            copy = keras.models.clone_model(trunk)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        raise TypeError(
+            f"{model.name} cannot be copied; get_config of each layer must give what its class takes: {reason}"
+        ) from None
     for ours, theirs in zip(copy.weights, trunk.weights, strict=True):
         ours.assign(theirs)
     taken = {layer.name for layer in copy.layers}
