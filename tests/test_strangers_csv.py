@@ -15,7 +15,7 @@ from inception_keras import check_data, load_data
 def load(folder):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        label = "kind" if folder.name == "chosen" else None
+        label = {"chosen": "kind", "places": "label"}.get(folder.name)
         data = load_data(None, data_dir=folder, image_size=8, augment=False, max_bad=0.4, label=label)
     said = [str(warning.message) for warning in said]
     skipped = {str(path): reason for path, reason in data.skipped}
@@ -68,6 +68,13 @@ def write_folders(root):
     for part in (1, 2):
         flat(root / "places" / f"images_part_{part}", 6, first=6 * part - 6)
     write(root / "places/metadata.csv", "lesion_id,image_id,label", kinds("L{i},{i},{kind}"))
+    pictures(root / "places2", 6, ("images_part_1", "images_part_2"))
+    for i in range(6):  # ids that are in one folder only
+        path = root / "places2/images_part_2" / f"{i}.png"
+        path.rename(path.with_stem(f"{i + 6}"))
+    write(root / "places2/metadata.csv", "lesion_id,image_id,label", kinds("L{i},{i},{kind}"))
+    flat(root / "upwards/train", 12)
+    write(root / "upwards/train.csv", "path,label", kinds("../input/upwards/train/{i}.png,{kind}"))
     # Roboflow: one-hot columns, a file in each split
     for split, count in (("train", 8), ("valid", 2), ("test", 2)):
         flat(root / "roboflow" / split, count)
@@ -99,9 +106,12 @@ def write_folders(root):
     pictures(root / "folders/train")
     flat(root / "folders/test")
     write(root / "folders/test.csv", "id", [f"{i}.png" for i in range(4)])
+    pictures(root / "facts")
+    write(root / "facts/facts.csv", "id,colour", [f"{i},red" for i in range(6)])  # of no use: cat/0.png, dog/0.png
     # and what cannot be read
     for name in WRONG:
-        flat(root / name / "photos", 12)
+        if name != "places2":
+            flat(root / name / "photos", 12)
     good = kinds("photos/{i}.png,{kind}")
     write(root / "addresses/list.csv", "image_url,kind", kinds("https://example.org/{i}.png,{kind}"))
     pictures(root / "ambiguous/more", 12)
@@ -124,6 +134,7 @@ WRONG = {
     "headless": "list.csv names an image in its first line, where names of columns should be",
     "multilabel": "list.csv, line 13 has a 1 for cat, dog among cat, dog: each image must be of one class",
     "latin": "latin/list.csv is no CSV file: it is not UTF-8 text",
+    "places2": "may be classes, images_part_1, images_part_2, and places2/metadata.csv names images by ids",
     "pixels": "pixels/train.csv has no column of images among label, pixel0, pixel1",
     "unlabelled": "unlabelled/list.csv has no column of labels.",
     "outside": "leads out of outside: put the file itself into the folder.",
@@ -172,7 +183,7 @@ CLASSES = {
 @pytest.mark.parametrize(
     "name",
     "breeds leaves eyes trainLabels places roboflow semicolons windows absolute quoted excel frame chosen upper sep "
-    "floats split twice marks npz folders".split(),
+    "floats split twice marks npz folders facts upwards".split(),
 )
 def test_what_is_read(found, name):
     one = found[name]

@@ -26,6 +26,7 @@ class Table:
     image: int | None = None  # the column of the images; None if there is none
     fault: str = ""  # why it cannot be read
     base: Path | None = None  # a folder for one split that the file lies in
+    by_id: bool = False  # whether images are named without extension
 
     @property
     def split(self) -> str | None:
@@ -261,7 +262,7 @@ def _open(path: Path, files: Files) -> Table:
         if _IMAGE_COLUMN.search(name):
             cells = [row[i] for row in rows[1:] if i < len(row)]
             if 2 * sum(map(files.has, cells)) > len(cells):
-                return Table(path, columns, i)
+                return Table(path, columns, i, by_id=True)
     return Table(path, columns)
 
 

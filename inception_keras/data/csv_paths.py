@@ -43,15 +43,17 @@ class Files:
         return found
 
     def has(self, cell: str) -> bool:
-        """Whether there is an image of this name, or with this id."""
+        """Whether there is one image of this name, or with this id; or one in each of several splits."""
         parts = _parts(cell)
-        return bool(parts) and parts[-1] in self._by_name
+        paths = [path for path, _ in self._by_name.get(parts[-1], ())] if parts else []
+        tops = [path.relative_to(self.root).parts[0] for path in paths]
+        return len(paths) == 1 or (len(paths) > 1 and all(map(split_of, tops)) and len(set(tops)) == len(tops))
 
     def find(self, cell: str, base: Path, split: str, where: str) -> Path:
         """The file that a cell means; if there is none, the path where it should be.
 
         A path below `base` or the folder comes first. Then come images anywhere in the folder whose path ends with
-        the cell; of an absolute path, which may come from another machine, its end counts.
+        the cell; of an absolute path, or one that begins with .., which may come from another machine, its end counts.
 
         Args:
             cell: What the CSV file says.
@@ -70,7 +72,7 @@ class Files:
                 below = os.path.relpath(stay_inside(path, self.root).absolute(), self.root.absolute())
                 return path if below.startswith("..") else self.root / below
         parts = _parts(text)
-        is_absolute = text.startswith("/") or text[1:2] == ":"
+        is_absolute = text.startswith(("/", "../")) or text[1:2] == ":"
         names = _parts(self.root.resolve().as_posix())
         options = []  # images, and how many parts of their paths agree with the cell
         for path, own in self._by_name.get(parts[-1] if parts else "", ()):

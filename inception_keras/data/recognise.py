@@ -90,6 +90,12 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
         listing = None if kinds or is_training(tables) else list_folder(root)
         if of_images and (is_training(tables) or not (kinds or listing)):
             kinds["csv"] = of_images
+        ids = [table for table in tables if table.by_id and is_training([table])]
+        if ids and label is None and len(classes := _classes_of_folders(root)) > 1:
+            raise ValueError(
+                f"{root} has folders that may be classes, {some(classes)}, and {ids[0].path} names images by ids: "
+                "label= with the name of its column says that it is meant; else move it out of the folder."
+            )
         kind = _choose(root, name, list(kinds)) if kinds else "folder"
         if label is not None and kind != "csv":
             raise ValueError(f"label={label!r} chooses a column of a CSV file, but {root} holds none of images.")
@@ -115,6 +121,14 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
         passed = (table for table in tables if table.fault or table.image is not None)
         listing.notes.extend(f"{_why_not(table)}, and is passed over" for table in passed)
         return listing
+
+
+def _classes_of_folders(root: Path) -> tuple[str, ...]:
+    try:
+        listing = list_folder(root)
+    except ValueError:  # the folders of a CSV file need not be in order
+        return ()
+    return listing.classes if listing else ()
 
 
 def _why_not(table: Table) -> str:
