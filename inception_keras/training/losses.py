@@ -163,27 +163,30 @@ def labels_for(y_true: Any, y_pred: Any) -> tuple[Any, bool]:
 
 def _resolved(y_true: Any, scores: tuple) -> Any:
     """Shares (n, classes) of labels whose width, 1 or the number of classes, is known only when the graph runs."""
-    classes = scores[-1]
-
-    def of_indices() -> Any:
-        return ops.one_hot(ops.cast(_checked(y_true[..., 0], classes), "int32"), classes, dtype="float32")
-
-    def of_shares() -> Any:
-        return tensorflow().ensure_shape(ops.cast(y_true, "float32"), (*scores[:-1], classes))
-
-    return ops.cond(ops.equal(ops.shape(y_true)[-1], 1), of_indices, of_shares)
+    classes, width = scores[-1], ops.shape(y_true)[-1]
+    y_true = ops.cast(y_true, "float32")
+    y_true = _when(
+        y_true, ops.logical_or(width == 1, width == classes), f"Labels must have the width 1 or {classes}, got:", width
+    )
+    # both are computed, and one is taken: TensorFlow runs a part of a branch that is not
+    indices = _checked(ops.where(width == 1, y_true[..., 0], 0.0), classes)
+    one_hot = ops.one_hot(ops.cast(indices, "int32"), classes, dtype="float32")
+    return ops.where(width == 1, one_hot, ops.broadcast_to(y_true, ops.shape(one_hot)))
 
 
 def _checked(labels: Any, classes: int) -> Any:
-    """Class indices, which TensorFlow looks at when the graph runs; XLA and other backends do not."""
+    """Class indices, which must be whole numbers below the number of classes."""
+    numbers = ops.cast(labels, "float32")
+    right = (numbers >= 0) & (numbers < classes) & (numbers == ops.floor(numbers))
+    message = f"Labels must be whole numbers from 0 to {classes - 1}, the classes of the model, got among others:"
+    return _when(labels, ops.all(right), message, ops.min(ops.where(right, float("inf"), numbers)))
+
+
+def _when(x: Any, condition: Any, message: str, value: Any) -> Any:
+    """`x`, unless the condition fails when the graph runs. XLA and other backends do not look."""
     tf = tensorflow()
-    if tf is None:
-        return labels
-    numbers = tf.cast(labels, "float32")
-    wrong = tf.logical_not((numbers >= 0) & (numbers < classes) & (numbers == tf.floor(numbers)))
-    message = f"Labels must be whole numbers from 0 to {classes - 1}, the classes of the model, got:"
-    check = tf.debugging.Assert(tf.logical_not(tf.reduce_any(wrong)), [message, tf.boolean_mask(numbers, wrong)])
-    if check is None:  # done already, outside of a graph
-        return labels
+    check = tf and tf.debugging.Assert(condition, [message, value])
+    if check is None:  # no TensorFlow, or no graph: then it has been looked at
+        return x
     with tf.control_dependencies([check]):
-        return tf.identity(labels)
+        return tf.identity(x)
