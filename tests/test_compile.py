@@ -97,7 +97,7 @@ def test_errors():
     for call in (ik.compile_model, ik.strip_aux, lambda model: ik.with_aux_labels(labelled(0), model)):
         with pytest.raises(ValueError, match="one output or a dict of them with 'predictions'"):
             call(two)
-    with pytest.raises(ValueError, match="aux_weight must be a number from 0 to a million, got -1"):
+    with pytest.raises(ValueError, match=r"aux_weight must be a number at least 0 and below .*, got -1"):
         ik.compile_model(three_heads(), aux_weight=-1)
     with pytest.raises(ValueError, match="must give"):
         ik.with_aux_labels(tf.data.Dataset.from_tensors(tf.zeros((1, 2))), three_heads())

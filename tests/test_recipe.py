@@ -152,7 +152,7 @@ def test_label_smoothing_and_shares(activation):
             figures = model.evaluate(tf.data.Dataset.from_tensors((x, labels)), verbose=0, return_dict=True)
             assert figures == pytest.approx(expected | {"cross_entropy": expected["loss"]}, rel=1e-5)
             ik.compile_model(model, "sgd", label_smoothing=share, metrics=("accuracy", "cross_entropy"))
-    with pytest.raises(ValueError, match="label_smoothing must be at least 0 and below 1, got 1"):
+    with pytest.raises(ValueError, match="label_smoothing must be a number at least 0 and below 1, got 1"):
         ik.compile_model(model, label_smoothing=1)
 
 

@@ -268,7 +268,7 @@ def test_metrics_as_keras_takes_them():
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ({"aux_weight": float("inf")}, "aux_weight must be a number from 0 to a million, got inf"),
+        ({"aux_weight": float("inf")}, r"aux_weight must be a number at least 0 and below 1e\+06, got inf"),
         ({"aux_weight": float("nan")}, "aux_weight must be .* got nan"),
         ({"aux_weight": 1e39}, "aux_weight must be .* got 1e"),
         ({"aux_weight": True}, "aux_weight must be .* got True"),
@@ -301,20 +301,20 @@ def test_things_that_are_no_models_or_data():
 
     for thing in (None, "net.keras", [1], ik.compile_model, keras.layers.Dense(2)):
         for call in (ik.compile_model, ik.strip_aux, lambda thing: ik.with_aux_labels((IMAGES, LABELS), thing)):
-            with pytest.raises(ValueError, match=r"must be a keras.Model, got"):
+            with pytest.raises(TypeError, match="model must be a Keras model, got"):
                 call(thing)
     for thing in (Own(), keras.Sequential([keras.layers.Dense(4)])):
-        with pytest.raises(ValueError, match="must be a model with known outputs"):
+        with pytest.raises(ValueError, match=r"no graph of layers|not built"):
             ik.compile_model(thing)
     model = classifier(*HEADS)
     for thing in (None, "photos", [IMAGES, LABELS], IMAGES, generator, {"image": IMAGES}):
-        with pytest.raises(ValueError, match=r"dataset must be a tf.data.Dataset, a keras.utils.PyDataset"):
+        with pytest.raises(TypeError, match=r"dataset must be a tf.data.Dataset, a keras.utils.PyDataset"):
             ik.with_aux_labels(thing, model)
     for thing in ((IMAGES,), (IMAGES, LABELS, SAMPLE_WEIGHTS, 1)):
         with pytest.raises(ValueError, match="must give"):
             ik.with_aux_labels(thing, model)
     for weights in ([1.0, 2.0], {4: 1.0}, {-1: 1.0}, {"cat": 1.0}, {0: float("nan")}, {0: -1.0}, {0: None}):
-        with pytest.raises(ValueError, match="class"):
+        with pytest.raises((TypeError, ValueError), match="class"):
             ik.with_aux_labels((IMAGES, LABELS), model, class_weight=weights)
     with pytest.raises(ValueError, match=r"call dataset.batch first"):
         ik.with_aux_labels(KINDS["tf.data"](IMAGES, LABELS).unbatch(), model, class_weight={0: 2.0})

@@ -1,15 +1,14 @@
 """Labels and sample weights for every head of a model."""
 
-import math
 from collections.abc import Iterator, Mapping
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ..checks import check_number, check_type, got
 from .compile import heads
 from .losses import check_numbers
 
@@ -35,7 +34,8 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
         as they were; without class weights it is the dataset itself.
 
     Raises:
-        ValueError: If the dataset is of another kind, its elements or labels have another form, or a class weight is
+        TypeError: If the dataset is of another kind, or the model is no Keras model.
+        ValueError: If its elements or labels have another form, or a class weight is
             not a number or not that of a class. What a generator or PyDataset yields is checked batch by batch.
 
     Examples:
@@ -62,9 +62,9 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
         return dataset if same else _ByHead(dataset, by_head)
     if isinstance(dataset, Iterator):
         return dataset if same else (by_head(batch) for batch in dataset)
-    raise ValueError(
+    raise TypeError(
         f"dataset must be a tf.data.Dataset, a keras.utils.PyDataset, a generator of batches or a tuple of arrays "
-        f"{_FORMS}, got {type(dataset).__name__}."
+        f"{_FORMS}, got {got(dataset)}."
     )
 
 
@@ -99,15 +99,12 @@ def _table(class_weight: Any, classes: int) -> np.ndarray | None:
     """The weight of each class."""
     if class_weight is None:
         return None
-    if not isinstance(class_weight, Mapping):
-        raise ValueError(f"class_weight must be a dict from class indices to weights, got {class_weight!r}.")
+    check_type("class_weight", class_weight, Mapping, "a dict from class indices to weights")
     table = np.ones(classes, "float32")
     for index, weight in class_weight.items():
         if not isinstance(index, int | np.integer) or not 0 <= index < classes:
-            raise ValueError(f"class_weight must name classes from 0 to {classes - 1}, got {index!r}.")
-        if not isinstance(weight, Real) or not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"The weight of class {index} must be a finite number of at least 0, got {weight!r}.")
-        table[index] = weight
+            raise ValueError(f"class_weight must name classes from 0 to {classes - 1}, got {got(index)}.")
+        table[index] = check_number(f"The weight of class {index}", weight, 0)
     return table
 
 

@@ -1,14 +1,13 @@
 """Compiling a classifier: losses and metrics of each head, and the net without its auxiliary heads."""
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from ..checks import check_model, check_number, got
 from .losses import Accuracy, CrossEntropy, MeanCrossEntropy
 
 Metric: TypeAlias = str | keras.metrics.Metric | Callable
@@ -41,7 +40,7 @@ def compile_model(
     Args:
         model: A model with one output, or with a dict of outputs one of which is "predictions".
         optimizer: What `keras.Model.compile` takes.
-        aux_weight: Weight of each auxiliary loss, from 0 to a million.
+        aux_weight: Weight of each auxiliary loss, at least 0 and below a million.
         label_smoothing: Share of each label that the loss spreads evenly over all classes, at least 0 and below 1.
         metrics: What `keras.Model.compile` takes: a metric, a list of metrics, None, or a dict of these by head. A
             metric is a name, an object or a function. Without a dict every head gets all metrics; of an object, every
@@ -52,6 +51,7 @@ def compile_model(
         The same model, compiled.
 
     Raises:
+        TypeError: If the model is no Keras model.
         ValueError: If the model is not such a classifier, or an option has a value that it cannot have. The model is
             then as it was.
 
@@ -61,12 +61,10 @@ def compile_model(
         ['aux_1', 'aux_2', 'predictions']
     """
     names = heads(model)
-    if not _is_number(aux_weight) or not 0 <= aux_weight <= _LARGEST_WEIGHT:
-        raise ValueError(f"aux_weight must be a number from 0 to a million, got {aux_weight!r}.")
-    if not _is_number(label_smoothing) or not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing must be a number at least 0 and below 1, got {label_smoothing!r}.")
+    aux_weight = check_number("aux_weight", aux_weight, 0, _LARGEST_WEIGHT)
+    label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
     losses = {
-        name: CrossEntropy(_gives_logits(name, output), float(label_smoothing))
+        name: CrossEntropy(_gives_logits(name, output), label_smoothing)
         for name, output in zip(names, model.outputs, strict=True)
     }
     measured = _metrics(metrics, losses)
@@ -76,7 +74,7 @@ def compile_model(
     if len(names) == 1:
         model.compile(chosen, losses[names[0]], metrics=measured[names[0]], jit_compile=jit)
         return model
-    weights = {name: 1.0 if name == "predictions" else float(aux_weight) for name in names}
+    weights = {name: 1.0 if name == "predictions" else aux_weight for name in names}
     model.compile(chosen, losses, loss_weights=weights, metrics=measured, jit_compile=jit)
     return model
 
@@ -106,28 +104,15 @@ def heads(model: keras.Model) -> list[str]:
     """The names of a model's outputs, in the order of `model.outputs`; a single one is called "predictions".
 
     Raises:
-        ValueError: If the model is none that has outputs with names.
+        TypeError: If it is no Keras model.
+        ValueError: If it is not built, or has several outputs of which none is named "predictions".
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"The model must be a keras.Model, got {_shown(model)}.")
-    outputs = getattr(model, "outputs", None) if model.built else None
-    if not outputs:
-        raise ValueError(f"{model.name} must be a model with known outputs: build it with keras.Input first.")
+    outputs = check_model("model", model).outputs
     if len(outputs) == 1:
         return ["predictions"]
     if not isinstance(model.output, dict) or "predictions" not in model.output:
         raise ValueError(f"{model.name} must have one output or a dict of them with 'predictions', got {model.output}.")
     return [next(name for name, output in model.output.items() if output is one) for one in outputs]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _shown(value: Any) -> str:
-    """A wrong argument in an error: its value if that is short, and its type."""
-    text = repr(value)
-    return f"{text} ({type(value).__name__})" if len(text) < 80 else type(value).__name__
 
 
 def _optimizer(given: Any) -> keras.optimizers.Optimizer:
@@ -138,7 +123,7 @@ def _optimizer(given: Any) -> keras.optimizers.Optimizer:
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise ValueError(
             "optimizer must be the name of an optimizer of Keras, such as 'adam', or an optimizer object, "
-            f"got {_shown(given)}."
+            f"got {got(given)}."
         )
     return optimizer
 
@@ -173,7 +158,7 @@ def _metric(given: Any, loss: CrossEntropy, taken: list[keras.metrics.Metric]) -
     if not callable(known):
         raise ValueError(
             "metrics must be names of metrics of Keras, such as 'accuracy', metric objects or functions, or a dict of "
-            f"these by head, got {_shown(given)}."
+            f"these by head, got {got(given)}."
         )
     return given
 
