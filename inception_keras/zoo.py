@@ -193,11 +193,11 @@ def create_model(
 
     Args:
         id: One of `list_models()`.
-        weights: None for fresh ones, `"imagenet"` for published ones, or a path to a file of ours, torchvision's or
-            timm's, `.safetensors` or `.pth`. Auxiliary heads in it are ignored where the model has none, and a
-            classifier for another number of classes stays fresh, with a warning.
+        weights: None for fresh ones, `"imagenet"` for published ones, or a path or address of a file of ours, PyTorch,
+            Keras or Caffe; its content tells which. Auxiliary heads in it are ignored where the model has none. A head
+            that the file lacks, or has for another number of classes, stays fresh, with a warning.
         input_shape: (height, width, channels); None for the published one. Sizes may be None where any goes.
-        classes: Number of classes; None for the published one.
+        classes: Number of classes; None for that of the weights, or else the published one.
         classifier_activation: `"softmax"`, or None for logits, from every head.
         include_top: False ends the model at its last feature maps, without the classifier and what leads to it.
         pooling: Without the top: None for the maps, `"avg"` or `"max"` over their pixels.

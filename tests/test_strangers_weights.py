@@ -3,8 +3,11 @@
 import json
 import re
 
+import numpy as np
 import pytest
-from outside import command, python
+import synthetic
+from outside import python
+from torch_files import Stranger, Tensor, write_legacy, write_zip
 
 OUTCOMES = """
 import json
@@ -121,13 +124,245 @@ for wrong in (["aux"], ["=3"], ["aux="], ["aux=1", "aux=0"]):
         print(named_options(wrong))
     except ValueError as error:
         print(error)
+from typer.testing import CliRunner
+from inception_keras.cli import app
+for options in (["aux=no", "classes=10"], ["aux=1"], ["batch_norm=yes"]):
+    words = [word for option in options for word in ("-o", option)]
+    print("SHOWN", " ".join(CliRunner().invoke(app, ["show", "googlenet", *words]).output.split()))
 """
     lines = python(code, tmp_path).splitlines()
     assert lines[0] == str(
         {"aux": False, "batch_norm": True, "residual": False, "dropout": 0.5, "shift": -2, "width": 0.001}
         | {"classes": 10, "version": "1.1.0", "pooling": None}
     )
-    assert [line[:20] for line in lines[1:]] == ["An option is NAME=VA"] * 3 + ["The option aux is gi"]
-    shown = command("show", "googlenet", "-o", "aux=no", "-o", "classes=10", cwd=tmp_path)
-    assert "5,983,802" in shown and "aux_1" not in shown
-    assert "aux must be True or False, got 1" in command("show", "googlenet", "-o", "aux=1", cwd=tmp_path, status=1)
+    shown = [line for line in lines if line.startswith("SHOWN")]
+    assert "5,983,802" in shown[0] and "aux_1" not in shown[0]
+    assert "aux must be True or False, got 1" in shown[1]
+    assert "create_model('googlenet_bn')" in shown[2]
+    assert [line[:20] for line in lines[1:5]] == ["An option is NAME=VA"] * 3 + ["The option aux is gi"]
+
+
+SMALL = {"input_shape": (32, 32, 3)}
+SAVE = """
+import warnings
+import numpy as np, keras, inception_keras as ik
+
+rng = np.random.default_rng(0)
+nets = {
+    "ours": ik.create_model("googlenet_cifar", classes=7, aux=True, batch_norm=True),
+    "lenet": ik.create_model("lenet5"),
+    "top": keras.applications.MobileNet((32, 32, 3), 0.25, weights=None, classes=7, classifier_activation=None),
+    "notop": keras.applications.MobileNet((32, 32, 3), 0.25, weights=None, include_top=False),
+}
+x = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+truth = {"x": x}
+for name, net in nets.items():
+    for variable in net.weights:
+        start = rng.uniform(0.8, 1.2, variable.shape) if variable.name in ("gamma", "moving_variance") else 0
+        variable.assign(start if np.ndim(start) else 0.2 * rng.standard_normal(variable.shape))
+    warnings.simplefilter("ignore")  # Keras prefers its newer format
+    net.save(f"{name}.keras"), net.save(f"{name}.h5"), net.save_weights(f"{name}.weights.h5")
+    image = x if net.input_shape[-1] == 3 else x[..., :1]
+    outputs = net(image, training=False)
+    truth[name] = outputs["predictions"] if isinstance(outputs, dict) else outputs
+np.savez("keras_truth.npz", **truth)
+"""
+OPEN = """
+import json, warnings
+import numpy as np
+import inception_keras as ik
+from inception_keras.weights.store import variables
+from typer.testing import CliRunner
+from inception_keras.cli import app
+
+truth, said = dict(np.load("truth.npz")), {}
+for name, (id, options) in json.loads(CALLS).items():
+    options = {"classifier_activation": None, "input_shape": (32, 32, 3)} | options
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            net = ik.create_model(id, weights=name.partition(" ")[0], **options)
+        except Exception as error:
+            said[name] = {"error": f"{type(error).__name__}: {error}"}
+            continue
+    says = [str(w.message) for w in warned if "__array__" not in str(w)]
+    said[name] = {"classes": net.output_shape[-1], "says": says}
+    if id == "squeezenet1_1":
+        own = {key: v.numpy() for key, v in variables(net).items() if key in truth and v.shape == truth[key].shape}
+        said[name]["off"] = max(float(abs(truth[key] - array).max()) for key, array in own.items())
+        said[name]["same"] = len(own)
+    elif (kind := name.partition(".")[0]) in (theirs := np.load("keras_truth.npz")):
+        x = theirs["x"][..., : net.input_shape[-1]]
+        given = np.asarray(net(x, training=False))
+        if given.shape == theirs[kind].shape:
+            said[name]["off"] = float(abs(given - theirs[kind]).max() / abs(theirs[kind]).max())
+for words in json.loads(CONVERT):
+    result = CliRunner().invoke(app, ["convert", *words])
+    said[" ".join(words)] = [result.exit_code, " ".join(result.output.split())]
+grey, colour = (ik.create_model("squeezenet1_1", weights="plain.pth", input_shape=(32, 32, c)) for c in (1, 3))
+x = np.random.default_rng(0).normal(size=(2, 32, 32, 1)).astype("float32")
+said["grey"] = float(abs(np.asarray(grey(x)) - colour(np.repeat(x, 3, -1)).numpy()).max())
+trained = ik.create_model("squeezenet1_1", classes=7, input_shape=(32, 32, 3))
+before = trained.get_weights()
+for call in json.loads(LOADS):
+    try:
+        said[call] = str(eval(call))
+    except (ValueError, TypeError, OSError) as error:
+        said[call] = f"{type(error).__name__}: {error}"
+said["unchanged"] = all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), before))
+print("SAID", json.dumps(said))
+"""
+
+
+def _torch_files(folder):
+    """Checkpoints as training programs write them, all of the same SqueezeNet with 7 classes; and its weights."""
+    from inception_keras import create_model, structure
+    from inception_keras.weights.names import layouts
+    from inception_keras.weights.torch import slots
+
+    with structure():
+        found = slots(create_model("squeezenet1_1", classes=7, **SMALL), layouts("squeezenet1_1")[0])
+    arrays = synthetic.state_dict({name: slot.shape for name, slot in found.items()})
+    np.savez(folder / "truth.npz", **{slot.variable: slot.turn(arrays[name]) for name, slot in found.items()})
+
+    def tensors(prefix="", kind="Float", arrays=arrays):
+        kinds = {"Float": "float32", "Half": "float16"}
+        if kind == "BFloat16":
+            arrays = {name: (array.view("uint32") >> 16).astype("uint16") for name, array in arrays.items()}
+        return {
+            f"{prefix}{name}": Tensor(array.astype(kinds.get(kind, array.dtype)), kind)
+            for name, array in arrays.items()
+        }
+
+    scalar = Tensor(np.array([3.0], "float32"))
+    optimizer = {"state": {0: {"exp_avg": Tensor(np.ones(3, "float32"))}}, "param_groups": [{"lr": 0.1}]}
+    headless = {name: array for name, array in arrays.items() if not name.startswith("classifier")}
+    wrong = arrays | {"features.0.bias": np.where(np.arange(64) < 2, np.nan, arrays["features.0.bias"])}
+    entries = {
+        "plain.pth": tensors(),
+        "parallel.pth": tensors("module."),
+        "imagenet.pth.tar": {
+            "epoch": 3, "arch": "x", "best_acc1": scalar, "state_dict": tensors("module."), "optimizer": optimizer,
+        },
+        "lightning.ckpt": {
+            "epoch": 3, "pytorch-lightning_version": "2.4", "callbacks": {"ModelCheckpoint{}": {"best": scalar}},
+            "hyper_parameters": {"config": Stranger("my.project", "Config")}, "optimizer_states": [optimizer],
+            "state_dict": tensors("model.") | {"criterion.weight": scalar},
+        },
+        "timm.pth.tar": {"arch": "x", "state_dict": tensors(), "state_dict_ema": tensors(arrays=headless), "metric": 3},
+        "references.pth": {"model": tensors(), "args": Stranger("argparse", "Namespace"), "epoch": 2},
+        "compiled": {"model": tensors("_orig_mod.", "Half")},
+        "bfloat.bin": {"model_state": tensors("_orig_mod.module.", "BFloat16")},
+        "kuangliu.pkl": {"net": tensors("backbone."), "acc": 90.0},
+        "tutorial.tar": {"model_state_dict": tensors("net."), "optimizer_state_dict": optimizer, "loss": scalar},
+        "average.pt": {"ema": tensors("ema_model.") | {"n_averaged": scalar}},
+        "encoder.pth": tensors("encoder.", arrays=headless),
+        "headless.pth": tensors(arrays=headless),
+        "moco.pth": {"state_dict": tensors("encoder_q.") | tensors("encoder_k.")},
+        "whole.pth": Stranger("torchvision.models.squeezenet", "SqueezeNet"),
+        "inside.pth": {"model": Stranger("my.project", "Net"), "epoch": 3},
+        "optimizer.pth": optimizer,
+        "nan.pth": tensors(arrays={name: array.astype("float32") for name, array in wrong.items()}),
+        "other.pth": tensors(arrays={f"{name}x": array for name, array in arrays.items()}),
+    }  # fmt: skip
+    for name, value in entries.items():
+        write_zip(folder / name, value)
+    write_legacy(folder / "old.pth", entries["imagenet.pth.tar"])
+    (folder / "page.pth").write_text("<!DOCTYPE html><html>Sign in</html>")
+    (folder / "pointer.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1")
+    (folder / "cut.ckpt").write_bytes((folder / "plain.pth").read_bytes()[:-2000])
+
+
+# file, and what is asked of it -> id, options, and what comes: classes, the greatest difference, a word; or an error
+NET, APP, OURS = "squeezenet1_1", "mobilenet_v1_025", "googlenet_cifar"
+BN = {"batch_norm": True, "classifier_activation": "softmax"}
+FILES = {
+    **dict.fromkeys(("plain.pth", "parallel.pth", "imagenet.pth.tar", "references.pth", "kuangliu.pkl", "old.pth",
+                     "tutorial.tar", "average.pt"), (NET, {}, 7, 0, None)),
+    "compiled": (NET, {}, 7, 1e-3, None),
+    "bfloat.bin": (NET, {}, 7, 1e-2, None),
+    "lightning.ckpt": (NET, {}, 7, 0, "not below 'model.' and are left out: criterion.weight"),
+    "timm.pth.tar": (NET, {}, 7, 0, "state_dict, state_dict_ema, state_dict is used"),
+    "plain.pth with other classes": (NET, {"classes": 5}, 5, 0, "it has 5 classes, plain.pth has 7"),
+    "encoder.pth": (NET, {}, 1000, 0, "conv_10 of squeezenet1_1 keep fresh weights"),
+    "headless.pth": (NET, {"classes": 4}, 4, 0, "conv_10 of squeezenet1_1 keep fresh weights"),
+    "moco.pth": (NET, {}, "ValueError: .*holds the net 2 times, under encoder_k., encoder_q."),
+    "whole.pth": (NET, {}, "ValueError: .*torchvision.models.squeezenet.SqueezeNet: a whole model is pickled in it"),
+    "inside.pth": (NET, {}, "ValueError: .*my.project.Net: a whole model is pickled in it; save its state_dict"),
+    "optimizer.pth": (NET, {}, "ValueError: .*it holds no tensors by name"),
+    "nan.pth": (NET, {}, r"ValueError: .*1 not finite: conv_1/bias \(2 of 64 values\)\.$"),
+    "other.pth": (NET, {}, "ValueError: .{80,900}and 42 more; 52 unexpected: .{50,600}x and 42 more[.]$"),
+    "page.pth": (NET, {}, "ValueError: .*it is a web page"),
+    "pointer.safetensors": (NET, {}, "ValueError: .*it is a pointer of Git LFS"),
+    "cut.ckpt": (NET, {}, "ValueError: cut.ckpt is"),
+    ".": (NET, {}, "ValueError: . is a folder, not a file of weights"),
+    "absent.pth": (NET, {}, "FileNotFoundError: There is no weights file absent.pth"),
+    "imagnet": (NET, {}, "FileNotFoundError: .*published weights of squeezenet1_1 are 'imagenet', 'torchvision'"),
+    **{f"ours{suffix}": (OURS, BN, 7, 1e-5, None) for suffix in (".keras", ".weights.h5", ".h5")},
+    "ours.keras grey": (OURS, BN | {"input_shape": (32, 32, 1)}, 7, None, None),
+    **{f"lenet{suffix}": ("lenet5", {"input_shape": (32, 32, 1), "classifier_activation": "softmax"}, 10, 1e-5, None)
+       for suffix in (".keras", ".weights.h5", ".h5")},
+    **{f"top{suffix}": (APP, {}, 7, 1e-5, None) for suffix in (".keras", ".weights.h5", ".h5")},
+    **{f"notop{suffix}": (APP, {"include_top": False}, 256, 1e-5, None) for suffix in (".keras", ".weights.h5", ".h5")},
+    **{f"notop{suffix} with a head": (APP, {"classes": 3}, 3, None, "predictions of mobilenet_v1_025 keep fresh")
+       for suffix in (".keras", ".weights.h5", ".h5")},
+}  # fmt: skip
+CONVERT = {
+    ("parallel.pth", "-m", NET, "--out", "a.safetensors"): (0, "a.safetensors"),
+    ("parallel.pth", "-m", NET, "-o", "classes=7", "-o", "b.safetensors"): (0, "b.safetensors"),
+    ("plain.pth", "-m", NET, "-o", "classes=10", "--out", "no.safetensors"): (1, "error: Nothing is written, because"),
+    ("headless.pth", "-m", NET, "--out", "no.safetensors"): (1, "conv_10 of squeezenet1_1 keep fresh weights"),
+    ("plain.pth", "-m", NET): (1, "--out must be a file that ends in .safetensors, got ''"),
+}
+CALLS = {
+    "ik.save_weights(trained, 'x.pth')": "ValueError: save_weights .* path must end in .safetensors, got x.pth",
+    "ik.save_weights(None, 'x.safetensors')": "TypeError: model must be a Keras model, got None",
+    "ik.save_weights(trained, None)": "TypeError: path must be a path, got None",
+    "ik.load_weights(trained, 'plain.pth')": "ValueError: .*Other files are read by create_model",
+    "ik.load_weights(trained, None)": "TypeError: path must be a path, got None",
+    "ik.load_weights([], 'x')": r"TypeError: model must be a Keras model, got \[\]",
+    "ik.load_weights(trained, '.')": "FileNotFoundError: There is no weights file",
+    "ik.save_weights(trained, 'x.safetensors', 'half')": "ValueError: dtype must be None, 'float16'",
+}
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """What comes of each file of others, in a process that did not write it; and the folder of them."""
+    folder = tmp_path_factory.mktemp("files")
+    _torch_files(folder)
+    python(SAVE, folder)
+    calls = json.dumps({name: case[:2] for name, case in FILES.items()})
+    loads = f"LOADS = {json.dumps(list(CALLS))!r}"
+    said = python(f"CALLS = {calls!r}\nCONVERT = {json.dumps(list(CONVERT))!r}\n{loads}{OPEN}", folder)
+    return json.loads(re.search("^SAID (.*)$", said, re.MULTILINE)[1]), folder
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_strangers(name, opened):
+    said, expected = opened[0][name], FILES[name][2:]
+    if len(expected) == 1:
+        assert re.match(expected[0], said["error"], re.DOTALL), said["error"]
+        return
+    classes, off, word = expected
+    assert said["classes"] == classes, said
+    assert (word in " ".join(said["says"])) if word else not said["says"], said
+    if off is not None:
+        assert said["off"] <= off
+        assert said.get("same", 52) in (52, 50 if classes != 7 else 52)
+
+
+def test_convert_invents_nothing(opened):
+    said, folder = opened
+    for words, (status, sentence) in CONVERT.items():
+        assert said[" ".join(words)][0] == status and sentence in said[" ".join(words)][1], said[" ".join(words)]
+    assert (folder / "a.safetensors").read_bytes() == (folder / "b.safetensors").read_bytes()
+    assert not (folder / "no.safetensors").exists()
+
+
+def test_saving_and_loading_wrong_things(opened):
+    said, folder = opened
+    for call, sentence in CALLS.items():
+        assert re.match(sentence, said[call]), said[call]
+    assert said["unchanged"] and said["grey"] < 1e-5
+    assert not (folder / "x.pth").exists() and not (folder / "x.safetensors").exists()

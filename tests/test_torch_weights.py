@@ -1,16 +1,13 @@
 """Files of other libraries: torch's own are read without torch and without running what stands in them."""
 
-import io
 import os
-import pickle
-import struct
-import zipfile
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 import synthetic
 from safetensors.numpy import save_file
+from torch_files import Tensor, write_legacy, write_zip
 
 from inception_keras import create_model, save_weights, structure
 from inception_keras.weights import torch_file
@@ -20,78 +17,6 @@ from inception_keras.weights.store import variables
 from inception_keras.weights.torch import slots
 
 SMALL = {"input_shape": (15, 15, 3)}
-
-
-class Named:
-    """Pickles as a name in another module, which need not be there."""
-
-    def __init__(self, module, name):
-        self.module, self.name = module, name
-
-
-class TorchPickler(pickle._Pickler):
-    """Writes what torch.save writes: names of torch's functions and storages, which are kept outside the pickle."""
-
-    dispatch = pickle._Pickler.dispatch.copy()
-
-    def __init__(self, file, storages, legacy):
-        super().__init__(file, protocol=2)
-        self.storages, self.legacy = storages, legacy
-
-    def save_named(self, named):
-        self.write(pickle.GLOBAL + f"{named.module}\n{named.name}\n".encode())
-
-    dispatch[Named] = save_named
-
-    def persistent_id(self, item):
-        if not isinstance(item, Storage):
-            return None
-        self.storages[item.key] = item.array
-        pid = ("storage", Named("torch", f"{item.kind}Storage"), item.key, "cpu", item.array.size)
-        return (*pid, None) if self.legacy else pid
-
-    def save_tensor(self, tensor):
-        array = tensor.array
-        strides = tuple(step // array.itemsize for step in array.strides) if tensor.strides is None else tensor.strides
-        rebuild = Named("torch._utils", "_rebuild_tensor_v2")
-        arguments = (Storage(tensor), tensor.offset, tensor.shape or array.shape, strides, False, OrderedDict())
-        self.save(rebuild)
-        self.save(arguments)
-        self.write(pickle.REDUCE)
-
-
-class Tensor:
-    def __init__(self, array, kind="Float", offset=0, shape=None, strides=None):
-        self.array, self.kind, self.offset, self.shape, self.strides = array, kind, offset, shape, strides
-
-
-class Storage:
-    def __init__(self, tensor):
-        self.array, self.kind, self.key = tensor.array, tensor.kind, str(id(tensor.array))
-
-
-TorchPickler.dispatch[Tensor] = TorchPickler.save_tensor
-
-
-def write_zip(path, entries):
-    storages, buffer = {}, io.BytesIO()
-    TorchPickler(buffer, storages, legacy=False).dump(entries)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", buffer.getvalue())
-        archive.writestr("archive/byteorder", b"little")
-        for key, array in storages.items():
-            archive.writestr(f"archive/data/{key}", array.tobytes())
-
-
-def write_legacy(path, entries):
-    storages = {}
-    with path.open("wb") as file:
-        for header in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
-            pickle.dump(header, file, protocol=2)
-        TorchPickler(file, storages, legacy=True).dump(entries)
-        pickle.dump(list(storages), file, protocol=2)
-        for array in storages.values():
-            file.write(struct.pack("<q", array.size) + array.tobytes())
 
 
 @pytest.mark.parametrize("write", [write_zip, write_legacy])

@@ -91,7 +91,7 @@ def _copy(answer: Any, path: Path, url: str) -> None:
 
 def _check(path: Path, name: str, url: str, md5: str) -> None:
     """Raises a ValueError if the file's digest is not the published one."""
-    named = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
+    named = re.search(r"-([0-9a-f]{8,64})(\.\w+)+$", name)
     kind, wanted = ("sha256", named[1]) if named else ("md5", md5)
     if not wanted:
         return

@@ -62,7 +62,10 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
         raise ValueError(f"save_weights writes safetensors files: path must end in .safetensors, got {path.name}.")
     check_choice("dtype", dtype, (None, "float16", "float32", "float64"))
     # copies: safetensors writes the memory behind a transposed view as it lies
-    arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
+    with np.errstate(over="ignore"):
+        arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
+    if dtype == "float16" and (large := [name for name, array in arrays.items() if np.isinf(array).any()]):
+        raise ValueError(f"float16 ends at 65504, which is too small for {some(large)} of {model.name}.")
     with whole(path) as part:
         part.write_bytes(save(arrays, {"model": model.name}))
 

@@ -94,7 +94,7 @@ def _state_dict(entries: Any, path: Path) -> dict:
     if found:
         name, *others = found
         if others:
-            warnings.warn(f"{path} holds several sets of weights; of {', '.join(found)}, {name} is used.", stacklevel=6)
+            warnings.warn(f"{path} holds several sets of weights; of {', '.join(found)}, {name} is used.", stacklevel=2)
         return _state_dict(found[name], path)
     if not any(isinstance(value, _Tensor) for value in entries.values()):
         inner = [name for name, value in entries.items() if _has_tensors(value, 1)]
