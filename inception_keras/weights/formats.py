@@ -30,16 +30,17 @@ def suffix_of(path: Path, known: Collection[str]) -> str:
         raise FileNotFoundError(f"There is no weights file {path}.")
     with path.open("rb") as file:
         start = file.read(512)
-    found = _by_content(path, start) or path.suffix
-    if found in _OF_CAFFE:  # that reader says what they are
-        return ".caffemodel"
-    if found in known:
-        return found
+    found = _by_content(path, start)
     reason = next((f": {reason}" for bytes_, reason in _OTHERS.items() if start.lstrip().startswith(bytes_)), "")
     if start[257:262] == b"ustar":
         reason = ": it is a tar archive; unpack it first"
     if ".ckpt" in path.name and path.suffix != ".ckpt":
         reason = ": checkpoints of TensorFlow are not read"
+    if found is None and not reason:
+        # Caffe's reader says what its files without weights are
+        found = ".caffemodel" if path.suffix in _OF_CAFFE else path.suffix
+    if found is not None and found in known:
+        return found
     raise ValueError(f"{path} is in no format of weights that is read ({', '.join(known)}){reason}.")
 
 

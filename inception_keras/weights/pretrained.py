@@ -159,11 +159,13 @@ def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> d
 
 def _with_fresh_heads(model: keras.Model, arrays: dict[str, np.ndarray], origin: str) -> dict[str, np.ndarray]:
     """The arrays, and the model's own for a head that the file lacks or has for another number of classes."""
-    own, kept = store.variables(model), dict[str, np.ndarray]()
-    for head in heads(model):
+    own, kept, found = store.variables(model), dict[str, np.ndarray](), heads(model)
+    in_heads = {name for head in found for each in (head.classifier, *head.rest) for name in _names(each)}
+    trunk_is_there = all(name in arrays for name in own.keys() - in_heads)
+    for head in found:
         layer, names = head.classifier, _names(head.classifier)
         shapes = [(tuple(own[name].shape), arrays[name].shape) for name in names if name in arrays]
-        if not shapes:
+        if not shapes and trunk_is_there:
             absent = [each for each in (*head.rest[::-1], layer) if not any(name in arrays for name in _names(each))]
             names = [name for each in absent for name in _names(each)]
             listed = store.some([each.name for each in absent])
