@@ -43,12 +43,14 @@ said["first"] = stopped(2, *tune, "--out", "runs/first")  # in its first stage
 said["second"] = stopped(9, *tune, "--out", "runs/second")  # in its second
 """
     before = commands(code, home / "first" / "project")
-    for name in ("open", "second"):  # which stay as they are for what follows
-        shutil.copytree(home / "first/project/runs" / name, home / "first/project/runs" / f"{name}_again")
+    for name, copy in (("open", "open_again"), ("open", "python"), ("second", "second_again")):
+        shutil.copytree(home / "first/project/runs" / name, home / "first/project/runs" / copy)
     (home / "first" / "project").rename(home / "second" / "elsewhere")
     code = """
 import shutil
 from pathlib import Path
+
+import inception_keras as ik
 
 runs = Path("../second/elsewhere/runs")
 said["open there"] = run("train", "--resume", "--out", runs / "open")
@@ -56,6 +58,8 @@ said["first there"] = run("finetune", "--resume", "--out", runs / "first")
 said["second there"] = run("finetune", "--resume", "--out", (runs / "second").resolve())
 shutil.copytree(runs / "straight", runs / "seen")
 said["evaluate there"] = run("evaluate", runs / "seen")
+recipe = ik.Recipe(model="lenet5_modern", data_dir="photos", image_size=32, batch_size=8, epochs=2)
+said["python there"] = [ik.train(recipe, runs / "python", resume=True, verbose=0).rows[-1]["epoch"], ""]
 said["predict there"] = run("predict", "../second/elsewhere/photos/dog/1.png", "--run", runs / "second")
 
 Path("../second/elsewhere/photos").rename("pictures")
@@ -84,6 +88,7 @@ def test_a_run_goes_on_wherever_its_folder_is(moved):
         assert code == 0 and "SIGTERM: the run is saved at" in text, (name, text)
     for name in ("open there", "first there", "second there", "evaluate there", "predict there"):
         assert said[name][0] == 0, (name, said[name])
+    assert said["python there"][0] == 2
     runs = home / "second" / "elsewhere" / "runs"
     assert difference(runs / "open", home / "work" / "began") == 0
     assert difference(runs / "first", runs / "second") == 0

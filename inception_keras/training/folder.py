@@ -136,7 +136,7 @@ def prepared(out: Path) -> Iterator[None]:
 
 def read_config(out: Path) -> dict[str, Any] | None:
     """The config.json of a run, with its kind, and with paths that lead from here to its data and to the weights it
-    began with; None if there is none.
+    began with; "as_given" is the recipe with the paths that the user gave. None if there is no config.json.
 
     Raises:
         ValueError: If it is not one.
@@ -159,7 +159,7 @@ def read_config(out: Path) -> dict[str, Any] | None:
         raise _invalid(path, f"it has no entry {error}") from None
     except (AttributeError, TypeError, ValueError, RecursionError, StopIteration) as error:
         raise _invalid(path, str(error)) from None
-    config["kind"] = kind_of(out)
+    config["kind"], config["as_given"] = kind_of(out), config["recipe"]
     for name in ("recipe", "finetune"):
         if name in config:
             config[name] = _from_here(out, config, config[name])
@@ -176,11 +176,10 @@ def result_of(out: Path) -> Result:
     return _result(out, config)
 
 
-def paths_of(out: Path, recipe: Recipe) -> dict[str, str]:
+def paths_of(out: Path, data_dir: str | None, weights: str | None) -> dict[str, str]:
     """Where a run, its data and the weights it begins with are, for config.json: who moves them finds them again."""
     paths = {"run": out.resolve()}
-    for name in ("data_dir", "weights"):
-        value = getattr(recipe, name)
+    for name, value in (("data_dir", data_dir), ("weights", weights)):
         if value is not None and Path(value).exists():
             paths[name] = Path(value).resolve()
     return {name: str(path) for name, path in paths.items()}

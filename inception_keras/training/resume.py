@@ -25,6 +25,9 @@ def resumed(recipe: Recipe | None, out: Path) -> tuple[Recipe, dict | None]:
         return recipe or Recipe(), None
     old = Recipe.from_dict(stored["recipe"], str(out / "config.json"))
     new = recipe or old
+    for name in ("data_dir", "weights"):  # what the user gave is the same, though it does not lead there from here
+        if getattr(new, name) == stored["as_given"].get(name):
+            new = replace(new, **{name: getattr(old, name)})
     mine, theirs = new.to_dict(), old.to_dict()
     if old.weights and new.weights and _same_place(old.weights, new.weights):
         mine["weights"] = theirs["weights"]

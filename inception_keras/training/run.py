@@ -233,7 +233,7 @@ def begin(
         "class_names": list(data.class_names),
         "preprocessing": data.preprocessing.to_dict(),
         "data": prints,
-        "paths": paths_of(out, finetune or recipe),
+        "paths": (stored or {}).get("paths", {}) | paths_of(out, recipe.data_dir, (finetune or recipe).weights),
         "skipped": list(_skipped(data)),
     }
     if finetune:
