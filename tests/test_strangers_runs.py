@@ -277,8 +277,8 @@ for name in ("train", "finetune", "load_data", "evaluate", "predict", "ablation"
     assert text.count("needs Keras's TensorFlow backend, got 'torch'") == 8
 
 
-def begin_and_interrupt(out, times):
-    """A command that gets Ctrl-C while it trains: exit code, and what it printed."""
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    out = tmp_path / "run"
     words = ["train", "lenet5_modern", "--epochs", "500", "--batch-size", "32", "--out", str(out)]
     process = subprocess.Popen(
         [sys.executable, "-m", "inception_keras", *words],
@@ -289,16 +289,9 @@ def begin_and_interrupt(out, times):
     )
     while not (out / "metrics.csv").exists() and process.poll() is None:
         time.sleep(0.05)
-    for _ in range(times):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.001)
-    text = process.communicate(timeout=60)[0]
-    return process.returncode, " ".join(text.split())
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    code, text = begin_and_interrupt(tmp_path / "run", 1)
-    assert code == 130
+    process.send_signal(signal.SIGINT)
+    text = " ".join(process.communicate(timeout=300)[0].split())
+    assert process.returncode == 130
     assert "Ctrl-C: the run ends after this step, saved. Press it again to end at once." in text
     assert "Ctrl-C: the run is saved at " in text
     assert f"`inception-keras train --resume --out {tmp_path / 'run'}` goes on from there." in text
@@ -308,13 +301,25 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
-    for _ in range(5):  # the step may be over before the second comes
-        code, text = begin_and_interrupt(tmp_path / "run", 2)
-        assert code == 130 and "Traceback" not in text
-        if "the run is saved" not in text:
-            return
-        shutil.rmtree(tmp_path / "run")
-    raise AssertionError("Every second Ctrl-C came too late.")
+    code = """
+from inception_keras.training.distribute import Steps
+
+step = Steps.train
+
+def train(self, iterator):
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError("the step went on")
+
+Steps.train = train
+said["ended"] = run("train", *LENET, "--epochs", 1, "--out", "run")
+Steps.train = step
+said["resumed"] = run("train", "--resume", "--out", "run")
+"""
+    said = commands(code, tmp_path)
+    status, text = said["ended"]
+    assert status == 130 and "saved" not in text and "UNEXPECTED" not in text
+    assert said["resumed"][0] == 0, said["resumed"]
 
 
 @pytest.mark.slow
@@ -347,7 +352,7 @@ thread.join()
 """
     text = outside.python(code, tmp_path).splitlines()
     assert text[0].startswith("Ctrl-C: the run is saved at step 2 of epoch 1 in run;")
-    assert text[1:] == ["True", "2", "2"]
+    assert text[1:4] == ["True", "2", "2"]  # what TensorFlow says follows
 
 
 @pytest.mark.slow
