@@ -418,7 +418,7 @@ def test_the_linear_classifier_is_scikit_learns(count):
     matrix = random.standard_normal((60, 5), "float32") * np.float32([1, 10, 0.1, 1, 0])
     labels = random.integers(0, count, 60) + (count == 2)  # the class 0 of 3 may have no images
     chances = make_pipeline(StandardScaler(), LogisticRegression(C=0.1)).fit(matrix, labels).predict_proba(matrix)
-    kernel, bias = module._fit(matrix, labels, 3, 0.1)
+    kernel, bias = module._fit(matrix, labels, np.ones(3), 0.1)
     ours = np.array(keras.ops.softmax(matrix @ kernel + bias))
     np.testing.assert_allclose(ours[:, -count:], chances, atol=1e-3)
     assert np.abs(ours.sum(axis=1) - 1).max() < 1e-5

@@ -21,6 +21,7 @@ CASE: dict[str, Any] = {
     "aux": True,
     "batch_norm": "synchronized",  # or "local", or None
     "soft": False,
+    "class_weight": None,  # or a list with the weight of each class
     "precision": "float32",
     "dropout": 0.0,
     "ema": 0.0,
@@ -84,7 +85,8 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
     import tensorflow as tf
 
     from inception_keras import Steps, compile_model, create_model, synchronize_batch_norm
-    from inception_keras.training.compile import heads, with_aux_labels
+    from inception_keras.training.aux_labels import with_aux_labels
+    from inception_keras.training.compile import heads
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(case["precision"])
@@ -132,7 +134,8 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
             return batch_images[begin:end], batch_labels[begin:end]
 
         batches = tf.data.Dataset.from_tensor_slices((images, targets)).batch(case["batch"])
-        return with_aux_labels(batches.map(part), model)
+        weights = None if case["class_weight"] is None else dict(enumerate(case["class_weight"]))
+        return with_aux_labels(batches.map(part), model, class_weight=weights)
 
     steps = Steps(model, strategy, next(iter(data((0, 1)))))
     result: dict[str, Any] = {"losses": [], "epochs": [], "chief": steps.is_chief}

@@ -13,7 +13,7 @@ import typer
 from ..training.recipe import Recipe, explanations, read_entries
 from .terminal import named_options, whole_numbers
 
-_LISTS = ("keep",)  # options that may be given several times, and may hold commas
+_LISTS = {"keep": "1,2,...", "class_weight": "balanced or CLASS=WEIGHT,..."}  # given several times, or with commas
 _NONE_AS_TEXT = ("weights", "freeze", "data", "label", "image_size")  # where the word none means None
 
 
@@ -51,7 +51,7 @@ def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.P
     elif name == "image_size":
         kind, metavar = str, "PIXELS or HxW"
     elif name in _LISTS:
-        kind, metavar = list[str], "1,2,..."
+        kind, metavar = list[str], _LISTS[name]
     elif kind not in (int, float):
         kind = str
     shown: Any = str(default) if isinstance(default, (str, int, float)) and not isinstance(default, bool) else False
@@ -68,15 +68,38 @@ def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool
     for name in _NONE_AS_TEXT:
         if changed.get(name) == "none":
             changed[name] = None
-    for name in _LISTS:
-        if name in changed:
-            changed[name] = tuple(number for text in changed[name] for number in whole_numbers(text, ","))
+    if "keep" in changed:
+        changed["keep"] = tuple(number for text in changed["keep"] for number in whole_numbers(text, ","))
+    if "class_weight" in changed:
+        changed["class_weight"] = _class_weight(changed["class_weight"])
     if changed.get("image_size"):
         sides = whole_numbers(changed["image_size"], "x")
         changed["image_size"] = sides[0] if len(sides) == 1 else tuple(sides)
     if option or aux:
         changed["options"] = named_options(option) | ({"aux": True} if aux else {})
     return changed
+
+
+def _class_weight(texts: list[str]) -> str | dict[str, float] | None:
+    """`balanced`, `none`, or `cat=2,dog=0.5` as a table."""
+    if texts[-1] in ("balanced", "none"):
+        return None if texts[-1] == "none" else texts[-1]
+    table: dict[str, float] = {}
+    for entry in ",".join(texts).split(","):
+        name, _, weight = entry.rpartition("=")  # the name of a class may have a "="
+        try:
+            number = float(weight)
+        except ValueError:
+            number = None
+        if not name or number is None:
+            raise ValueError(
+                f"--class-weight must be balanced, none or CLASS=WEIGHT, got {entry!r}. (A class with a comma in its "
+                "name needs a recipe file.)"
+            )
+        if name in table:
+            raise ValueError(f"--class-weight has the class {name!r} twice.")
+        table[name] = number
+    return table
 
 
 def recipe_of(

@@ -15,7 +15,7 @@ from .augment import KINDS
 from .listing import Skipped
 from .names import NAMES
 from .parts import Part, complete
-from .pipeline import Batches
+from .pipeline import SAMPLINGS, Batches
 from .preprocessing import LARGEST, Preprocessing
 from .recognise import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .unreadable import Unreadable
@@ -146,6 +146,7 @@ def load_data(
     seed: int = 0,
     augment: str | bool = "shift",
     flip: bool | None = None,
+    sampling: str = "natural",
     mixup: float = 0.0,
     cutmix: float = 0.0,
     one_hot: bool = False,
@@ -186,6 +187,10 @@ def load_data(
             are JPEGs. True is `"shift"`, False `"none"`.
         flip: Whether half of the training images are mirrored; None mirrors where there is augmentation, and the
             images are not of digits.
+        sampling: Which training images an epoch has. `"natural"`: each of them once. `"balanced"`: as many images, but
+            every class equally often, give or take one image. Images of a rare class are then repeated, and none is
+            shown again before every other image of its class was shown; of a frequent class each epoch has a random
+            part. It is a function of the seed and the number of the epoch.
         mixup: alpha of mixup (Zhang et al., 2018): every image of a batch is mixed with the next by a share of
             Beta(alpha, alpha), and so are their labels, which are one-hot then. 0 is none.
         cutmix: alpha of cutmix (Yun et al., 2019): a rectangle of the next image is laid over every image of a batch.
@@ -230,7 +235,7 @@ def load_data(
         check_text("label", label)
     if preprocessing is not None:
         check_type("preprocessing", preprocessing, Preprocessing, "a Preprocessing, such as preprocessing('resnet50')")
-    changes = _changes(augment, flip, mixup, cutmix)
+    changes = _changes(augment, flip, mixup, cutmix) | {"sampling": check_choice("sampling", sampling, SAMPLINGS)}
     size = _size(image_size)
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 

@@ -20,6 +20,7 @@ from .preprocessing import Preprocessing
 from .unreadable import Unreadable
 
 _AUTO = tf.data.AUTOTUNE
+SAMPLINGS = ("natural", "balanced")
 _CACHE = 2**29  # bytes of a validation or test set that are kept
 
 
@@ -40,6 +41,7 @@ class Batches:
     flip: bool = False
     mixup: float = 0.0  # alphas, as in augment.mix; they need one-hot labels
     cutmix: float = 0.0
+    sampling: str = "natural"  # one of SAMPLINGS
 
     def __len__(self) -> int:
         return -(-len(self.part) // self.size)
@@ -80,11 +82,26 @@ class Batches:
     def _order(self, number: Any) -> Any:
         """The indices of an epoch's images; they are shuffled, not images: 8 bytes an image."""
         order = tf.range(len(self.part), dtype=tf.int64)
-        if self._random:
-            order = tf.random.experimental.stateless_shuffle(
-                order, tf.stack([tf.constant(self.seed, tf.int64), number])
-            )
-        return order
+        if not self._random:
+            return order
+        seed = tf.stack([tf.constant(self.seed, tf.int64), number])
+        if self.sampling == "balanced":
+            order = self._balanced(order, seed)
+        return tf.random.experimental.stateless_shuffle(order, seed)
+
+    def _balanced(self, order: Any, seed: Any) -> Any:
+        """As many indices as there are images, with the same number of every class that has images, give or take one.
+
+        The classes take turns, in a random order; at its turn a class gives its next image, and after its last image
+        begins again with its first. So no image is repeated before every other image of its class was shown.
+        """
+        counts = np.bincount(self.part.labels)
+        counts = counts[counts > 0]
+        first = np.cumsum(counts) - counts
+        shuffled = _shuffle(order, seed, -1)
+        by_class = tf.gather(shuffled, tf.argsort(tf.gather(self._memory[1], shuffled), stable=True))
+        turns = tf.gather(_shuffle(tf.range(len(counts), dtype=tf.int64), seed, -2), order % len(counts))
+        return tf.gather(by_class, tf.gather(first, turns) + order // len(counts) % tf.gather(counts, turns))
 
     def _plan(self, order: Any, number: Any, step: Any, shard: tuple[int, int]) -> dict[str, Any]:
         start = step * self.size % len(self.part)  # no batch is empty, or `unbatch` would end the process
@@ -279,6 +296,12 @@ class Batches:
     @property
     def _mixes(self) -> bool:
         return self._random and bool(self.mixup or self.cutmix)
+
+
+def _shuffle(values: Any, seed: Any, purpose: int) -> Any:
+    """Values in a random order, which is another for each (negative) purpose."""
+    folded = tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))
+    return tf.random.experimental.stateless_shuffle(values, folded)
 
 
 def _numbers(number: int | None, endless: bool) -> tf.data.Dataset:

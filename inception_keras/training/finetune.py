@@ -15,9 +15,11 @@ from sklearn.preprocessing import StandardScaler
 
 from ..checks import check_bool, check_dataset, check_model, check_path, check_type
 from ..data.fingerprint import fingerprint
+from ..data.named import Data
 from ..scope import structure
 from ..weights.store import save_weights, whole
 from ..zoo import create_model, find
+from .class_weights import balanced, class_weights
 from .devices import device
 from .folder import HEAD, Result, check_kind, checkpoint, command, prepared, read_config, result_of
 from .loop import write_csv
@@ -184,7 +186,8 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
     find(recipe.model)
     with prepared(out), device(recipe.device):
         keras.utils.set_random_seed(recipe.seed)
-        data = load(recipe)
+        data = load(replace(recipe, sampling="natural"))  # each image once: sampling becomes weights, as many repeats
+        weights = _weights(recipe, data)
         model = first_model(recipe, data)
         head = model.layers[-1]
         if not isinstance(head, keras.layers.Dense):
@@ -193,7 +196,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
         begin(out, recipe, data, model, "linear", fingerprint(data, recipe.data_dir))
         rows = []
         for number, strength in enumerate(STRENGTHS, start=1):
-            kernel, bias = _fit(*train_set, len(data.class_names), strength)
+            kernel, bias = _fit(*train_set, weights, strength)
             row: dict[str, Any] = {"epoch": number, "strength": strength}
             for prefix, part in (("", train_set), ("val_", validation)):
                 row |= {f"{prefix}{name}": value for name, value in _figures(kernel, bias, *part).items()}
@@ -205,15 +208,31 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
     return result_of(out)
 
 
-def _fit(matrix: np.ndarray, labels: np.ndarray, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of a dense layer with a softmax: a logistic regression, fitted on features of equal scale."""
+def _weights(recipe: Recipe, data: Data) -> np.ndarray:
+    """What an image of each class counts: its class weight, times how often balanced sampling would show it."""
+    weights = np.ones(len(data.class_names))
+    for table in (class_weights(recipe.class_weight, data), balanced(data) if recipe.sampling == "balanced" else None):
+        if table:
+            weights *= [table[index] for index in range(len(weights))]
+    return weights
+
+
+def _fit(matrix: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of a dense layer with a softmax: a logistic regression, fitted on features of equal scale.
+
+    Args:
+        matrix: Vectors (n, features).
+        labels: Of the vectors, (n,).
+        weights: What a vector of each class counts, (classes,).
+        strength: The inverse of the weight decay.
+    """
     scaler = StandardScaler().fit(matrix)
-    fitted = LogisticRegression(C=strength, max_iter=10_000).fit(scaler.transform(matrix), labels)
+    fitted = LogisticRegression(C=strength, max_iter=10_000).fit(scaler.transform(matrix), labels, weights[labels])
     kernel, bias = fitted.coef_.T, fitted.intercept_
     if len(fitted.classes_) == 2:  # of which scikit-learn has the score of the second, beside 0
         kernel, bias = np.hstack([0 * kernel, kernel]), np.hstack([0 * bias, bias])
     kernel = kernel / scaler.scale_[:, None]
-    whole = np.zeros((len(kernel) + 1, classes), "float32")
+    whole = np.zeros((len(kernel) + 1, len(weights)), "float32")
     whole[-1] = -1e4  # a class without training images is never the answer
     whole[:, fitted.classes_] = np.vstack([kernel, bias - scaler.mean_ @ kernel])
     return whole[:-1], whole[-1]

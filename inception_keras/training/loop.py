@@ -16,6 +16,7 @@ from ..data.named import Data
 from ..text import printable
 from ..weights.store import save_weights, whole
 from .aux_labels import with_aux_labels
+from .class_weights import class_weights
 from .compile import heads
 from .distribute import Steps
 from .folder import checkpoint
@@ -122,7 +123,11 @@ class Loop:
             if self.rows and is_over(self._recipe, self.rows):
                 self._keep_last()
             iterator = self._steps.distribute(
-                lambda shard: with_aux_labels(self._data.epochs(len(self.rows), self.step, shard), self._model)
+                lambda shard: with_aux_labels(
+                    self._data.epochs(len(self.rows), self.step, shard),
+                    self._model,
+                    class_weight=class_weights(self._recipe.class_weight, self._data),
+                )
             )
             while not is_over(self._recipe, self.rows):
                 try:

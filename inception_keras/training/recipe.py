@@ -20,6 +20,7 @@ _CHOICES = {
     "schedule": SCHEDULES,
     "augment": ("none", "shift", "crop"),
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "sampling": ("natural", "balanced"),
 }
 _COUNTS = {  # the smallest and the largest value of each
     "epochs": (1, 10**6),
@@ -39,6 +40,7 @@ _RANGES: dict[str, tuple[int, float, bool]] = {  # smallest, largest, and whethe
     "max_bad": (0, 1, True),
     "save_minutes": (0, 1e6, True),
 }
+_LARGEST_CLASS_WEIGHT = 1e6
 _LARGEST_RATE = 1e30  # training is in float32, whose largest number is 3.4e38
 _LARGEST_SIDE = 2**14  # pixels
 _DEVICE = re.compile(r"/?(device:)?(auto|[cgt]pu)(:\d{1,4})?", re.IGNORECASE)
@@ -83,6 +85,12 @@ class Recipe:
         weight_decay: Each step takes this share, times the learning rate, off every weight except biases and norms.
             With momentum 0.9, multiply Caffe's or PyTorch's weight decay by 10.
         label_smoothing: The share of each label that is spread over all classes.
+        class_weight: How much the training images of each class count in the loss of every head: a table of class names
+            with weights above 0, where a class that is not named weighs 1; or `"balanced"`, which weighs a class by
+            images / (classes * images of the class). A mixture of two images gets the mixture of their weights. As in
+            Keras, the weighted losses are divided by the number of images. Validation and test are not weighted.
+        sampling: `"natural"` shows every training image once an epoch; `"balanced"` shows every class equally often in
+            an epoch of as many images, with repeats of rare images and a random part of frequent ones.
         mixup: Alpha of mixup, arXiv:1710.09412; 0 turns it off.
         cutmix: Alpha of CutMix, arXiv:1905.04899; 0 turns it off. With both, each batch draws one of them.
         augment: `"none"`, `"shift"` (by up to an eighth of the sides) or `"crop"` (a random part, resized).
@@ -127,6 +135,8 @@ class Recipe:
     warmup_epochs: float = 0.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    class_weight: str | Mapping[str, float] | None = None
+    sampling: str = "natural"
     mixup: float = 0.0
     cutmix: float = 0.0
     augment: str = "shift"
@@ -191,6 +201,7 @@ class Recipe:
         if not isinstance(self.options, Mapping) or not all(map(_is_plain, self.options.values())):
             raise ValueError(f"options must be a table of names with numbers, texts or lists, got {got(self.options)}.")
         object.__setattr__(self, "options", dict(self.options))
+        object.__setattr__(self, "class_weight", _class_weight(self.class_weight))
         if not isinstance(self.keep, (list, tuple)):
             raise ValueError(f"keep must be a list of epochs, got {got(self.keep)}.")
         if not all(1 <= check_count("a kept epoch", epoch) <= self.epochs for epoch in self.keep):
@@ -265,6 +276,24 @@ def explanations() -> dict[str, str]:
     text = (Recipe.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
     entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
     return {name: " ".join(entry.replace("`", "").split()) for name, entry in entries}
+
+
+def _class_weight(value: Any) -> str | dict[str, float] | None:
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(
+            f"class_weight must be 'balanced', a table of class names with weights, or None, got {got(value)}."
+        )
+    weights = {}
+    for name, weight in value.items():
+        if not isinstance(name, str):
+            raise ValueError(f"class_weight must call classes by their names, such as 'cat', got {got(name)}.")
+        if not _is_number(weight) or not 0 < weight <= _LARGEST_CLASS_WEIGHT:
+            limit = f"above 0 and at most {_LARGEST_CLASS_WEIGHT:g}"
+            raise ValueError(f"class_weight of {name!r} must be a number {limit}, got {got(weight)}.")
+        weights[name] = float(weight)
+    return weights
 
 
 def _is_number(value: Any) -> bool:

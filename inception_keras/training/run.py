@@ -19,6 +19,7 @@ from ..data.preprocessing import Preprocessing
 from ..weights.store import load_weights, whole
 from ..zoo import find
 from .aux_labels import with_aux_labels
+from .class_weights import class_weights
 from .compile import compile_model, strip_aux
 from .devices import device
 from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
@@ -145,6 +146,7 @@ def run(
             prints = fingerprint(data, recipe.data_dir) if worker == 0 else {}
             if stored:
                 check_data(out, recipe, stored, data, prints)
+            weights = class_weights(recipe.class_weight, data)
             with spread.scope(), _precision(recipe.precision):
                 model = first_model(recipe, data)
                 if recipe.sync_batch_norm:
@@ -156,7 +158,7 @@ def run(
                     label_smoothing=recipe.label_smoothing,
                     metrics=("accuracy", "cross_entropy"),
                 )
-            steps = Steps(model, spread, next(iter(with_aux_labels(data.epoch(0), model))))
+            steps = Steps(model, spread, next(iter(with_aux_labels(data.epoch(0), model, class_weight=weights))))
             loop = Loop(out, recipe, data, model, steps, verbose, go_on or command(out, kind))
             if resume:
                 loop.resume()
@@ -184,6 +186,7 @@ def load(recipe: Recipe) -> Data:
         seed=recipe.seed,
         augment=recipe.augment,
         flip=recipe.flip,
+        sampling=recipe.sampling,
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
         max_bad=recipe.max_bad,

@@ -1,0 +1,42 @@
+"""The weights of classes in the loss of a run."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..checks import nearest
+from ..data.layout import some
+from ..data.named import Data
+
+
+def class_weights(wanted: str | Mapping[str, float] | None, data: Data) -> dict[int, float] | None:
+    """The `class_weight` of a recipe by the index of each class, as Keras takes it.
+
+    Args:
+        wanted: A table of class names with weights, `"balanced"`, or None.
+        data: Whose training images count for `"balanced"`.
+
+    Returns:
+        A weight for every class; None if all count the same. A class without training images weighs 1.
+
+    Raises:
+        ValueError: If the data have no class of a name in the table.
+    """
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        return balanced(data)
+    names = data.class_names
+    for name in wanted:
+        if name not in names:
+            known = nearest(name, names) if len(names) <= 20 else f"the classes are {some(names, 10)}."
+            raise ValueError(f"class_weight has a class {name!r} that the data do not have; {known}")
+    return {index: wanted.get(name, 1.0) for index, name in enumerate(names)}
+
+
+def balanced(data: Data) -> dict[int, float]:
+    """Images / (classes * images of the class), as scikit-learn weighs classes that have images."""
+    labels = data.batches["train"].part.labels
+    counts = np.bincount(labels, minlength=len(data.class_names))
+    mean = len(labels) / np.count_nonzero(counts)
+    return {index: float(mean / count) if count else 1.0 for index, count in enumerate(counts)}
