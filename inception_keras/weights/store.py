@@ -4,6 +4,7 @@ Keras's own `.weights.h5` counts layers by class, and so loads half of a net wit
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, count
@@ -26,6 +27,7 @@ def variables(model: keras.Model) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, variable in _walk(model, ""):
+        name = re.sub(r"/variable_\d+$", "/variable", name)  # a nameless one: Keras counts them through the process
         names = chain([name], (f"{name}_{i}" for i in count(2)))  # two layers of one name in a layer of its own kind
         found[next(one for one in names if one not in found)] = variable
     return found
