@@ -193,7 +193,7 @@ def test_class_weights_and_sampling_on_the_command_line(tmp_path):
         (["--class-weight", "dog=1,dog=2"], "--class-weight has the class 'dog' twice."),
         (["--class-weight", "dog=0"], "class_weight of 'dog' must be a number above 0 and at most 1e+06, got 0.0."),
         (["--class-weight", "dgo=2"], "class_weight has a class 'dgo' that the data do not have; did you mean dog?"),
-        (["--sampling", "equal"], "Unknown sampling 'equal'; there are balanced, natural."),
+        (["--sampling", "equal"], "Unknown sampling 'equal'; did you mean natural?"),
     ):
         words[1] = str(tmp_path / "photos")
         said = CliRunner().invoke(app, ["finetune", *words, str(tmp_path / "other"), *given]).output
