@@ -18,7 +18,7 @@ import torch
 import torchvision
 
 FOLDER = Path(__file__).parent / "golden"
-SIZES = ((96, 96), (75, 107))
+SIZES = ((32, 32), (75, 107))
 # id -> (the net; its sizes where SIZES are not right; gain below 1 where residual sums would grow too large)
 REFERENCES: dict[str, tuple[Callable, tuple, float]] = {}
 
@@ -37,7 +37,8 @@ def timm_net(id: str, name: str = "", sizes: tuple = SIZES, gain: float = 1.0) -
 torchvision_net("squeezenet1_0")
 torchvision_net("squeezenet1_1")
 torchvision_net("googlenet_slim", "googlenet", init_weights=False)
-for _id in ("alexnet", *(f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn"))):
+torchvision_net("alexnet", sizes=((64, 64), (75, 107)))
+for _id in (f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")):
     torchvision_net(_id)
 for _id in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"):
     torchvision_net(_id, gain=0.5)
@@ -45,21 +46,22 @@ for _id in ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
     torchvision_net(_id, gain=0.5)
 for _id in ("densenet121", "densenet161", "densenet169", "densenet201"):
     torchvision_net(_id)
-for _id in ("mobilenet_v3_small", "mobilenet_v3_large"):
-    torchvision_net(_id)
+torchvision_net("mobilenet_v3_small")
+torchvision_net("mobilenet_v3_large", gain=0.9)
 for _id in ("mobilenet_v2", "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"):
     torchvision_net(_id, gain=0.7)
 for _id in ("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"):
-    torchvision_net(_id)
-torchvision_net("inception_v3", sizes=((299, 299), (303, 331)), init_weights=False)
-for name in ("dpn68", "dpn92", "dpn98", "dpn107", "dpn131", "inception_resnet_v2"):
-    timm_net(name)
-timm_net("inception_v4", gain=1.3)  # its many means make small what passes through it
+    torchvision_net(_id, gain=0.8)
+torchvision_net("inception_v3", sizes=((75, 107), (299, 299)), init_weights=False)
+for name in ("dpn68", "dpn92", "dpn98", "dpn107", "dpn131"):
+    timm_net(name, gain=0.35)
+timm_net("inception_resnet_v2", sizes=((75, 107), (96, 96)))
+timm_net("inception_v4", sizes=((75, 107), (96, 96)), gain=1.3)  # its many means make small what passes through it
 # where sums grow, the gates saturate, and then the smallest difference of rounding turns some of them
-SE_GAINS = {"t18": 1.0, "t34": 1.0, "t50": 0.4, "t101": 0.3, "t152": 0.2, "xt50_32x4d": 0.4, "xt101_32x4d": 0.3}
+SE_GAINS = {"t18": 0.7, "t34": 0.6, "t50": 0.4, "t101": 0.35, "t152": 0.35, "xt50_32x4d": 0.4, "xt101_32x4d": 0.35}
 for name, gain in SE_GAINS.items():
     timm_net(f"seresne{name}", f"legacy_seresne{name}", gain=gain)
-timm_net("senet154", "legacy_senet154", gain=0.2)
+timm_net("senet154", "legacy_senet154", gain=0.4)
 # sizes at which each pool sees an odd map: at others torch's padding is not TensorFlow's
 timm_net("xception", "legacy_xception", ((71, 71), (71, 103)), gain=0.6)
 
@@ -68,40 +70,65 @@ for _depth in (20, 32, 44, 56, 110):
     REFERENCES[f"resnet{_depth}_cifar"] = (partial(references.CifarNet, _depth), ((32, 32), (31, 45)), 0.3)
     REFERENCES[f"plain{_depth}_cifar"] = (partial(references.CifarNet, _depth, False), ((32, 32), (31, 45)), 1.1)
 
-# class of net -> {our head: (the module that feeds it, the head)}: they run in training only
+# sizes at which the heads' pools leave as many pixels, and so take the same weights
+REFERENCES["googlenet"] = (references.BvlcGoogLeNet, ((80, 80), (89, 85)), 1.0)
+REFERENCES["googlenet_bn"] = (partial(references.GoogLeNet, batch_norm=True), ((80, 80), (89, 85)), 1.0)
+REFERENCES["googlenet_cifar"] = (partial(references.GoogLeNet, "cifar"), ((32, 32), (31, 51)), 1.0)
+REFERENCES["googlenet_small"] = (partial(references.GoogLeNet, "small"), ((31, 29), (32, 32)), 1.0)
+REFERENCES["seinception"] = (partial(references.GoogLeNet, batch_norm=True, heads=False, gates=True), SIZES, 1.6)
+REFERENCES["inception_v2"] = (references.InceptionV2, SIZES, 1.0)
+for _width in (1, 0.75, 0.5, 0.25):
+    _id = "mobilenet_v1" if _width == 1 else f"mobilenet_v1_{100 * _width:03.0f}"
+    REFERENCES[_id] = (partial(references.MobileNetV1, _width), SIZES, 1.0)
+for _groups in (1, 2, 3, 4, 8):
+    REFERENCES[f"shufflenet_v1_g{_groups}"] = (partial(references.ShuffleNetV1, _groups), SIZES, 0.3)
+for _depth in (50, 101, 152):
+    REFERENCES[f"resnet{_depth}_v1"] = (partial(references.resnet_v1, _depth), SIZES, 0.4)
+REFERENCES["lenet5"] = (references.LeNet5, ((32, 32), (35, 33)), 0.5)
+REFERENCES["lenet5_modern"] = (references.LeNet5Modern, ((32, 32), (35, 33)), 1.0)
+CHANNELS = {"lenet5": 1, "lenet5_modern": 1}  # 3 of the others
+
+# class of net -> the smallest image that its heads can take, {our head: (the module that feeds it, the head)}; by
+# themselves these heads run in training only
 AUXILIARY = {
-    "GoogLeNet": {"aux_1": ("inception4a", "aux1"), "aux_2": ("inception4d", "aux2")},
-    "Inception3": {"aux_1": ("Mixed_6e", "AuxLogits")},
+    torchvision.models.GoogLeNet: (0, {"aux_1": ("inception4a", "aux1"), "aux_2": ("inception4d", "aux2")}),
+    torchvision.models.Inception3: (299, {"aux_1": ("Mixed_6e", "AuxLogits")}),
 }
 
 
 def outputs(net: torch.nn.Module, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """The logits of every head, by our names."""
     seen, batch = {}, torch.from_numpy(image.transpose(0, 3, 1, 2).copy())
-    for name, (before, head) in AUXILIARY.get(type(net).__name__, {}).items():
+    least, heads = AUXILIARY.get(type(net), (0, {}))
+    for name, (before, head) in heads.items() if min(image.shape[1:3]) >= least else ():
         listener = net.get_submodule(before).register_forward_hook(
             lambda module, inputs, output, name=name: seen.__setitem__(name, output)
         )
         net(batch)
         listener.remove()
         yield name, net.get_submodule(head)(seen[name]).numpy()
-    yield "predictions", net(batch).numpy()
+    given = net(batch)
+    for name, values in given.items() if isinstance(given, dict) else [("predictions", given)]:
+        yield name, values.numpy()
 
 
 @torch.inference_mode()
 def write(id: str) -> None:
     """Writes the golden file of one net."""
     build, sizes, gain = REFERENCES[id]
-    net = build().eval()
+    with torch.device("meta"):  # its own start values would take longer than all the rest
+        net = build().to_empty(device="cpu").eval()
     for module in net.modules() if id == "xception" else ():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eps = 1e-3  # Keras's, with which its weights were trained; the port has torch's 1e-5
+    images = {(height, width): synthetic.image(height, width, CHANNELS.get(id, 3)) for height, width in sizes}
+    list(outputs(net, images[sizes[0]]))  # nets of references.py make their modules now
     entries = {key: value for key, value in net.state_dict().items() if value.ndim}
     for key, array in synthetic.state_dict({key: value.shape for key, value in entries.items()}, gain).items():
         entries[key].copy_(torch.from_numpy(array))
     arrays = {"gain": np.float32(gain), "versions": np.array(_versions())}
-    for height, width in sizes:
-        for name, values in outputs(net, synthetic.image(height, width)):
+    for (height, width), image in images.items():
+        for name, values in outputs(net, image):
             arrays[f"{height}x{width}/{name}"] = values
             print(f"{id:20} {height}x{width} {name:12} mean {values.mean():10.4g}  deviation {values.std():10.4g}")
     FOLDER.mkdir(exist_ok=True)

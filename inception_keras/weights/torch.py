@@ -188,7 +188,7 @@ def _as_is(name: str, variable: Any) -> Slot:
 def _shapes(layer: Any, variable: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Torch's shape of a variable; that shape with every axis apart; the order of those axes in ours."""
     shape = tuple(variable.shape)
-    if variable.name != "kernel":
+    if variable.name != "kernel" or len(shape) == 3:  # LeNet-5's table convolution keeps its connections alone
         return shape, shape, tuple(range(len(shape)))
     if isinstance(layer, layers.DepthwiseConv2D):
         height, width, channels, factor = shape
