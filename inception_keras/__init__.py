@@ -64,6 +64,7 @@ _PUBLIC = {
     "training.devices": ("device",),
     "training.recipe": ("Recipe",),
     "training.run": ("train",),
+    "training.learning_rate": ("find_learning_rate",),
     "training.ablation": ("ablation",),
     "training.transfer": ("transfer", "freeze", "unfreeze"),
     "training.finetune": ("finetune", "extract_features"),

@@ -12,6 +12,7 @@ NEEDED_BY = (  # modules whose work is TensorFlow's: its data pipelines, its dev
     "training.distribute",
     "training.evaluate",
     "training.finetune",
+    "training.learning_rate",
     "training.predict",
     "training.run",
 )

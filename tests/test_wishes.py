@@ -1,7 +1,9 @@
 """Class weights, balanced sampling, callbacks and the learning-rate finder, as people use them."""
 
+import re
 from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
 
 import keras
 import numpy as np
@@ -19,9 +21,11 @@ from inception_keras.cli import app
 from inception_keras.data.parts import Part
 from inception_keras.training.class_weights import class_weights
 from inception_keras.training.folder import load_run
+from inception_keras.training.learning_rate import suggestions
 from inception_keras.training.run import load
 from inception_keras.training.schedule import build_optimizer
 from inception_keras.training.start import first_model
+from inception_keras.training.state import load_state
 
 RECIPE = ik.Recipe(**TINY | {"epochs": 1, "ema": 0.0, "schedule": "constant"})
 TABLE = {"3": 5.0, "7": 0.25}
@@ -199,3 +203,174 @@ def test_class_weights_and_sampling_on_the_command_line(tmp_path):
         said = CliRunner().invoke(app, ["finetune", *words, str(tmp_path / "other"), *given]).output
         assert sentence in " ".join(said.split())
         assert not (tmp_path / "other").exists()
+
+
+# ----------------------------------------------------------------------------------------------------------- callbacks
+
+
+class Recorder(keras.callbacks.Callback):
+    """Notes every call; at one of them it acts."""
+
+    def __init__(self, at=None, act=None):
+        super().__init__()
+        self.calls, self.logs, self._at, self._act = [], {}, at, act
+
+    def _note(self, name, number=None, logs=None):
+        self.calls.append(name if number is None else f"{name} {number}")
+        self.logs[self.calls[-1]] = logs
+        if self.calls[-1] == self._at:
+            self._act(self)
+
+
+def _numbered(name):
+    return lambda self, number, logs=None: self._note(name, number, logs)
+
+
+def _plain(name):
+    return lambda self, logs=None: self._note(name, None, logs)
+
+
+for _when in ("begin", "end"):
+    for _what in ("epoch", "train_batch", "test_batch"):
+        setattr(Recorder, f"on_{_what}_{_when}", _numbered(f"{_what}_{_when}"))
+    for _what in ("train", "test"):
+        setattr(Recorder, f"on_{_what}_{_when}", _plain(f"{_what}_{_when}"))
+
+TWO = RECIPE.with_changes(epochs=2, batch_size=512)
+
+
+def test_callbacks_are_called_as_fit_calls_them(tmp_path):
+    mine, own = Recorder(), Recorder()
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    best = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="val_accuracy", save_best_only=True)
+    ik.train(TWO, tmp_path / "run", callbacks=[mine, log, best], verbose=0)
+    data = load(TWO)
+    model = ik.compile_model(first_model(TWO, data))
+    model.fit(data.train, validation_data=data.validation, epochs=2, callbacks=[own], shuffle=False, verbose=0)
+    assert mine.calls == own.calls
+    assert mine.params == own.params | {"verbose": 0}
+    rows = metrics(tmp_path / "run")
+    expected = {name: pytest.approx(value, rel=1e-5) for name, value in rows[1].items() if name != "epoch"}
+    assert mine.logs["epoch_end 1"] == expected
+    assert mine.logs["train_batch_end 2"].keys() == {"loss"}
+    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "0", "1"]
+    saved = keras.models.load_model(tmp_path / "best.keras")
+    figures = saved.evaluate(data.validation, return_dict=True, verbose=0)
+    assert figures["accuracy"] == pytest.approx(max(row["val_accuracy"] for row in rows), rel=1e-5)
+    with pytest.raises(FileExistsError):
+        ik.train(TWO, tmp_path / "run", callbacks=[mine], verbose=0)
+
+
+def test_a_callback_may_end_the_run(tmp_path, capsys):
+    def stop(callback):
+        callback.model.stop_training = True
+
+    def never(callback):
+        raise AssertionError("a finished run goes on")
+
+    recipe = TWO.with_changes(epochs=9)
+    at_an_end = ik.train(recipe, tmp_path / "end", callbacks=[Recorder("epoch_end 1", stop)], verbose=0)
+    assert at_an_end.rows[-1]["epoch"] == len(metrics(tmp_path / "end")) == 2
+    ik.train(None, tmp_path / "end", resume=True, callbacks=[Recorder("train_begin", never)], verbose=2)
+    assert "a callback ended it after epoch 2. More than 9 --epochs let it go on." in capsys.readouterr().out
+    within = Recorder("train_batch_end 1", stop)
+    ended = ik.train(recipe, tmp_path / "within", callbacks=[within], verbose=0)
+    assert [row["epoch"] for row in ended.rows] == [1]
+    assert within.calls[-1] == "train_end"
+    assert within.calls.count("train_batch_end 2") == 0
+    assert within.calls.count("epoch_end 0") == within.calls.count("test_end") == 1
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_a_run_that_may_get_more_epochs(tmp_path):
+    recipe = TWO.with_changes(epochs=9)
+    early = keras.callbacks.EarlyStopping(monitor="val_loss", patience=1, min_delta=100)
+    ik.train(recipe, tmp_path / "early", callbacks=early, verbose=0)
+    assert len(metrics(tmp_path / "early")) == 2
+    more = ik.train(recipe.with_changes(epochs=10), tmp_path / "early", resume=True, callbacks=early, verbose=0)
+    assert more.rows[-1]["epoch"] == 4  # the patience of a callback begins anew
+
+
+@pytest.mark.parametrize(
+    ("at", "step", "epochs"),
+    [
+        ("train_batch_end 1", 2, 0),
+        pytest.param("train_begin", 0, 0, marks=pytest.mark.slow),
+        pytest.param("train_batch_begin 1", 2, 0, marks=pytest.mark.slow),
+        pytest.param("test_batch_end 0", 0, 1, marks=pytest.mark.slow),
+        pytest.param("epoch_end 0", 0, 1, marks=pytest.mark.slow),
+        pytest.param("epoch_begin 1", 1, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_an_error_in_a_callback_ends_the_run_with_a_saved_state(tmp_path, at, step, epochs):
+    def fail(callback):
+        raise ZeroDivisionError("of the user's")
+
+    out, recorder, resumed = tmp_path / "run", Recorder(at, fail), Recorder()
+    with pytest.raises(ZeroDivisionError, match=r"^of the user's$"):
+        ik.train(TWO.with_changes(ema=0.9), out, callbacks=[recorder], verbose=0)
+    assert recorder.calls[-1] == at
+    _, facts, _ = load_state(out / "checkpoints")
+    assert (facts["step"], len(facts["rows"])) == (step, epochs)
+    ik.train(None, out, resume=True, callbacks=[resumed], verbose=0)
+    assert resumed.calls[:3] == ["train_begin", f"epoch_begin {epochs}", f"train_batch_begin {step}"]
+    if at == "train_batch_end 1":
+        whole = ik.train(TWO.with_changes(ema=0.9), tmp_path / "whole", verbose=0)
+        assert difference(out, whole.folder) == 0
+
+
+def test_callbacks_that_a_run_cannot_have(tmp_path):
+    for callbacks, error, sentence in (
+        ([keras.callbacks.EarlyStopping], TypeError, "callbacks must be a list of objects of keras.callbacks.Callback"),
+        ("tensorboard", TypeError, "callbacks must be a list of objects"),
+        (None, TypeError, "callbacks must be a list of objects"),
+        ([keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)], ValueError, "cannot have a LearningRateScheduler"),
+        ([keras.callbacks.ReduceLROnPlateau()], ValueError, "schedule='plateau' lowers it"),
+        ([keras.callbacks.BackupAndRestore("backup")], ValueError, "a run saves its state by itself"),
+    ):
+        with pytest.raises(error, match=sentence):
+            ik.train(TWO, tmp_path / "run", callbacks=callbacks, verbose=0)
+    with pytest.raises(ValueError, match="callbacks need epochs"):
+        ik.finetune(TWO.with_changes(weights="x"), tmp_path / "run", linear=True, callbacks=[Recorder()])
+    if find_spec("tensorboard") is None:
+        said = CliRunner().invoke(app, ["train", "lenet5_modern", "--tensorboard", "--out", str(tmp_path / "run")])
+        assert (said.exit_code, said.output) == (1, "error: TensorBoard is not installed: pip install tensorboard.\n")
+    assert not (tmp_path / "run").exists()
+
+
+# -------------------------------------------------------------------------------------------------- the learning rate
+
+
+def test_suggestions_of_a_curve_whose_best_rates_are_known():
+    rates = np.geomspace(1e-6, 1, 200)
+    falls = 2 - 1.5 / (1 + np.exp(-4 * (np.log10(rates) + 3)))  # fastest at 1e-3
+    losses = falls + np.maximum(0, np.log10(rates) + 1.5) ** 2 * 8  # and rises from 10**-1.5 on
+    steepest, tenth = suggestions(rates.tolist(), losses.tolist())
+    assert steepest == pytest.approx(1e-3, rel=0.1)
+    assert tenth == pytest.approx(10**-2.5, rel=0.3)
+    rising = np.linspace(1, 2, 200)
+    assert suggestions(rates.tolist(), rising.tolist()) == pytest.approx((1e-6, 1e-7))
+
+
+def test_the_learning_rate_finder_on_the_command_line(tmp_path):
+    words = ["--model", "lenet5_modern", "--batch-size", "32", "--steps", "60", "--class-weight", "3=2"]
+    said = command("lr", *words, "--optimizer", "sgd", "--out", "lr.png", cwd=tmp_path)
+    rate = float(re.search(r"--learning-rate (\S+) \(the recipe has 0.002\)", said)[1])
+    assert 1e-4 < rate < 1  # SGD with momentum wants more than Adam
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lr.csv", "lr.png"]
+    table = np.genfromtxt(tmp_path / "lr.csv", delimiter=",", names=True)
+    assert table.dtype.names == ("learning_rate", "loss", "smoothed")
+    assert len(table) <= 60
+    steps = np.diff(np.log(table["learning_rate"]))
+    np.testing.assert_allclose(steps, np.log(1e6) / 59, rtol=1e-3)
+
+
+def test_the_learning_rate_finder_refuses_what_makes_no_sense():
+    for options, sentence in (
+        ({"lowest": 0}, "lowest must be a learning rate above 0"),
+        ({"highest": float("nan")}, "highest must be a learning rate above 0"),
+        ({"lowest": 0.1, "highest": 0.1}, "highest must be above lowest, 0.1, got 0.1"),
+        ({"steps": 5}, "steps must be an int of at least 20, got 5"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            ik.find_learning_rate(RECIPE, **options)

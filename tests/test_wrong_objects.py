@@ -75,6 +75,7 @@ VALID = {
     "evaluate": lambda: {"folder": "absent"},
     "extract_features": lambda: {"model": model(), "dataset": dataset()},
     "features": lambda: {"model": model()},
+    "find_learning_rate": lambda: {"recipe": recipe()},
     "finetune": lambda: {"recipe": recipe(weights="imagenet"), "out": "out"},
     "fire": lambda: {"x": maps(), "squeeze_1x1": 2, "expand_1x1": 2, "expand_3x3": 2},
     "freeze": lambda: {"model": model(), "pattern": "all"},
@@ -116,6 +117,8 @@ FINE = {
     "evaluate.data": {"None", "text"},
     "evaluate.data_dir": {"None", "text"},
     "save_weights.dtype": {"None"},
+    "find_learning_rate.lowest": {"float"},
+    "find_learning_rate.highest": {"float"},
 }
 
 

@@ -41,6 +41,39 @@ def plot_curves(
     figure.savefig(path, dpi=110)
 
 
+def plot_rates(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    marks: Mapping[str, float],
+    path: str | Path,
+    *,
+    title: str = "",
+) -> None:
+    """Draws the losses of a trial of learning rates.
+
+    Args:
+        rates: Of each step.
+        losses: Of each step.
+        smoothed: Of each step.
+        marks: Rates to mark, by what they are.
+        path: Where to; the suffix gives the format.
+        title: Stands above.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    _title(figure, title)
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=_COLOURS["train"], alpha=0.35, linewidth=1, label="loss of a step")
+    axes.plot(rates, smoothed, color=_COLOURS["train"], linewidth=2, label="smoothed")
+    for (name, rate), style in zip(marks.items(), ("--", ":"), strict=False):
+        axes.axvline(rate, color=_COLOURS["validation"], linestyle=style, label=f"{name}: {rate:.1e}")
+    low, high = min(*losses, *smoothed), max(smoothed[0], 2 * max(smoothed[: int(np.argmin(smoothed)) + 1]))
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(max(0, low - 0.05 * (high - low)), high))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best")
+    figure.savefig(path, dpi=110)
+
+
 def plot_spread(groups: Mapping[str, Sequence[float]], path: str | Path, *, title: str = "", label: str = "") -> None:
     """Draws a row of dots for each group, a stroke at their mean.
 

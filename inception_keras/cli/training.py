@@ -29,6 +29,9 @@ Verbose = Annotated[
     int | None,
     typer.Option(min=0, max=2, help="0 nothing, 1 a progress bar, 2 a line an epoch; by default 1 on a terminal."),
 ]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write the figures of each epoch for TensorBoard too, to OUT/tensorboard.")
+]
 Out = Annotated[Path, typer.Option(help="The folder for the run; it must not hold one already.")]
 
 
@@ -39,6 +42,7 @@ def train(
     out: Out = Path("runs/run"),
     recipe: File = None,
     resume: Resume = False,
+    tensorboard: TensorBoard = False,
     verbose: Verbose = None,
     option: Options = None,
     aux: Aux = False,
@@ -50,7 +54,8 @@ def train(
 
         changed = changes({"model": model, **given}, option, aux)
         wanted = recipe_of(recipe, {}, changed, out if resume else None)
-        _tell(run(wanted, out, resume=resume, verbose=_wanted(verbose)))
+        callbacks = _callbacks(tensorboard, out)
+        _tell(run(wanted, out, resume=resume, callbacks=callbacks, verbose=_wanted(verbose)))
 
 
 @app.command()
@@ -62,6 +67,7 @@ def finetune(
     linear: Annotated[bool, typer.Option("--linear", help="A linear classifier on fixed features: much faster.")] = (
         False
     ),
+    tensorboard: TensorBoard = False,
     verbose: Verbose = None,
     option: Options = None,
     aux: Aux = False,
@@ -76,7 +82,35 @@ def finetune(
         from ..training.finetune import finetune as run
 
         wanted = recipe_of(recipe, FINETUNE, changes(given, option, aux), out if resume else None)
-        _tell(run(wanted, out, linear=linear, resume=resume, verbose=_wanted(verbose)))
+        callbacks = _callbacks(tensorboard, out)
+        _tell(run(wanted, out, linear=linear, resume=resume, callbacks=callbacks, verbose=_wanted(verbose)))
+
+
+@app.command()
+@recipe_options({})
+def lr(
+    recipe: Annotated[str | None, typer.Argument(help="A shipped recipe or a TOML file.")] = None,
+    out: Annotated[Path, typer.Option(help="The picture; a table of the same name with .csv is written too.")] = (
+        Path("lr.png")
+    ),
+    lowest: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-6,
+    highest: Annotated[float, typer.Option(help="The last learning rate.")] = 1.0,
+    steps: Annotated[int, typer.Option(help="The steps of the trial, at most.")] = 200,
+    option: Options = None,
+    aux: Aux = False,
+    **given: Any,
+) -> None:
+    """Tries learning rates from small to large, and suggests one for a recipe."""
+    with one_sentence():
+        from ..training.learning_rate import find_learning_rate
+
+        wanted = recipe_of(recipe, {}, changes(given, option, aux))
+        trial = find_learning_rate(wanted, lowest=lowest, highest=highest, steps=steps)
+        trial.plot(out)
+        trial.save_csv(out.with_suffix(".csv"))
+        say(f"--learning-rate {trial.suggestion:.2g} (the recipe has {wanted.learning_rate:.2g})")
+        say(f"The loss falls fastest at {trial.steepest:.2g}; a tenth of where it is lowest is {trial.tenth:.2g}.")
+        say(f"{out}, {out.with_suffix('.csv')}")
 
 
 @app.command()
@@ -100,6 +134,12 @@ def ablate(
             table.add_row(row.variant, *figures, f"{row.epoch_seconds:.1f}")
         console.print(table)
         say(f"{out / 'ablation.png'}, ablation.md, ablation.csv")
+
+
+def _callbacks(tensorboard: bool, out: Path) -> list:
+    from ..training.callbacks import tensorboard as for_tensorboard
+
+    return [for_tensorboard(out)] if tensorboard else []
 
 
 def _wanted(verbose: int | None) -> int | str:

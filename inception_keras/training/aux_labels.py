@@ -177,12 +177,12 @@ def _weighted(labels: Any, weights: Any, table: np.ndarray) -> Any:
     if tf.is_symbolic_tensor(labels):
         rows = tf.shape(labels)[0]
         rest = tf.cast(tf.reshape(labels, (rows, tf.size(labels) // tf.maximum(rows, 1))), "float32")
-        own = tf.cond(
-            tf.equal(tf.shape(rest)[1], 1),
-            lambda: tf.gather(table, tf.cast(rest[:, 0], "int32")),
+        own = tf.cond(  # without images, as the share of a worker may be, the width is 0
+            tf.equal(tf.shape(rest)[1], len(table)),
             lambda: tf.linalg.matvec(rest, table),
+            lambda: tf.gather(table, tf.cast(tf.reshape(rest, (-1,)), "int32")),
         )
         return own if weights is None else own * tf.reshape(tf.cast(weights, "float32"), (-1,))
-    rest = labels.reshape(len(labels), -1)
+    rest = labels.reshape(len(labels), int(np.prod(labels.shape[1:])))
     own = table[rest[:, 0].astype(int)] if rest.shape[1] == 1 else rest.astype("float32") @ table
     return own if weights is None else own * np.asarray(weights, "float32").reshape(-1)

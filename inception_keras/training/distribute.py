@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from typing import Any
 
 import keras
@@ -182,12 +183,19 @@ class Steps:
         """
         return float(self._call(self._train, iterator))
 
-    def evaluate(self, dataset: tf.data.Dataset | Callable[[tuple[int, int]], tf.data.Dataset]) -> dict[str, float]:
+    def evaluate(
+        self,
+        dataset: tf.data.Dataset | Callable[[tuple[int, int]], tf.data.Dataset],
+        *,
+        call: Callable[..., None] | None = None,
+    ) -> dict[str, float]:
         """The metrics on a data set: means over all of its images, whichever worker had them.
 
         Args:
             dataset: Batches, of which each worker takes every `workers`-th; or a function as for `distribute`, whose
                 workers need not have the same number of batches.
+            call: Called with the names of Keras's callbacks, "on_test_batch_begin" and "on_test_batch_end", and the
+                number of the batch.
 
         Returns:
             "loss", what is minimised, and the compiled metrics.
@@ -199,8 +207,11 @@ class Steps:
         self.reset_metrics()
         iterator = iter(mine)
         try:
-            while True:
+            for batch in count():
                 self._call(self._test, iterator)
+                if call:  # both now: only now it is known that there was a batch
+                    call("on_test_batch_begin", batch)
+                    call("on_test_batch_end", batch)
         except StopIteration:
             figures = self.metrics()
         self.reset_metrics()

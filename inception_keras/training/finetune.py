@@ -19,6 +19,7 @@ from ..data.named import Data
 from ..scope import structure
 from ..weights.store import save_weights, whole
 from ..zoo import create_model, find
+from .callbacks import Given, check_callbacks
 from .class_weights import balanced, class_weights
 from .devices import device
 from .folder import HEAD, Result, check_kind, checkpoint, command, prepared, read_config, result_of
@@ -42,6 +43,7 @@ def finetune(
     linear: bool = False,
     cache: str | Path | None = None,
     resume: bool = False,
+    callbacks: Given = (),
     verbose: int | str = "auto",
 ) -> Result:
     """Trains a net that has weights on other classes, and leaves the folder of a run.
@@ -61,6 +63,8 @@ def finetune(
         cache: Where `extract_features` keeps the vectors of a linear classifier.
         resume: Goes on with the folder's run, as `train` does; a linear one that is not finished is done again. More
             epochs go to both stages as long as the second has not begun, then to the second.
+        callbacks: As for `train`, in both stages: the second has its own `on_train_begin`, and counts the epochs on
+            from those of the first. A linear classifier has no epochs and takes none.
         verbose: As for `train`.
 
     Returns:
@@ -68,7 +72,7 @@ def finetune(
 
     Raises:
         ValueError: If the recipe has no weights, or does not fit the data, the model or the folder's run.
-        TypeError: If `recipe` is not a Recipe or `out` is not a path.
+        TypeError: If `recipe` is not a Recipe, `out` is not a path or something in `callbacks` is no callback.
         FileExistsError: If the folder holds a run and is not to be resumed.
 
     Examples:
@@ -79,7 +83,9 @@ def finetune(
     """
     check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
     out, linear, resume = check_path("out", out), check_bool("linear", linear), check_bool("resume", resume)
-    verbose = check_verbose(verbose)
+    verbose, callbacks = check_verbose(verbose), check_callbacks(callbacks)
+    if linear and callbacks:
+        raise ValueError("callbacks need epochs, and a linear classifier (linear=True) is not trained in epochs.")
     cache = None if cache is None else check_path("cache", cache)
     kind = "linear" if linear else "finetune"
     check_kind(out, kind, resume)
@@ -94,10 +100,22 @@ def finetune(
         with structure():  # a block that does not exist is named now, not after the first stage
             freeze(create_model(recipe.model, **recipe.options), recipe.freeze)
         first = replace(recipe, freeze="all")
-        run(first, out / HEAD, "head", resume=resume, verbose=verbose, finetune=recipe, go_on=command(out, kind))
+        run(
+            first,
+            out / HEAD,
+            "head",
+            resume=resume,
+            verbose=verbose,
+            finetune=recipe,
+            go_on=command(out, kind),
+            callbacks=callbacks,
+        )
     rate = recipe.learning_rate * LOWER
     second = replace(recipe, weights=str(out / HEAD), learning_rate=rate)
-    result = run(second, out, kind, resume=True, verbose=verbose, finetune=recipe)  # the first stage may be there
+    head = read_config(out / HEAD) or {}
+    before = head["result"]["rows"][-1]["epoch"] if "result" in head else recipe.epochs
+    # resumed, as the first stage may be there
+    result = run(second, out, kind, resume=True, verbose=verbose, finetune=recipe, callbacks=callbacks, first=before)
     (out / HEAD / "checkpoints" / NEWEST).unlink(missing_ok=True)  # the first stage does not go on any more
     return result
 

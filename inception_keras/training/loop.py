@@ -4,7 +4,7 @@ import csv
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from ..data.named import Data
 from ..text import printable
 from ..weights.store import save_weights, whole
 from .aux_labels import with_aux_labels
+from .callbacks import Callbacks
 from .class_weights import class_weights
 from .compile import heads
-from .distribute import Steps
+from .distribute import Steps, WorkerLost
 from .folder import checkpoint
 from .progress import SHOWN, Progress
 from .recipe import Recipe
@@ -56,16 +57,30 @@ class Loop:
         steps: The model's steps.
         verbose: 0, 1 or 2, as for `train`.
         go_on: The command that goes on with the run, for the line that says how.
+        callbacks: Keras's callbacks, which the chief calls.
+        first: What is added to the numbers of epochs that the callbacks get.
     """
 
     def __init__(
-        self, out: Path, recipe: Recipe, data: Data, model: keras.Model, steps: Steps, verbose: int, go_on: str
+        self,
+        out: Path,
+        recipe: Recipe,
+        data: Data,
+        model: keras.Model,
+        steps: Steps,
+        verbose: int,
+        go_on: str,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        first: int = 0,
     ):
         self._out, self._recipe, self._data, self._model, self._steps = out, recipe, data, model, steps
         self._go_on, self._sign = go_on, StopSign()
         self.is_asked_to_stop = False
         self._verbose = verbose if steps.is_chief else 0
         self._length = len(data.train)
+        wanted = callbacks if steps.is_chief else ()
+        self._callbacks = Callbacks(wanted, model, epochs=recipe.epochs, steps=self._length, first=first)
+        self.ended = 0  # of how many planned epochs a callback has ended the run
         self.rows: list[dict] = []
         self.step = 0
         self._seconds: list[float] = []  # of each epoch's steps
@@ -83,7 +98,7 @@ class Loop:
         loaded, origin, position = load_state(self._out / "checkpoints"), f"The state in {self._out}", 0
         if loaded:
             arrays, facts, notice = loaded
-            self.rows, self.step, self._seconds, self._spent = _facts(facts, origin, self._length)
+            self.rows, self.step, self._seconds, self._spent, self.ended = _facts(facts, origin, self._length)
             position = 1 + len(self.rows) * self._length + self.step
         if not self._steps.same(position):
             raise ValueError(f"{origin} is not the same for all workers: they must share the folder.")
@@ -116,12 +131,16 @@ class Loop:
             Interrupted: After Ctrl-C.
             OSError: If a file cannot be written; the sentence names it.
             ValueError: If too many images cannot be read any more.
+            Exception: Of a callback; the state is saved before.
         """
         with StopSign(bool(self._verbose)) as self._sign:
             if not self.rows and not self.step:
                 self._save()  # what cannot be written is known now, not after an epoch
-            if self.rows and is_over(self._recipe, self.rows):
+            if self.rows and self._is_over(self.rows):
                 self._keep_last()
+                return
+            self._callbacks.call("on_train_begin")
+            self._raise(self._steps.any(self._callbacks.error is not None)[0])
             iterator = self._steps.distribute(
                 lambda shard: with_aux_labels(
                     self._data.epochs(len(self.rows), self.step, shard),
@@ -129,37 +148,59 @@ class Loop:
                     class_weight=class_weights(self._recipe.class_weight, self._data),
                 )
             )
-            while not is_over(self._recipe, self.rows):
+            while not self._is_over(self.rows):
                 try:
                     self._end(self._train(iterator))
                 except tf.errors.OpError:
                     self._data.check()  # if it is for images, in a sentence
                     raise
-                self.is_asked_to_stop = self._steps.any(self._sign.is_raised)[0]
-                if self.is_asked_to_stop and not is_over(self._recipe, self.rows):
+                self.is_asked_to_stop, failed = self._steps.any(self._sign.is_raised, self._callbacks.error is not None)
+                self._raise(failed)
+                if self.is_asked_to_stop and not self._is_over(self.rows):
                     self.stop()
+            if self.ended:
+                self._keep_last()
+            self._callbacks.call("on_train_end")
+            self._raise(self._steps.any(self._callbacks.error is not None)[0])
+
+    def _is_over(self, rows: list[dict]) -> bool:
+        return is_over(self._recipe, rows) or self.ended >= self._recipe.epochs
+
+    def _raise(self, failed: bool) -> None:
+        """Ends the run by the error of a callback, if one failed on the chief."""
+        if self._callbacks.error:
+            raise self._callbacks.error
+        if failed:
+            raise WorkerLost("A callback failed on the first worker, which has saved the run; its error is there.")
 
     def _train(self, iterator: Iterator) -> Progress:
         number, model = len(self.rows), self._model
         if not self.step:
             self._steps.reset_metrics()
         progress = Progress(number + 1, self._recipe.epochs, self._length, self._verbose)
+        self._callbacks.epoch("on_epoch_begin", number)
         while self.step < self._length:
+            self._callbacks.call("on_train_batch_begin", self.step)
             begun = time.perf_counter()
             self.step += 1
             model.optimizer.learning_rate = self._rate()
             loss = self._steps.train(iterator)
             self._spent += time.perf_counter() - begun
+            self._callbacks.call("on_train_batch_end", self.step - 1, {"loss": loss})
             if not math.isfinite(loss):
                 raise self._diverged(f"The loss is {loss}")
             progress.update(self.step, loss)
             due = 0 < self._recipe.save_minutes <= (time.monotonic() - self._saved) / 60
-            stop, due = self._steps.any(self._sign.is_raised, due)
+            failed, ended = self._callbacks.error is not None, self._callbacks.wants_to_stop
+            stop, due, failed, ended = self._steps.any(self._sign.is_raised, due, failed, ended)
             if self.step < self._length:  # the end of the epoch saves anyway
-                if stop or due:
+                if stop or due or failed:
                     self._save()
+                self._raise(failed)
                 if stop:
                     self.stop()
+                if ended:
+                    break
         return progress
 
     def _end(self, progress: Progress) -> None:
@@ -168,12 +209,17 @@ class Loop:
         self._check(variables(model, metrics=False))
         row = {"epoch": number} | _figures(self._steps.metrics(), heads(model), "")
         with averaged(model):
-            validation = self._steps.evaluate(self._validation)
+            self._callbacks.call("on_test_begin")
+            validation = self._steps.evaluate(self._validation, call=self._callbacks.call)
+            self._callbacks.call("on_test_end", validation)
             row |= _figures(validation, heads(model), "val_") | {"learning_rate": self._rate()}
             rows = [*self.rows, row]
             wanted = number in {*self._recipe.keep, best_epoch(rows)} or is_over(self._recipe, rows)
             if wanted and self._steps.is_chief:
                 save_weights(model, checkpoint(self._out, number))
+            self._callbacks.epoch("on_epoch_end", number - 1, row)
+        if self._steps.any(self._callbacks.wants_to_stop)[0]:
+            self.ended = self._recipe.epochs
         self.rows, self.step = rows, 0
         self._seconds, self._spent = [*self._seconds, self._spent], 0.0
         self._save()
@@ -213,6 +259,7 @@ class Loop:
         """Every worker reads its variables, which takes all of them; the chief writes."""
         arrays = self._check(variables(self._model, metrics=self.step > 0))
         facts = {"rows": self.rows, "step": self.step, "seconds": self._seconds, "spent": self._spent}
+        facts |= {"ended": self.ended} if self.ended else {}
         if self._steps.is_chief:
             save_state(self._out / "checkpoints", arrays, facts)
         self._saved = time.monotonic()
@@ -247,6 +294,8 @@ class Loop:
         """Ends what was saved: by `Interrupted` after Ctrl-C, else by `Stopped`."""
         where = f"step {self.step} of epoch {len(self.rows) + 1}" if self.step else f"the end of epoch {len(self.rows)}"
         text = f"the run is saved at {where} in {self._out}; {self._go_on} goes on from there."
+        self._callbacks.call("on_train_end")  # which closes the files of many
+        self._raise(False)
         if self._sign.signal == signal.SIGINT:
             raise Interrupted(f"Ctrl-C: {text}")
         raise Stopped(f"SIGTERM: {text}")
@@ -260,7 +309,7 @@ def write_csv(path: Path, rows: list[dict]) -> None:
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
-def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float]:
+def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float, int]:
     """What a state says of the run, if it can be so."""
     try:
         rows, step, seconds, spent = (facts[name] for name in ("rows", "step", "seconds", "spent"))
@@ -269,7 +318,7 @@ def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[
             raise ValueError("its epochs do not follow one another")
         if not isinstance(step, int) or not 0 <= step < length:
             raise ValueError(f"it is at step {step!r} of {length}")
-        return rows, step, [float(one) for one in seconds], float(spent)
+        return rows, step, [float(one) for one in seconds], float(spent), int(facts.get("ended", 0))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{origin} is not one of such a run: {error!r}.") from None
 

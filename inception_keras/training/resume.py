@@ -115,7 +115,8 @@ def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
     last, best = rows[-1]["epoch"], stored["result"]["best_epoch"]
     if stored["kind"] == "linear":  # whose rows are not epochs
         return True
-    if last < recipe.epochs and not 0 < recipe.patience <= last - best:
+    ended = stored["result"].get("ended", 0)  # by a callback, of that many planned epochs
+    if last < recipe.epochs and ended < recipe.epochs and not 0 < recipe.patience <= last - best:
         if not has_state:
             raise FileNotFoundError(
                 f"The run in {out} cannot get more epochs: {out / 'checkpoints' / NEWEST} is not there (version 0.1 "
@@ -131,6 +132,11 @@ def why_finished(out: Path, recipe: Recipe, stored: dict) -> str:
     last = stored["result"]["rows"][-1]["epoch"]
     if last >= recipe.epochs or stored["kind"] == "linear":
         return f"The run in {out} is finished."
+    if stored["result"].get("ended", 0) >= recipe.epochs:
+        return (
+            f"The run in {out} is finished: a callback ended it after epoch {last}. More than {recipe.epochs} --epochs "
+            "let it go on."
+        )
     return (
         f"The run in {out} is finished: its patience of {recipe.patience} ended it after epoch {last}. "
         "A larger --patience, or 0, lets it go on."

@@ -1,7 +1,7 @@
 """A training run: a recipe in, a folder with the model, its figures and its pictures out."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import NoneType
@@ -19,6 +19,7 @@ from ..data.preprocessing import Preprocessing
 from ..weights.store import load_weights, whole
 from ..zoo import find
 from .aux_labels import with_aux_labels
+from .callbacks import Given, check_callbacks
 from .class_weights import class_weights
 from .compile import compile_model, strip_aux
 from .devices import device
@@ -44,7 +45,14 @@ from .start import Classes, first_model, first_preprocessing
 from .state import BEFORE
 
 
-def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbose: int | str = "auto") -> Result:
+def train(
+    recipe: Recipe | None,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    callbacks: Given = (),
+    verbose: int | str = "auto",
+) -> Result:
     """Trains a model and leaves all that is worth looking at in a folder.
 
     The folder gets config.json; model.png; checkpoints/ with weights of the kept epochs, the last and the best, and the
@@ -60,12 +68,21 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
     The schedules `"constant"` and `"plateau"` then go on; the others are from then on those of the larger number of
     epochs.
 
+    Callbacks are called as Keras's `fit` calls them. In `on_epoch_end` they get the row of metrics.csv, and the model
+    has the weights that were validated; after each step they get its `loss`. Where a callback sets
+    `model.stop_training`, the epoch ends with its validation, and the run is finished. An error in a callback ends the
+    run with that error, after the step under way and saved. A run that goes on begins with `on_train_begin` and the
+    number of the epoch under way: what a callback remembers is not saved. With several workers the first alone calls
+    them, and they must not run the model.
+
     Args:
         recipe: What to do; None for the recipe of the folder's run, or the default recipe if the folder holds no run.
         out: The folder; it is made if necessary, and must not hold a run unless that is to be resumed. Workers on
             several machines must all see it.
         resume: Goes on with the folder's run, or begins one if there is none. A finished run is left as it is, but for
             files that are missing or broken, which are written anew where that is possible.
+        callbacks: Objects of `keras.callbacks.Callback`, but none that set the learning rate, keep the state or the
+            average of the weights, which the run does by itself.
         verbose: 0 prints nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1 on a terminal and in a notebook,
             else 2.
 
@@ -76,7 +93,8 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
         ValueError: If the recipe does not fit the data, the model or the run that is to be resumed, the folder holds
             another kind of run, too many images cannot be read, or, as `TrainingDiverged`, if the loss is not finite
             any more.
-        TypeError: If `recipe` is not a Recipe or `out` is not a path.
+        TypeError: If `recipe` is not a Recipe, `out` is not a path or something in `callbacks` is no callback.
+        ImportError: If a callback needs TensorBoard, and that is not installed.
         FileExistsError: If the folder holds a run and is not to be resumed.
         FileNotFoundError: If the data, or a file that the run goes on from, are not there.
         RuntimeError: If another process works in the folder.
@@ -88,10 +106,11 @@ def train(recipe: Recipe | None, out: str | Path, *, resume: bool = False, verbo
         >>> recipe = Recipe(model="lenet5_modern", epochs=1)
         >>> train(recipe, tmp_path / "run", verbose=0).best_epoch
         1
-        >>> train(recipe.with_changes(epochs=2), tmp_path / "run", resume=True, verbose=0).rows[-1]["epoch"]
+        >>> log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+        >>> train(recipe.with_changes(epochs=2), tmp_path / "run", resume=True, callbacks=[log], verbose=0).best_epoch
         2
     """
-    return run(recipe, out, "train", resume=resume, verbose=verbose)
+    return run(recipe, out, "train", resume=resume, verbose=verbose, callbacks=check_callbacks(callbacks))
 
 
 def run(
@@ -103,6 +122,8 @@ def run(
     verbose: int | str,
     finetune: Recipe | None = None,
     go_on: str | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    first: int = 0,
 ) -> Result:
     """`train` for every kind of run of `KINDS` that has epochs.
 
@@ -114,6 +135,8 @@ def run(
         verbose: As for `train`.
         finetune: The recipe of the fine-tuning that the run is a stage of; config.json has it.
         go_on: The command that goes on after the run, if more is to follow it: it is then ended by Ctrl-C too.
+        callbacks: From `check_callbacks`.
+        first: What is added to the numbers of epochs that the callbacks get.
     """
     check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
     out, resume, verbose = check_path("out", out), check_bool("resume", resume), check_verbose(verbose)
@@ -139,27 +162,13 @@ def run(
             check_places(out, recipe)
         alone = spread.num_replicas_in_sync == 1 and workers == 1
         with device(recipe.device) if alone else nullcontext():
-            if recipe.deterministic:
-                tf.config.experimental.enable_op_determinism()
-            keras.utils.set_random_seed(recipe.seed)
+            seed(recipe)
             data = load(recipe)
             prints = fingerprint(data, recipe.data_dir) if worker == 0 else {}
             if stored:
                 check_data(out, recipe, stored, data, prints)
-            weights = class_weights(recipe.class_weight, data)
-            with spread.scope(), _precision(recipe.precision):
-                model = first_model(recipe, data)
-                if recipe.sync_batch_norm:
-                    synchronize_batch_norm(model)
-                compile_model(
-                    model,
-                    build_optimizer(recipe, model),
-                    aux_weight=recipe.aux_weight,
-                    label_smoothing=recipe.label_smoothing,
-                    metrics=("accuracy", "cross_entropy"),
-                )
-            steps = Steps(model, spread, next(iter(with_aux_labels(data.epoch(0), model, class_weight=weights))))
-            loop = Loop(out, recipe, data, model, steps, verbose, go_on or command(out, kind))
+            model, steps = compiled(recipe, data, spread)
+            loop = Loop(out, recipe, data, model, steps, verbose, go_on or command(out, kind), callbacks, first)
             if resume:
                 loop.resume()
             if worker == 0:
@@ -168,7 +177,7 @@ def run(
                 begin(out, recipe, data, model, kind, prints, stored, len(loop.rows), finetune)
             loop.run()
             if worker == 0:
-                finish(out, recipe, data, loop.rows)
+                finish(out, recipe, data, loop.rows, loop.ended)
             steps.any(False)  # nobody leaves before the chief is done
             if go_on and loop.is_asked_to_stop:
                 loop.stop()
@@ -192,6 +201,30 @@ def load(recipe: Recipe) -> Data:
         max_bad=recipe.max_bad,
         preprocessing=first_preprocessing(recipe),
     )
+
+
+def seed(recipe: Recipe) -> None:
+    """Makes what follows in this process random as the recipe says."""
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(recipe.seed)
+
+
+def compiled(recipe: Recipe, data: Data, spread: tf.distribute.Strategy) -> tuple[keras.Model, Steps]:
+    """The model of a recipe before its first step, compiled, and its steps."""
+    weights = class_weights(recipe.class_weight, data)
+    with spread.scope(), _precision(recipe.precision):
+        model = first_model(recipe, data)
+        if recipe.sync_batch_norm:
+            synchronize_batch_norm(model)
+        compile_model(
+            model,
+            build_optimizer(recipe, model),
+            aux_weight=recipe.aux_weight,
+            label_smoothing=recipe.label_smoothing,
+            metrics=("accuracy", "cross_entropy"),
+        )
+    return model, Steps(model, spread, next(iter(with_aux_labels(data.epoch(0), model, class_weight=weights))))
 
 
 @contextmanager
@@ -253,8 +286,16 @@ def begin(
     write_json(out / "config.json", config)
 
 
-def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
-    """Evaluates the kept checkpoints, and saves the best as the model of the run: a net in float32, on one device."""
+def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict], ended: int = 0) -> None:
+    """Evaluates the kept checkpoints, and saves the best as the model of the run: a net in float32, on one device.
+
+    Args:
+        out: The folder.
+        recipe: What the run did.
+        data: Its data.
+        epochs: The rows of metrics.csv.
+        ended: Of how many planned epochs a callback has ended the run; 0 if none has.
+    """
     model = first_model(recipe, data)
     net = compile_model(strip_aux(model))
     best = best_epoch(epochs)
@@ -273,7 +314,8 @@ def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict]) -> None:
         plot_curves(epochs, file, best=best, title=f"{recipe.model} on {data.name}")
 
     config = json.loads((out / "config.json").read_text())
-    write_json(out / "config.json", config | {"result": {"best_epoch": best, "rows": rows}, "skipped": _skipped(data)})
+    result = {"best_epoch": best, "rows": rows} | ({"ended": ended} if ended else {})
+    write_json(out / "config.json", config | {"result": result, "skipped": _skipped(data)})
     _clear(out, rows)
 
 

@@ -1,0 +1,98 @@
+"""Keras's callbacks in a run: called as `fit` calls them, by the chief alone."""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import keras
+
+from ..checks import got
+
+Given: TypeAlias = Sequence[keras.callbacks.Callback] | keras.callbacks.Callback
+
+_RATE = "the schedule of the recipe sets the learning rate of every step"
+_BY_RECIPE = {  # what a run does by itself, and by what
+    keras.callbacks.LearningRateScheduler: _RATE,
+    keras.callbacks.ReduceLROnPlateau: f"{_RATE}; schedule='plateau' lowers it",
+    keras.callbacks.BackupAndRestore: "a run saves its state by itself, and goes on with resume",
+    keras.callbacks.SwapEMAWeights: "with ema in the recipe, a run validates and keeps the average by itself",
+}
+
+
+def check_callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
+    """Callbacks as a tuple.
+
+    Raises:
+        TypeError: If something is no callback of Keras.
+        ValueError: If a run does by itself what one of them is for.
+        ImportError: If one needs TensorBoard, and that is not installed.
+    """
+    several = isinstance(callbacks, Sequence) and not isinstance(callbacks, str)
+    for one in (given := tuple(callbacks) if several else (callbacks,)):
+        if not isinstance(one, keras.callbacks.Callback) or isinstance(one, keras.callbacks.CallbackList):
+            raise TypeError(f"callbacks must be a list of objects of keras.callbacks.Callback, got {got(one)}.")
+        for kind, reason in _BY_RECIPE.items():
+            if isinstance(one, kind):
+                raise ValueError(f"callbacks cannot have a {kind.__name__}: {reason}.")
+        if isinstance(one, keras.callbacks.TensorBoard) and find_spec("tensorboard") is None:
+            raise ImportError("TensorBoard is not installed: pip install tensorboard.")
+    return given
+
+
+def tensorboard(out: Path) -> keras.callbacks.TensorBoard:
+    """What writes the figures of a run for TensorBoard, into its folder."""
+    return keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False)
+
+
+class Callbacks:
+    """The callbacks of a run. After an error in one of them no more is called, and `error` has it.
+
+    The run looks at `error` and `wants_to_stop` where its state can be saved.
+
+    Args:
+        callbacks: From `check_callbacks`.
+        model: The model of the run.
+        epochs: How many there are to be.
+        steps: Of an epoch.
+        first: What is added to the numbers of epochs, which Keras counts from 0.
+    """
+
+    def __init__(
+        self,
+        callbacks: Sequence[keras.callbacks.Callback],
+        model: keras.Model,
+        *,
+        epochs: int,
+        steps: int,
+        first: int = 0,
+    ):
+        self.error: Exception | None = None
+        self._model, self._first = model, first
+        self._list: keras.callbacks.CallbackList | None = None
+        if callbacks:
+            model.stop_training = False
+            self._list = keras.callbacks.CallbackList(
+                list(callbacks), model=model, epochs=first + epochs, steps=steps, verbose=0
+            )
+
+    @property
+    def wants_to_stop(self) -> bool:
+        """Whether a callback has set `model.stop_training`, as EarlyStopping does."""
+        return self._list is not None and bool(self._model.stop_training)
+
+    def call(self, name: str, *args: Any) -> None:
+        """Calls `name`, such as "on_train_begin", of every callback; after "on_train_end" nothing more."""
+        if self._list is None or self.error:
+            return
+        try:
+            getattr(self._list, name)(*args)
+        except Exception as error:
+            self.error = error
+        if name == "on_train_end":
+            self._list = None
+
+    def epoch(self, name: str, number: int, row: Mapping[str, Any] | None = None) -> None:
+        """Calls "on_epoch_begin" or "on_epoch_end" for epoch `number`, from 0, with a row of metrics.csv."""
+        logs = None if row is None else {key: value for key, value in row.items() if key != "epoch"}
+        self.call(name, self._first + number, logs)
