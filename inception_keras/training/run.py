@@ -107,7 +107,8 @@ def train(
         >>> train(recipe, tmp_path / "run", verbose=0).best_epoch
         1
         >>> log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-        >>> train(recipe.with_changes(epochs=2), tmp_path / "run", resume=True, callbacks=[log], verbose=0).best_epoch
+        >>> recipe = recipe.with_changes(epochs=2)
+        >>> train(recipe, tmp_path / "run", resume=True, callbacks=[log], verbose=0).rows[-1]["epoch"]
         2
     """
     return run(recipe, out, "train", resume=resume, verbose=verbose, callbacks=check_callbacks(callbacks))
