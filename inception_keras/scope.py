@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 _WAITING = (
     "uninitialized_variables"  # Keras's list of the weights that it allocates with those of the next model it trains
@@ -30,3 +31,21 @@ def structure() -> Iterator[None]:
             yield
         finally:
             global_state.set_global_attribute(_WAITING, waiting)
+
+
+def check_values(model: keras.Model, action: str) -> None:
+    """Raises if the variables of a model have no values, because it was built inside `structure()`.
+
+    Args:
+        model: The model.
+        action: What is to be done with the values, such as "be saved", for the error's sentence.
+
+    Raises:
+        ValueError: If they have none, or if this is itself called inside `structure()`.
+    """
+    if in_stateless_scope():
+        raise ValueError(f"{model.name} cannot {action} inside structure(), where variables have no values.")
+    if any(getattr(variable, "_value", variable) is None for variable in model.variables):
+        raise ValueError(
+            f"{model.name} was built inside structure() and cannot {action}: its variables have no values."
+        )

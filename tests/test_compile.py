@@ -101,3 +101,26 @@ def test_errors():
         ik.compile_model(three_heads(), aux_weight=-1)
     with pytest.raises(ValueError, match="must give"):
         ik.with_aux_labels(tf.data.Dataset.from_tensors(tf.zeros((1, 2))), three_heads())
+
+
+def test_a_model_without_values_is_named_as_such(tmp_path):
+    path, outside = tmp_path / "x.safetensors", ik.create_model("lenet5_modern")
+    ik.save_weights(outside, path)
+    with ik.structure():
+        inside = ik.create_model("lenet5_modern")
+        for model in (inside, outside):
+            with pytest.raises(
+                ValueError, match=r"cannot be compiled inside structure\(\), where variables have no val"
+            ):
+                ik.compile_model(model)
+        with pytest.raises(ValueError, match=r"cannot be given weights inside structure\(\)"):
+            ik.create_model("lenet5_modern", weights=path)
+    calls = {
+        "be compiled": lambda: ik.compile_model(inside, "sgd"),
+        "be given weights": lambda: ik.load_weights(inside, path),
+        "be saved": lambda: ik.save_weights(inside, path),
+    }
+    for action, call in calls.items():
+        with pytest.raises(ValueError, match=rf"^lenet5_modern was built inside structure\(\) and cannot {action}: "):
+            call()
+    ik.load_weights(ik.compile_model(outside), path)

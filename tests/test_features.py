@@ -27,6 +27,17 @@ def test_without_the_classifier_that_is_a_convolution():
     assert list(_maps("squeezenet1_1"))[-1] == "fire_9"
 
 
+@pytest.mark.parametrize(("id", "side"), [("vgg16", 32), ("vgg11_bn", 96), ("vgg16", 256), ("alexnet", 63)])
+def test_an_adaptive_pool_belongs_to_the_classifier(id, side):
+    sides = [shape[0] for shape in _maps(id, input_shape=(side, side, 3)).values()]
+    assert sides == sorted(sides, reverse=True)
+    assert "adaptive_pool" not in _maps(id, input_shape=(side, side, 3))
+    if id == "vgg16":
+        blocks = ["conv_1_2", "conv_2_2", "conv_3_3", "conv_4_3", "conv_5_3", "pool_5"]
+        assert list(_maps(id, input_shape=(side, side, 3))) == blocks
+    assert _maps(id, ["adaptive_pool"], input_shape=(side, side, 3))  # by its name it is there
+
+
 def test_of_open_sizes_and_of_nets_without_a_top():
     expected = ["conv_1", "stage_2", "stage_3", "stage_4", "norm_5"]
     assert list(_maps("dpn68", input_shape=(None, None, 3))) == expected

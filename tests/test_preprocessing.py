@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from inception_keras import predict
 from inception_keras.data.images import read_image
 from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing, class_names, preprocessing
 
@@ -43,6 +44,15 @@ def test_published_conventions():
     np.testing.assert_array_equal(caffe(photo), wanted)
     ends = np.array([[0, 255]], np.uint8)
     assert Preprocessing((1, 2), channels=1)(ends).ravel().tolist() == [-1.0, 1.0]
+
+
+def test_an_unknown_model_is_named_with_the_nearest():
+    for word, says in (("no such thing", "there are "), ("resnet_50", "did you mean resnet50"), ("", "there are ")):
+        for ask in (preprocessing, lambda id: predict(data.coffee(), model=id)):
+            with pytest.raises(ValueError, match=f"^Unknown model '{word}'; {says}"):
+                ask(word)
+    with pytest.raises(ValueError, match=r"^There are no published ImageNet weights of lenet5 that fit it"):
+        preprocessing("lenet5")
 
 
 def test_squeezenet_input():

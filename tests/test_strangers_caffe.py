@@ -9,10 +9,12 @@ import outside
 import pytest
 import synthetic
 
-from inception_keras import create_model, save_weights
+from inception_keras import create_model, save_weights, structure
 from inception_keras.weights import onnx
 from inception_keras.weights.caffe import is_caffemodel, read
-from inception_keras.weights.torch import slots
+from inception_keras.weights.keras_names import keras_rules
+from inception_keras.weights.names import layouts
+from inception_keras.weights.torch import _keras_slots, slots, translate
 
 SLOW = pytest.mark.slow
 
@@ -30,19 +32,13 @@ def _differences(model, net, side, heads=("predictions",), tops=None):
         yield np.abs(given[head] - theirs).max() / np.abs(theirs).max()
 
 
-def _pool_of_keras(net):
-    """ResNet with the first pool as keras.applications and resnet50_v1 have it: padded by one on all sides."""
-    (pool,) = (layer for layer in net.layers if layer["name"] == "pool1")
-    pool["options"].update(pad=1, round_mode=int)
-    return net
-
-
 NETS = [  # id, the net in Caffe, generation of its file, side of the image
     ("squeezenet1_1", lambda: caffe.squeezenet("1.1", 10), "new", 64),
-    ("resnet50_v1", lambda: _pool_of_keras(caffe.resnet(50, 10)), "new", 64),
+    ("resnet50_caffe", lambda: caffe.resnet(50, 10), "new", 64),
     pytest.param("alexnet_2012", lambda: caffe.alexnet(10), "v1", 227, marks=SLOW),
     pytest.param("vgg16", lambda: caffe.vgg(16, 10), "v1", 224, marks=SLOW),
-    pytest.param("resnet152_v1", lambda: _pool_of_keras(caffe.resnet(152, 10)), "new", 64, marks=SLOW),
+    pytest.param("resnet101_caffe", lambda: caffe.resnet(101, 10), "new", 224, marks=SLOW),
+    pytest.param("resnet152_caffe", lambda: caffe.resnet(152, 10), "new", 75, marks=SLOW),
     pytest.param("densenet121", lambda: caffe.densenet121(10), "new", 64, marks=SLOW),
     pytest.param("seresnet50", lambda: caffe.senet("SE-ResNet-50", (3, 4, 6, 3), 10), "new", 65, marks=SLOW),
     pytest.param("seresnext50_32x4d", lambda: caffe.senet("SE-ResNeXt-50", (3, 4, 6, 3), 10), "new", 64, marks=SLOW),
@@ -90,13 +86,43 @@ def test_squeezenet_1_0_pads_its_last_convolution_in_caffe(tmp_path):
     net, path = caffe.squeezenet("1.0", 10), tmp_path / "squeezenet_v1.0.caffemodel"
     caffe.write(net, path)
     options = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
-    given = create_model("squeezenet1_0", weights=path, **options)(synthetic.image(64, 64))
+    with pytest.warns(
+        UserWarning, match=r"squeezenet_v1\.0\.caffemodel: .* scores differ from Caffe's \(docs/fidelity"
+    ):
+        given = create_model("squeezenet1_0", weights=path, **options)(synthetic.image(64, 64))
+    create_model("squeezenet1_0", weights=path, include_top=False)  # these maps are Caffe's: no warning
     tops = caffe.run(net, synthetic.image(64, 64))
     side, expected = tops["fire9/concat"].shape[1], tops["pool10"].reshape(1, -1)
     (conv_10,) = (layer for layer in net.layers if layer["name"] == "conv10")
     border = np.maximum(conv_10["blobs"][1], 0)  # what a convolution of zeros gives
     padded = (given * side**2 + border * ((side + 2) ** 2 - side**2)) / (side + 2) ** 2
     np.testing.assert_allclose(padded, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def test_a_resnet_goes_into_the_net_that_it_was_trained_in(tmp_path):
+    caffe.write(caffe.resnet(50, 10), tmp_path / "ResNet-50-model.caffemodel")
+    for id in ("resnet50_v1", "resnet50"):
+        with pytest.raises(ValueError, match=f"cannot be used for {id}: .*; create 'resnet50_caffe' with it.$"):
+            create_model(id, weights=tmp_path / "ResNet-50-model.caffemodel")
+    # torchvision's and Keras's ResNet-101 have every weight that Caffe's has, in the same shapes
+    with structure():
+        model = create_model("resnet101_caffe")
+    torch = [*slots(model, layouts("resnet101")[0]), "conv1.num_batches_tracked"]
+    of_keras = _keras_slots(model, keras_rules("resnet101_v1")[0])
+    for names, id in (
+        (torch, "resnet101"),
+        ([f"module.{name}" for name in torch], "resnet101"),
+        (of_keras, "resnet101_v1"),
+    ):
+        with pytest.raises(ValueError, match=f"; create '{id}' with it.$"):
+            translate(model, "resnet101_caffe", {name: np.zeros(1, "float32") for name in names})
+
+
+def test_a_file_of_another_net_is_an_error_without_a_warning(tmp_path):
+    caffe.write(caffe.squeezenet("1.1", 10), tmp_path / "squeezenet.caffemodel")
+    for options in ({}, {"aux": True}):
+        with pytest.raises(ValueError, match="do not fit googlenet"):  # a warning would be an error of its own kind
+            create_model("googlenet", weights=tmp_path / "squeezenet.caffemodel", **options)
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (1, 1, 5, 4), (5, 4, 1, 1)])

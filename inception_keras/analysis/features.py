@@ -59,7 +59,12 @@ def last_of_each_stride(model: keras.Model) -> list[str]:
     side = model.inputs[0].shape[1:]
     if len(side) == 3 and None in side:
         graph = read(model, (256, 256, side[-1]))
-    maps = [node for node in _maps(_way(graph)) if not isinstance(node.layer, layers.Cropping2D)]  # a side branch's
+    # cropping belongs to a side branch, an adaptive pool to the classifier, whose sizes it makes
+    maps = [
+        node
+        for node in _maps(_way(graph))
+        if not isinstance(node.layer, layers.Cropping2D) and "Adaptive" not in node.kind
+    ]
     ends = {node.block: node for node in maps}
     return list({_stride(graph, node): block for block, node in ends.items()}.values())
 

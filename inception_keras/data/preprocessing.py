@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..checks import check_choice, check_count, check_text, got
 from ..weights.published import find
+from ..zoo import find as find_model
 from .images import Inner, UnreadableImage, line, plain, read_image
 
 LARGEST = 2**14  # pixels of a side that a net may ask for
@@ -197,7 +198,7 @@ def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
         A Preprocessing; its `size` is the input that the accuracy is published for.
 
     Raises:
-        ValueError: If there are no such weights.
+        ValueError: If there is no such model, or it has no such weights.
 
     Examples:
         >>> preprocessing("resnet50").size, preprocessing("resnet50").resize
@@ -205,6 +206,7 @@ def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
     """
     check_text("id", id)
     check_text("weights", weights)
+    find_model(id)
     if id == "squeezenet1_1" and weights == "imagenet":
         return SQUEEZENET1_1
     return Preprocessing(**find(id, weights).preprocessing)

@@ -136,15 +136,19 @@ def build_resnet_v1(
     input_shape: Any = (224, 224, 3),
     *,
     depth: int = 50,
+    release: str = "keras",
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
     name: str = "resnet50_v1",
 ) -> Model:
-    """A column of Table 1 with the strides where the paper has them, as `keras.applications` has it, biases too.
+    """A column of Table 1 with the strides where the paper has them: in the first 1x1 of a bottleneck.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel (release "caffe": 3); None where any size goes.
         depth: 50, 101 or 152.
+        release: `"keras"` is `keras.applications`' net: every convolution has a bias, and the first pool is padded by
+            one pixel. `"caffe"` is the authors' own: only the first convolution of ResNet-50 has a bias, and the first
+            pool is not padded but rounds its size up.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -153,17 +157,24 @@ def build_resnet_v1(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
+        ValueError: If an input shape, a depth, a release or a number of classes is not one that the net can take.
+
+    Reference:
+        `keras/applications/resnet.py`; the prototxts of `KaimingHe/deep-residual-networks`.
 
     Examples:
-        >>> build_resnet_v1().count_params()
-        25636712
+        >>> build_resnet_v1().count_params(), build_resnet_v1(release="caffe").count_params()
+        (25636712, 25610216)
     """
     _check_depth(depth, [depth for depth in TABLE_1 if depth >= 50])
-    options: dict = {"epsilon": 1.001e-5, "use_bias": True}
-    image = image_input(input_shape)
-    x = conv_bn(image, 64, 7, strides=2, name="conv_1", **options)  # (112, 112, 64)
-    x = max_pool(x, 3, strides=2, ceil=False, name="pool_1")  # (56, 56, 64)
+    if release not in ("keras", "caffe"):
+        raise ValueError(f"release must be 'keras' or 'caffe', got {release!r}.")
+    caffe = release == "caffe"
+    options: dict = {"epsilon": 1e-5 if caffe else 1.001e-5, "use_bias": not caffe}
+    first = options | {"use_bias": not caffe or depth == 50}
+    image = image_input(input_shape, least=3 if caffe else 1)
+    x = conv_bn(image, 64, 7, strides=2, name="conv_1", **first)  # (112, 112, 64)
+    x = max_pool(x, 3, strides=2, ceil=caffe, name="pool_1")  # (56, 56, 64)
     for i, count in enumerate(TABLE_1[depth]):  # (56, 56, 256) to (7, 7, 2048)
         for j in range(count):
             strides, label = 2 if i and not j else 1, f"stage_{i + 2}-block_{j + 1}"

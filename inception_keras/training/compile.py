@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from ..checks import check_model, check_number, got
+from ..scope import check_values
 from .losses import Accuracy, CrossEntropy, MeanCrossEntropy
 
 Metric: TypeAlias = str | keras.metrics.Metric | Callable
@@ -61,6 +62,7 @@ def compile_model(
         ['aux_1', 'aux_2', 'predictions']
     """
     names = heads(model)
+    check_values(model, "be compiled")
     aux_weight = check_number("aux_weight", aux_weight, 0, _LARGEST_WEIGHT)
     label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
     losses = {

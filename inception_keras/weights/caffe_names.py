@@ -14,7 +14,7 @@ def caffe_rules(id: str) -> list[Rules]:
 
     Examples:
         >>> from inception_keras.weights.names import module_of
-        >>> module_of("stage_2-block_1-conv_3-bn", caffe_rules("resnet50_v1")[0])
+        >>> module_of("stage_2-block_1-conv_3-bn", caffe_rules("resnet50_caffe")[0])
         'bn2a_branch2c|scale2a_branch2c'
     """
     return [rules for pattern, rules in CAFFE if fnmatchcase(id, pattern)]
@@ -97,8 +97,8 @@ CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("googlenet", _GOOGLENET),
     ("alexnet_2012", _ALEXNET_2012),
     ("vgg1[1369]", _VGG),
-    ("resnet50_v1", _resnet(numbered=())),
-    ("resnet1??_v1", _resnet(numbered=(3, 4))),
+    ("resnet50_caffe", _resnet(numbered=())),
+    ("resnet1??_caffe", _resnet(numbered=(3, 4))),
     ("squeezenet1_?", _SQUEEZENET),
     ("seresnet50", _SENET),
     ("seresnet1??", _SENET),
@@ -106,3 +106,11 @@ CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("senet154", _SENET),
     ("densenet*", _DENSENET),
 ]
+
+DIFFERENCES = {  # id: (the layer that is not as in Caffe, what is different)
+    "squeezenet1_0": (
+        "conv_10",
+        "Caffe's SqueezeNet 1.0 pads its last convolution by one pixel, squeezenet1_0 does not, as torchvision's: its "
+        "scores differ from Caffe's (docs/fidelity.md)",
+    ),
+}

@@ -16,6 +16,17 @@ def layouts(id: str) -> list[Rules]:
     return [rules for pattern, rules in LAYOUTS if fnmatchcase(id, pattern)]
 
 
+def namesakes(id: str) -> list[str]:
+    """The ids whose nets have the layers of this one by name, but compute something else.
+
+    Examples:
+        >>> namesakes("resnet50_v1"), namesakes("resnet18")
+        (['resnet50', 'resnet50_caffe'], [])
+    """
+    match = re.fullmatch(r"(resnet(?:50|101|152))(?:_v1|_caffe)?", id)
+    return [other for end in ("", "_v1", "_caffe") if (other := f"{match[1]}{end}") != id] if match else []
+
+
 def module_of(layer: str, rules: Rules) -> str | None:
     """The other library's name of a layer; None where no rule speaks of it.
 
@@ -349,7 +360,7 @@ LAYOUTS: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("alexnet_2012", _ALEXNET_2012),
     *((f"vgg{depth}", _vgg(counts, 2)) for depth, counts in _VGG.items()),
     *((f"vgg{depth}_bn", _vgg(counts, 3)) for depth, counts in _VGG.items()),
-    ("resnet*", _RESNET),
+    *((f"resnet{rest}", _RESNET) for rest in ("??", "???", "*_cifar")),
     ("plain*_cifar", _RESNET),
     ("resnext*", _RESNET),
     ("wide_resnet*", _RESNET),

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from . import caffe, keras_file, onnx, store, torch_file
+from .caffe_names import DIFFERENCES
 from .fetch import fetch
 from .formats import suffix_of
 from .heads import heads
@@ -87,7 +88,8 @@ def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = 
     For an input of other than three channels the kernels that see it are summed over the colours (one channel: a grey
     image then gives what its copy in three colours would), or repeat them, scaled so that their sum stays.
 
-    A head that the file lacks, or has for another number of classes, keeps its fresh weights, with a warning.
+    A head that the file lacks, or has for another number of classes, keeps its fresh weights, with a warning. So does a
+    net that differs from the one in Caffe that the file is of.
 
     Args:
         model: The model.
@@ -105,6 +107,9 @@ def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = 
     arrays = _with_other_channels(model, translated.arrays)
     arrays = _with_fresh_heads(model, arrays, source.origin)
     store.assign(model, arrays, origin=source.origin)
+    layer, difference = DIFFERENCES.get(id, ("", "")) if translated.caffe else ("", "")
+    if any(each.name == layer for each in model.layers):
+        warnings.warn(f"{source.origin}: {difference}.", stacklevel=3)
     if translated.outside:
         warnings.warn(
             f"{len(translated.outside)} entries of {source.origin} are not below {translated.prefix!r} and are left "

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..checks import check_choice, check_path, check_type
+from ..scope import check_values
 
 
 def variables(model: keras.Model) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
 
     Raises:
         TypeError: If the model or the path is something else.
-        ValueError: If the path has another suffix, or the model is not built and so has no weights yet.
+        ValueError: If the path has another suffix, or the model is not built, or built inside `structure()`, and so has
+            no weights.
         OSError: If the file cannot be written.
 
     Examples:
@@ -63,6 +65,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
     if path.suffix != ".safetensors":
         raise ValueError(f"save_weights writes safetensors files: path must end in .safetensors, got {path.name}.")
     check_choice("dtype", dtype, (None, "float16", "float32", "float64"))
+    check_values(model, "be saved")
     # copies: safetensors writes the memory behind a transposed view as it lies
     with np.errstate(over="ignore"):
         arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
@@ -149,6 +152,7 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:
     """Gives a model all of its weights at once, or raises one ValueError that lists what does not fit."""
+    check_values(model, "be given weights")
     own = variables(model)
     both = {name: array for name, array in arrays.items() if name in own}
     faults = {

@@ -13,7 +13,7 @@ from keras import layers
 from .caffe_names import caffe_rules
 from .keras_file import named
 from .keras_names import keras_rules
-from .names import Rules, layouts, module_of
+from .names import Rules, layouts, module_of, namesakes
 from .store import variables
 
 _ENTRY = {
@@ -76,6 +76,7 @@ class Translation:
     arrays: dict[str, np.ndarray]
     prefix: str
     outside: list[str]
+    caffe: bool = False  # whether they have Caffe's names
 
 
 def translate(
@@ -93,7 +94,8 @@ def translate(
         whole: The net with all of its heads; entries of a head that `model` lacks are dropped.
 
     Raises:
-        ValueError: If the file holds the net twice, under two prefixes.
+        ValueError: If the file holds the net twice, under two prefixes; or if its names are those of another net with
+            the same layers, such as Caffe's ResNet-50 for `resnet50_v1`.
     """
     counted = all(re.fullmatch(r".+/\d+", key) for key in arrays)
     files = {True: arrays, False: named(arrays) if counted else arrays}
@@ -112,6 +114,11 @@ def translate(
         raise ValueError(
             f"It holds the net {len(found)} times, under {', '.join(sorted(found)[:10])}; keep one of them."
         )
+    if best.id != id and fit >= len(best.slots) / 2:
+        raise ValueError(
+            f"Its entries are named as in files of {best.id}, which has the same layers as {id} but computes something "
+            f"else; create {best.id!r} with it."
+        )
     prefix = found[0]
     entries: dict[str, np.ndarray] = {}
     for key in keys[best.counted]:
@@ -121,7 +128,8 @@ def translate(
             entries |= {slot.variable: slot.turn(array)} if slot else {inner: array}
     if best.caffe:
         entries |= _absent_biases(model, entries)
-    return Translation(entries, prefix, [key for key in keys[best.counted] if not key.startswith(prefix)])
+    outside = [key for key in keys[best.counted] if not key.startswith(prefix)]
+    return Translation(entries, prefix, outside, best.caffe)
 
 
 def _absent_biases(model: keras.Model, entries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -149,24 +157,35 @@ class _Layout(NamedTuple):
     """One way in which a file may name its entries."""
 
     slots: dict[str, Slot]
+    id: str  # of the net whose files are like that
     counted: bool = False  # `layer/0`, as Keras 3 does
     caffe: bool = False
 
 
 def _layouts(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
-    """The layouts that a file may have: ours, torch's, Keras's and Caffe's; for counted entries ours and Keras's."""
-    keras_slots = [_Layout(_keras_slots(model, rules)) for rules in keras_rules(id)]
+    """The layouts that a file may have: ours, torch's, Keras's and Caffe's; for counted entries ours and Keras's.
+
+    Those of its namesakes come last, so that a file of another net is known for what it is.
+    """
+    others = [layout for other in namesakes(id) for layout in _foreign(model, other, counted)]
     if counted:
         own = {
             f"{layer.name}/{i}": _as_is(f"{layer.name}/{variable.name}", variable)
             for layer in model.layers
             for i, variable in enumerate(layer.weights)
         }
-        return [_Layout(own, counted=True), *keras_slots]
-    own = {name: _as_is(name, variable) for name, variable in variables(model).items()}
-    torch = [_Layout(slots(model, rules)) for rules in layouts(id)]
-    caffe = [_Layout(slots(model, rules), caffe=True) for rules in caffe_rules(id)]
-    return [_Layout(own), *torch, *keras_slots, *caffe]
+    else:
+        own = {name: _as_is(name, variable) for name, variable in variables(model).items()}
+    return [_Layout(own, id, counted), *_foreign(model, id, counted), *others]
+
+
+def _foreign(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
+    """The layouts that files of an id have in other libraries."""
+    keras_slots = [_Layout(_keras_slots(model, rules), id) for rules in keras_rules(id)]
+    if counted:
+        return keras_slots
+    torch = [_Layout(slots(model, rules), id) for rules in layouts(id)]
+    return [*torch, *keras_slots, *(_Layout(slots(model, rules), id, caffe=True) for rules in caffe_rules(id))]
 
 
 def _keras_slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
