@@ -79,6 +79,17 @@ def write_folders(root):
     for split, count in (("train", 8), ("valid", 2), ("test", 2)):
         flat(root / "roboflow" / split, count)
         write(root / "roboflow" / split / "_classes.csv", "filename, cat, dog", kinds("{i}.png, {cat}, {dog}", count))
+    # fastai: paths with the folders of splits in them; or a column is_valid
+    for split, first, count in (("train", 0, 8), ("valid", 8, 3), ("test", 11, 1)):
+        flat(root / "tiny" / split, count, first)
+    write(root / "tiny/labels.csv", "name,label", kinds("{i},{kind}"))
+    flat(root / "imagenette/images", 12)
+    valid = [f"{row},{i > 7}" for i, row in enumerate(kinds("images/{i}.png,{kind}"))]
+    write(root / "imagenette/noisy.csv", "path,kind,is_valid", valid)
+    flat(root / "receipts/images", 12)
+    write(root / "receipts/list.csv", "path,is_valid", kinds("images/{i}.png,{cat}"))
+    flat(root / "unsure/images", 12)
+    write(root / "unsure/list.csv", "path,kind,is_valid", kinds("images/{i}.png,{kind},perhaps"))
     # columns, cells and encodings
     for name in "semicolons windows absolute quoted excel frame split twice marks chosen upper sep floats".split():
         flat(root / name / "photos", 12)
@@ -203,6 +214,14 @@ def test_splits_of_rows_and_files(found):
 def test_what_is_refused_in_one_sentence(found, name):
     assert WRONG[name] in found[name]["error"], found[name]
     assert found[name]["error"].startswith("ValueError: ") and found[name]["error"].endswith(".")
+
+
+def test_splits_of_fastai(found):
+    assert found["tiny"]["counts"] == {"train": 8, "validation": 3, "test": 1}
+    assert found["imagenette"]["counts"] == {"train": 6, "validation": 4, "test": 2}
+    assert found["imagenette"]["classes"] == ["cat", "dog"]
+    assert found["receipts"]["classes"] == ["0", "1"]  # the only column beside the paths has the labels
+    assert found["unsure"]["error"].endswith("line 2: is_valid must be True or False, or 1 or 0, got 'perhaps'.")
 
 
 def test_ids_name_the_files_of_their_split(tmp_path):

@@ -83,6 +83,13 @@ def write_folders(root):
     flat(root / "unknown/test/unknown")
     pictures(root / "beside")
     pictures(root / "beside/test", 2)
+    # splits without images of some classes: no folder, an empty one
+    pictures(root / "lacking/train", 6, ("cat", "cow", "dog"))
+    pictures(root / "lacking/valid", 2, ("cat",))
+    pictures(root / "lacking/test", 2)
+    (root / "lacking/test/cow").mkdir()
+    pictures(root / "strange/train")
+    pictures(root / "strange/test", 2, ("cat", "Dog"))
     # of the same split, two; and folders that are no split
     for name in ("train", "valid", "validation"):
         pictures(root / "twice" / name, 2)
@@ -168,6 +175,15 @@ def test_test_images_without_classes_are_passed_over_with_a_note(found, name):
 
 def test_classes_beside_a_test_folder(found):
     assert found["beside"]["counts"]["test"] == 4 and total(found["beside"]) == 16
+
+
+def test_splits_may_lack_classes(found):
+    assert found["lacking"]["counts"] == {"train": 18, "validation": 2, "test": 4}
+    assert found["lacking"]["said"] == [
+        "lacking/valid has no image of the classes cow, dog.",
+        "lacking/test has no image of the class cow.",
+    ]
+    assert "test has the class Dog, which the training images have not" in found["strange"]["error"]
 
 
 def test_two_folders_of_one_split_and_unknown_ones(found):

@@ -14,6 +14,7 @@ from .listing import Listing, number
 
 _IMAGE_COLUMN = re.compile(r"id|image|img|file|name|path|photo|picture", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d+\.0+")
+_IS_VALID = "is_valid"  # fastai's name of the column that marks images for validation
 _SAMPLE = 100  # rows that tell whether a column holds ids of images
 
 
@@ -48,6 +49,11 @@ class Table:
             if i != self.image and name and name.lower() != "split" and not name.startswith("Unnamed: ")
         ]
 
+    def split_column(self, labels: list[str]) -> str:
+        """The column that holds the split of each row, and is none of the labels; may be empty."""
+        found = {name.lower(): name for name in self.columns if name not in labels}
+        return found.get("split") or found.get(_IS_VALID, "")
+
 
 def find_csv(files: Files) -> list[Table]:
     """The CSV files of a folder; if none of them names images, those in its folders for training, validation, test."""
@@ -70,8 +76,9 @@ def is_training(tables: list[Table]) -> bool:
 def list_csv(tables: list[Table], files: Files, label: str | None = None) -> Listing:
     """The images of one file, with a column `split` or without; or of train.csv, val.csv and test.csv.
 
-    The first line names the columns. A file for validation or test without labels, and a sample of a competition's
-    answers, are passed over.
+    A column `is_valid`, as fastai has it, marks the images for validation. If a single file says nothing of splits, but
+    all of its images lie in folders of splits, the folders decide. The first line names the columns. A file for
+    validation or test without labels, and a sample of a competition's answers, are passed over.
 
     Args:
         tables: What `find_csv` found.
@@ -94,6 +101,8 @@ def list_csv(tables: list[Table], files: Files, label: str | None = None) -> Lis
             continue
         for row in _rows(table, files, wanted, split):
             rows.setdefault(row.split, []).append(row)
+    if len(tables) == 1 and tables[0].split is None and not tables[0].split_column(wanted):
+        rows = _by_folder(rows, files)
     for split in ("validation", "test"):
         if split in rows and not any(row.label for row in rows[split]):
             notes.append(
@@ -114,7 +123,8 @@ def list_csv(tables: list[Table], files: Files, label: str | None = None) -> Lis
     numbers, classes = number(labels, origin, wanted if len(wanted) > 1 else ())
     used = {row.image for found in rows.values() for row in found}
     if left := [path.relative_to(root) for path in files.images if path not in used]:
-        notes.append(f"{counted(len(left), 'image')} in {root} are in no row with a label: {some(left)}")
+        are = "is" if len(left) == 1 else "are"
+        notes.append(f"{counted(len(left), 'image')} in {root} {are} in no row with a label: {some(left)}")
     listed = {split: ([row.image for row in found], numbers[split]) for split, found in parts.items()}
     return Listing(origin, dict(listed), tuple(classes), notes=notes, fault=_fault(parts))
 
@@ -155,8 +165,7 @@ def _rows(table: Table, files: Files, wanted: list[str], split: str) -> Iterator
     if len(set(named)) < len(named):
         raise ValueError(f"{table.path} has two columns of one name: {', '.join(named)}.")
     image = table.image or 0
-    lower = [name.lower() for name in names]
-    splits = lower.index("split") if "split" in lower and "split" not in map(str.lower, wanted) else None
+    splits = names.index(table.split_column(wanted)) if table.split_column(wanted) else None
     columns = [names.index(name) for name in wanted]
     for line, cells in rows:
         where = f"{table.path}, line {line}"
@@ -166,13 +175,32 @@ def _rows(table: Table, files: Files, wanted: list[str], split: str) -> Iterator
             raise ValueError(f"{where} has no path.")
         if "\0" in "".join(cells):
             raise ValueError(f"{where} holds a zero byte.")
-        part = split if splits is None else split_of(cells[splits])
-        if part is None:
-            wrong = cells[splits or 0]
-            raise ValueError(f"{where}: split must be one of {', '.join(SPLIT_NAMES)}, got {wrong!r}.")
+        part = split if splits is None else _split_of_cell(names[splits], cells[splits], where)
         path = files.find(cells[image], table.base or files.root, part, where)
         found = [cells[column] for column in columns]
         yield _Row(where, part, path, found[0] if len(found) == 1 else _one_of(found, wanted, where))
+
+
+def _split_of_cell(column: str, cell: str, where: str) -> str:
+    if column.lower() == _IS_VALID:
+        bit = _bit(cell)
+        part, allowed = None if bit is None else ("train", "validation")[bit], "True or False, or 1 or 0"
+    else:
+        part, allowed = split_of(cell), f"one of {', '.join(SPLIT_NAMES)}"
+    if part is None:
+        raise ValueError(f"{where}: {column} must be {allowed}, got {cell!r}.")
+    return part
+
+
+def _by_folder(rows: dict[str, list[_Row]], files: Files) -> dict[str, list[_Row]]:
+    """The rows by the split whose folder has the image, if that is so for all of them; else as they are."""
+    found: dict[str, list[_Row]] = {}
+    for row in (row for part in rows.values() for row in part):
+        below = row.image.relative_to(files.root).parts if row.image.is_relative_to(files.root) else ("",)
+        if (split := split_of(below[0])) is None:
+            return rows
+        found.setdefault(split, []).append(replace(row, split=split))
+    return found if "train" in found else rows
 
 
 def _one_of(cells: list[str], columns: list[str], where: str) -> str:
@@ -202,6 +230,7 @@ def _label_columns(table: Table, label: str | None) -> list[str]:
     """The column of the labels, or all columns of one-hot ones."""
     columns = table.candidates
     if label is None:
+        columns = [name for name in columns if name.lower() != _IS_VALID] or columns
         named = [name for name in columns if name.lower() == "label"] or columns
         if len(named) == 1:
             return named

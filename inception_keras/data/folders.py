@@ -11,13 +11,14 @@ def list_folder(root: Path) -> Listing | None:
     """The images of `root/class`, or of `root/train/class` with folders for validation and test beside it.
 
     A class has the images in its folder and in all folders below it. Splits are known by their names, see
-    `layout.split_of`. A folder for validation or test whose images are in no folder of a class is passed over.
+    `layout.split_of`. A folder for validation or test whose images are in no folder of a class is passed over, and
+    one without images of some classes is used, with a note.
 
     Returns:
         None if there are no folders of classes.
 
     Raises:
-        ValueError: If two folders mean the same split, a split has other classes than `train`, or a link leads out
+        ValueError: If two folders mean the same split, a split has a class that `train` has not, or a link leads out
             of the folder.
     """
     splits, others = _splits(root)
@@ -55,7 +56,7 @@ def list_folder(root: Path) -> Listing | None:
     notes += _nested(folders.get("train", []))
     classes = in_order(known or {folder.name for inner in folders.values() for folder in inner})
     for split, inner in folders.items():
-        _check_same({folder.name for folder in inner}, classes, places[split])
+        _check_known({folder.name for folder in inner}, classes, places[split])
 
     index = {name: label for label, name in enumerate(classes)}
     parts: dict[str, tuple[list[Path], list[int]]] = {}
@@ -73,6 +74,8 @@ def list_folder(root: Path) -> Listing | None:
             unused += misnamed
             skipped += strange
         parts[split] = files, labels
+        if split != "train" and (absent := [name for name in classes if index[name] not in labels]):
+            notes.append(f"{places[split]} has no image of the class{'es' if len(absent) > 1 else ''} {some(absent)}")
     origin = places.get("train", root)
     fault = ""
     if len(classes) == 1 and (inner := subfolders(next(iter(folders.values()))[0])):
@@ -119,12 +122,10 @@ def _nested(folders: list[Path]) -> list[str]:
     ]
 
 
-def _check_same(found: set[str], classes: list[str], place: Path) -> None:
-    for name in (*sorted(found), *classes):
+def _check_known(found: set[str], classes: list[str], place: Path) -> None:
+    for name in sorted(found):
         if name not in classes:
             raise ValueError(f"{place} has the class {name}, which the training images have not.")
-        if name not in found:
-            raise ValueError(f"{place} has no folder for the class {name} of the training images.")
 
 
 def _loose(folder: Path) -> list[Path]:
