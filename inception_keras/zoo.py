@@ -1,6 +1,7 @@
 """The table of models: an id is one exact network."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -246,6 +247,11 @@ def create_model(
         model = _without_top(builder, options, entry.image, pooling)
     if source is not None:
         load(model, id, source, whole)
+        if source.model != id and source.model in ZOO:
+            warnings.warn(
+                f"{source.origin} was saved from {source.model}; its weights fit {id}, which is another net.",
+                stacklevel=2,
+            )
     return model
 
 

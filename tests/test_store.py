@@ -107,3 +107,10 @@ def test_any_keras_model_can_be_stored(tmp_path):
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense"), keras.layers.Dropout(0.5)])
     ik.save_weights(net, tmp_path / "net.safetensors")
     assert set(load_file(tmp_path / "net.safetensors")) == {"dense/kernel", "dense/bias"}
+
+
+def test_a_file_of_a_namesake_is_told(tmp_path):
+    ik.save_weights(ik.create_model("resnet20_cifar"), tmp_path / "residual.safetensors")
+    ik.create_model("resnet20_cifar", weights=tmp_path / "residual.safetensors")
+    with pytest.warns(UserWarning, match=r"was saved from resnet20_cifar; its weights fit plain20_cifar, which is"):
+        ik.create_model("plain20_cifar", weights=tmp_path / "residual.safetensors")

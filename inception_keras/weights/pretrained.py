@@ -47,6 +47,7 @@ class Source:
 
     arrays: dict[str, np.ndarray]
     origin: str
+    model: str = ""  # the name of the model that wrote it, in files of this package
 
 
 def read_source(id: str, weights: Any) -> Source:
@@ -63,7 +64,8 @@ def read_source(id: str, weights: Any) -> Source:
         OSError: If it cannot be fetched.
     """
     path = _path(id, weights)
-    return Source(READERS[suffix_of(path, READERS)](path), str(path))
+    kind = suffix_of(path, READERS)
+    return Source(READERS[kind](path), str(path), store.written_by(path) if kind == ".safetensors" else "")
 
 
 def classes_of(whole: keras.Model, id: str, source: Source) -> int | None:

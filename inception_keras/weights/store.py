@@ -110,6 +110,12 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     return {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
 
 
+def written_by(path: str | Path) -> str:
+    """The name of the model whose weights `save_weights` wrote to a file; empty for files of other programs."""
+    with safe_open(path, framework="numpy") as file:
+        return (file.metadata() or {}).get("model", "")
+
+
 def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The entries and the metadata of a safetensors file."""
     if not Path(path).is_file():
