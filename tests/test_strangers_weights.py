@@ -9,6 +9,9 @@ import synthetic
 from outside import python
 from torch_files import Stranger, Tensor, write_legacy, write_zip
 
+from inception_keras.weights.formats import suffix_of
+from inception_keras.weights.store import read
+
 OUTCOMES = """
 import json
 from pathlib import Path
@@ -366,3 +369,13 @@ def test_saving_and_loading_wrong_things(opened):
         assert re.match(sentence, said[call]), said[call]
     assert said["unchanged"] and said["grey"] < 1e-5
     assert not (folder / "x.pth").exists() and not (folder / "x.safetensors").exists()
+
+
+def test_the_length_of_a_safetensors_header_says_nothing(tmp_path):
+    """The file begins with it, so that its first byte may be the first of a pickle or of another format."""
+    path = tmp_path / "weights.safetensors"
+    tensor = json.dumps({"weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    for length in range(256, 512):
+        path.write_bytes(length.to_bytes(8, "little") + tensor.ljust(length) + np.ones(1, "float32").tobytes())
+        assert suffix_of(path, (".pth", ".safetensors", ".caffemodel", ".onnx")) == ".safetensors", length
+        assert read(path)["weight"] == 1

@@ -54,10 +54,11 @@ def _by_content(path: Path, start: bytes) -> str | None:
         if "model.weights.h5" in names:
             return ".keras"
         return ".npz" if all(name.endswith(".npy") for name in names) else ".pth"
-    if start.startswith(b"\x80"):  # a pickle
-        return ".pth"
+    # before the pickles: a safetensors file begins with the length of its header, whose first byte may be a pickle's
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 100_000_000:
         return ".safetensors"
+    if start.startswith(b"\x80"):  # a pickle
+        return ".pth"
     if is_caffemodel(start):
         return ".caffemodel"
     return ".onnx" if start.startswith(b"\x08") else None  # the first field of its protobuf is a version
