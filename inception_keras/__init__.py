@@ -85,8 +85,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'inception_keras' has no attribute {name!r}")
     if _MODULE_OF[name] in NEEDED_BY:
         check_backend(name)
-    with quiet_import():
-        value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    try:
+        with quiet_import():
+            value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    except AttributeError as error:  # Python would say that this package has no such name, and hide the cause
+        raise ImportError(f"{name} cannot be imported: {error}.") from error
     globals()[name] = value
     return value
 

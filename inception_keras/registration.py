@@ -12,6 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 _MODULES = ("layers", "training.losses", "training.optimizers")  # all that define classes which Keras saves
+_OPTIONAL = ("jax", "pandas")  # what Keras uses if it can be imported, while Keras itself is imported
 
 
 def register_with_keras() -> None:
@@ -28,15 +29,23 @@ def _register() -> None:
 
 
 class _KerasFinder(MetaPathFinder):
-    """Finds Keras as Python's other finders do, and registers our classes after Keras has been imported."""
+    """Finds Keras as Python's other finders do, and registers our classes after Keras has been imported.
+
+    Python imports any folder as an empty package where no real one has its name. With a folder of pictures called
+    `pandas` in the working directory, Keras would take pandas for installed and fail: it is told that there is none.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != "keras":
+        if fullname not in ("keras", *_OPTIONAL):
             return None
         others = [finder for finder in sys.meta_path if finder is not self]
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
+        if fullname in _OPTIONAL:
+            if spec and spec.loader is None:  # a mere folder
+                raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+            return None
         if spec is None or spec.loader is None:
             return spec
         execute = spec.loader.exec_module
