@@ -84,6 +84,7 @@ for _groups in (1, 2, 3, 4, 8):
     REFERENCES[f"shufflenet_v1_g{_groups}"] = (partial(references.ShuffleNetV1, _groups), SIZES, 0.3)
 for _depth in (50, 101, 152):
     REFERENCES[f"resnet{_depth}_v1"] = (partial(references.resnet_v1, _depth), SIZES, 0.4)
+    REFERENCES[f"resnet{_depth}_caffe"] = (partial(references.resnet_v1, _depth, caffe=True), SIZES, 0.4)
 REFERENCES["lenet5"] = (references.LeNet5, ((32, 32), (35, 33)), 0.5)
 REFERENCES["lenet5_modern"] = (references.LeNet5Modern, ((32, 32), (35, 33)), 1.0)
 CHANNELS = {"lenet5": 1, "lenet5_modern": 1}  # 3 of the others

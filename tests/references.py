@@ -65,16 +65,18 @@ class CifarNet(nn.Module):
         return self.fc(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
 
 
-def resnet_v1(depth: int) -> nn.Module:
-    """He et al. 2015, table 1: torchvision's with the paper's strides, and Keras's epsilon and biases."""
+def resnet_v1(depth: int, caffe: bool = False) -> nn.Module:
+    """He et al. 2015, table 1: torchvision's with the paper's strides; Keras's epsilon and biases, or Caffe's pool."""
     net = torchvision.models.get_model(f"resnet{depth}", weights=None)
     for module in net.modules():
         if isinstance(module, torchvision.models.resnet.Bottleneck):
             module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and (not caffe or (depth == 50 and module is net.conv1)):
             module.bias = nn.Parameter(torch.zeros(module.out_channels))
         if isinstance(module, nn.BatchNorm2d):
-            module.eps = 1.001e-5
+            module.eps = 1e-5 if caffe else 1.001e-5
+    if caffe:
+        net.maxpool = nn.MaxPool2d(3, 2, ceil_mode=True)
     return net
 
 

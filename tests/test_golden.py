@@ -1,5 +1,6 @@
 """Every net gives the numbers of its reference, with weights read from a file in the reference's layout."""
 
+import re
 from pathlib import Path
 
 import keras
@@ -46,7 +47,8 @@ def _weights(id, sizes, gain, path):
     size = max(sizes, key=lambda size: len(sizes[size]))
     with structure():
         model = _model(id, size, sizes[size])
-    found = slots(model, (layouts(id) or [[(".*", "{0}")]])[0])
+    like = re.sub(r"(resnet\d+)_(v1|caffe)", r"\1", id)  # their references are torchvision's net, altered
+    found = slots(model, (layouts(like) or [[(".*", "{0}")]])[0])
     arrays = synthetic.state_dict({name: slot.shape for name, slot in found.items()}, gain)
     if not layouts(id):
         arrays = {slot.variable: np.ascontiguousarray(slot.turn(arrays[name])) for name, slot in found.items()}
