@@ -182,7 +182,8 @@ def test_patience_ends_a_run(out):
     assert [row["epoch"] for row in more.rows] == [1, 4]
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow  # tests/test_recipe.py has a faster one
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_a_run_in_mixed_precision_leaves_a_net_in_float32(precision, out):
     recipe = RECIPE.with_changes(precision=precision, epochs=1, weight_decay=0.01, label_smoothing=0.1)
     result = ik.train(recipe, out, verbose=0)
