@@ -15,7 +15,6 @@ FAST = (
     "googlenet",
     "resnet20_cifar",
     "squeezenet1_1",
-    "mobilenet_v3_small",
     "shufflenet_v1_g3",
 )
 IDS = [id if id in FAST else pytest.param(id, marks=pytest.mark.slow) for id in list_models()]

@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[1]
 MODULES = [m.name for m in pkgutil.walk_packages(ik.__path__, "inception_keras.") if not m.name.endswith("__main__")]
 
 
-@pytest.mark.parametrize("name", MODULES)
+SLOW = {"inception_keras.training.finetune"}  # whose examples are all of the digits
+
+
+@pytest.mark.parametrize("name", [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in MODULES])
 def test_docstrings(name, tmp_path):
     module = importlib.import_module(name)
     names = {"keras": keras, "tmp_path": tmp_path} | {name: getattr(ik, name) for name in ik.__all__} | vars(module)

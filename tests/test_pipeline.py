@@ -382,7 +382,7 @@ def changed(folder, data, count: int) -> dict:
     return dict(zip(files, ways, strict=False))
 
 
-@pytest.mark.parametrize("kind, workers", [("none", 1), ("crop", 2)])
+@pytest.mark.parametrize("kind, workers", [("none", 1), pytest.param("crop", 2, marks=SLOW)])
 def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypatch, kind, workers):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 16)

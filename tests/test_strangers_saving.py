@@ -22,7 +22,7 @@ assert "inception_keras>Conv2D" in keras.saving.get_custom_objects()  # though n
 import numpy as np
 from inception_keras.zoo import ZOO
 
-def every_layer(input_shape, classes):
+def every_layer(input_shape, classes, aux):
     from inception_keras import layers
     image = keras.Input(input_shape)
     x = layers.Conv2D(8, 3, groups=1, activation=layers.scaled_tanh, name="conv")(image)
@@ -35,8 +35,11 @@ def every_layer(input_shape, classes):
     x = layers.MaxPooling2D(3, 1, name="max")(layers.AdaptiveAveragePooling2D(6, name="average")(x))
     x = layers.Subsampling2D("tanh", name="sub")(x)
     x = layers.TableConv2D([[0, 1], [2, 3, 7]], 2, name="table")(x)
-    x = layers.RadialBasis(np.eye(classes, 8), name="codes")(keras.layers.Flatten(name="flat")(x))
-    return keras.Model(image, keras.layers.Softmax(name="predictions")(x), name="every_layer")
+    x = keras.layers.Flatten(name="flat")(x)
+    heads = {"aux_1": keras.layers.Dense(classes, "softmax", name="aux_1")(x)} if aux else {}
+    x = layers.RadialBasis(np.eye(classes, 8), name="codes")(x)
+    heads["predictions"] = keras.layers.Softmax(name="predictions")(x)
+    return keras.Model(image, heads if aux else heads["predictions"], name="every_layer")
 
 figures = {}
 for id, options in NETS:
@@ -130,8 +133,14 @@ def saved_and_opened(folder, nets, trained):
     return failed
 
 
-def test_trained_nets_are_opened_in_another_process(tmp_path):
-    nets = [("lenet5", {}), ("googlenet_cifar", {"aux": True}), ("every_layer", {})]
+@pytest.mark.parametrize(
+    "nets",
+    [
+        [("lenet5", {}), ("every_layer", {"aux": True})],
+        pytest.param([("googlenet_cifar", {"aux": True}), ("every_layer", {"aux": False})], marks=pytest.mark.slow),
+    ],
+)
+def test_trained_nets_are_opened_in_another_process(tmp_path, nets):
     assert saved_and_opened(tmp_path, nets, trained=True) == []
 
 
