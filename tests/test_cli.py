@@ -133,3 +133,8 @@ def test_convert(tmp_path):
 
 def test_predict_with_a_net_that_has_no_weights(tmp_path):
     assert "no published ImageNet weights of lenet5" in said(run("predict", "photo.jpg", "--model", "lenet5"))
+
+
+def test_predictions_are_not_written_to_a_folder(tmp_path):
+    done = CliRunner().invoke(app, ["predict", "no/such/photo.jpg", "--csv", str(tmp_path)])
+    assert done.exit_code == 1 and "is a folder: --csv names the file to write." in " ".join(done.output.split())

@@ -65,8 +65,8 @@ def test_a_csv_with_splits_and_several_labels(album):
     write_csv(album / "list.csv", "path,name,number,split", rows)
     data = load_data(None, data_dir=album, image_size=16, label="name")
     assert data.counts == {"train": 6, "validation": 4, "test": 2}
-    refused("has the columns name, number: label= chooses one", album)
-    refused("has the columns name, number, not 'path': label= chooses one", album, label="path")
+    refused("has the columns name, number: label= .--label. chooses one", album)
+    refused("has the columns name, number, not 'path': label= .--label. chooses one", album, label="path")
     refused("has validation images of the class 1, which is not among the training's", album, label="number")
     write_csv(album / "list.csv", "path,name,label", rows_of(album, "{path},{name},{i}"))
     assert load_data(None, data_dir=album, image_size=16, label="name").class_names == ("chelsea", "coffee")

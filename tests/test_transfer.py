@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import inception_keras as ik
 from inception_keras.analysis.graph import nodes
 from inception_keras.blocks import conv_bn
-from inception_keras.cli import app
+from inception_keras.cli import app, training
 from inception_keras.training import finetune as module
 from inception_keras.training.start import first_model, load_run
 from inception_keras.weights.store import variables
@@ -251,11 +251,13 @@ def check_folder(result, shapes, tail):
     return model
 
 
-def test_a_linear_classifier_becomes_a_whole_model(shapes, tmp_path):
+def test_a_linear_classifier_becomes_a_whole_model(shapes, tmp_path, capsys):
     result = module.finetune(recipe(shapes), tmp_path / "run", linear=True, cache=tmp_path / "features.npz")
     assert result.test_accuracy > 0.9
     model = check_folder(result, shapes, ["predictions"])
     assert len(rows(tmp_path / "run" / "metrics.csv")) == len(module.STRENGTHS)
+    training._tell(result)
+    assert f"model.keras of fit {result.best_epoch}" in capsys.readouterr().out
     own, published = variables(model), variables(ik.create_model("squeezenet1_1", weights="imagenet"))
     for name in own.keys() & published.keys():
         np.testing.assert_array_equal(own[name], published[name])

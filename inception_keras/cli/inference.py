@@ -61,6 +61,8 @@ def predict(
 
         if csv and not csv.parent.is_dir():
             raise FileNotFoundError(f"There is no folder {csv.parent} for {csv.name}.")
+        if csv and csv.is_dir():
+            raise IsADirectoryError(f"{csv} is a folder: --csv names the file to write.")
         kept = []
         for answer in answers(photo, run=run, model=model, top=top):
             if csv:

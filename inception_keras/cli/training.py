@@ -148,11 +148,14 @@ def _wanted(verbose: int | None) -> int | str:
 
 def _tell(result: "Result") -> None:
     """The figures of a run."""
-    table = Table("epoch", "val loss", "val accuracy", "test loss", "test accuracy", "", box=None)
+    from ..training.folder import kind_of
+
+    unit = "fit" if kind_of(result.folder) == "linear" else "epoch"  # one for each strength of regularization
+    table = Table(unit, "val loss", "val accuracy", "test loss", "test accuracy", "", box=None)
     for row in result.rows:
         figures = [f"{value:.4f}" for name, value in row.items() if name not in ("epoch", "best")]
         table.add_row(str(row["epoch"]), *figures, "best on val" if row["best"] else "")
     console.print(table)
     if result.skipped:
         say(f"{len(result.skipped)} images were left out:", *(f"  {line}" for line in result.skipped))
-    say(f"{result.folder}: model.keras of epoch {result.best_epoch}, test accuracy {result.test_accuracy:.4f}")
+    say(f"{result.folder}: model.keras of {unit} {result.best_epoch}, test accuracy {result.test_accuracy:.4f}")

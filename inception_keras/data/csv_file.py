@@ -211,13 +211,13 @@ def _one_of(cells: list[str], columns: list[str], where: str) -> str:
     if None in values:
         raise ValueError(
             f"{where}: the columns {some(columns)} may all be of labels, but hold {cells[values.index(None)]!r}, "
-            "which is not 0 or 1: label= chooses one."
+            "which is not 0 or 1: label= (--label) chooses one."
         )
     if sum(filter(None, values)) != 1:
         ones = [name for name, value in zip(columns, values, strict=True) if value]
         raise ValueError(
             f"{where} has a 1 for {some(ones) or 'no class'} among {some(columns)}: each image must be of one class, "
-            "or label= chooses a column."
+            "or label= (--label) chooses a column."
         )
     return columns[values.index(1)]
 
@@ -242,7 +242,7 @@ def _label_columns(table: Table, label: str | None) -> list[str]:
         raise ValueError(f"{table.path} has no column of labels.")
     if label not in columns:
         asked = "" if label is None else f", not {label!r}"
-        raise ValueError(f"{table.path} has the columns {', '.join(columns)}{asked}: label= chooses one.")
+        raise ValueError(f"{table.path} has the columns {', '.join(columns)}{asked}: label= (--label) chooses one.")
     return [label]
 
 

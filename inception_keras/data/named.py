@@ -220,7 +220,7 @@ def load_data(
         TensorShape([32, 32, 32, 1])
     """
     if name is None and data_dir is None:
-        raise ValueError(f"load_data needs a name, one of {', '.join(NAMES)}, or a data_dir.")
+        raise ValueError(f"load_data needs a name, one of {', '.join(NAMES)}, or a data_dir (--data, --data-dir).")
     if name is not None:
         check_choice("name", name, tuple(NAMES))
     folder = None if data_dir is None else check_path("data_dir", data_dir)
