@@ -77,6 +77,15 @@ def test_what_stays_frozen(structure, id, freeze, first):
         assert trained_blocks(ik.transfer(model, 3, freeze=freeze)) == [*kept, "predictions"]
 
 
+def test_none_freezes_nothing(structure):
+    """Also as the text that the command line and recipe files have."""
+    model = ik.create_model("squeezenet1_1", include_top=False, pooling="avg")
+    nets = [ik.transfer(model, 3, freeze=word) for word in (None, "none", "early")]
+    free, none, early = (len(net.trainable_variables) for net in nets)
+    assert free == none > early
+    assert ik.Recipe(freeze="none").freeze == "none"  # and needs no weights
+
+
 def test_unknown_blocks_name_the_nearest(structure):
     model = ik.create_model("googlenet")
     for pattern in ("inception_4f", "up to inception_4f"):

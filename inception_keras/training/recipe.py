@@ -187,7 +187,7 @@ class Recipe:
                 raise ValueError(f"{name} must be a text without zero bytes, got {got(value)}.")
         if not _DEVICE.fullmatch(self.device):
             raise ValueError(f"device must be 'auto', 'cpu', 'gpu' or such as 'gpu:1', got {got(self.device)}.")
-        if self.freeze is not None and self.weights is None:
+        if self.freeze not in (None, "none") and self.weights is None:
             raise ValueError(f"To freeze {self.freeze!r} a recipe needs weights, got none: they would stay random.")
         if self.data == "" or (self.data_dir is not None and self.data == "digits"):  # no folder holds digits
             object.__setattr__(self, "data", None)

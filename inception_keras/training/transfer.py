@@ -38,7 +38,7 @@ def transfer(
         classes: Number of classes, at least 2.
         freeze: Which blocks are frozen: `"all"` but the new classifier; `"up to inception_4e"`, that block and all it
             is made of; `"early"`, all but those at the last resolution; a shell pattern such as `"stage_[23]"`;
-            None for none.
+            None or `"none"` for none.
         head: A function `(vector, classes) -> scores`; None for one dense layer with a softmax, "predictions".
 
     Returns:
@@ -173,7 +173,7 @@ def _blocks(model: keras.Model) -> dict[str, list[Node]]:
 
 def _chosen(label: str, pattern: str | None, part: keras.Model, model: keras.Model) -> set[_Key]:
     """The blocks of a part of a model that a pattern means; `label` is the pattern's name in errors."""
-    if pattern is None:
+    if pattern in (None, "none"):  # a recipe file has no None
         return set()
     check_text(label, pattern)
     blocks = _blocks(part)
