@@ -1,5 +1,6 @@
 """What a user does, in a new process: Python code and the command line."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -23,6 +24,18 @@ def python(code: str, cwd: Path, *, status: int | None = 0, **environment: str) 
 def command(*words: object, cwd: Path, status: int | None = 0, **environment: str) -> str:
     """Runs `inception-keras WORDS` in a new process, in the folder `cwd`; what it printed, errors included."""
     return _run([sys.executable, "-m", "inception_keras", *map(str, words)], cwd, status, environment)
+
+
+def here(*words: object, cwd: Path, status: int = 0) -> str:
+    """`command` in this process, which saves 6 seconds: for what does not depend on the process."""
+    from typer.testing import CliRunner
+
+    from inception_keras.cli import app
+
+    with contextlib.chdir(cwd):
+        done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == status, f"exit status {done.exit_code}:\n{done.output}"
+    return done.output
 
 
 def is_quiet(said: str) -> bool:

@@ -323,7 +323,7 @@ def test_knows_a_net_by_its_first_bytes(tmp_path):
 def test_from_the_command_line(tmp_path):
     caffe.write(caffe.squeezenet("1.1"), tmp_path / "squeezenet_v1.1.caffemodel")
     line = ("convert", "squeezenet_v1.1.caffemodel", "-m", "squeezenet1_1", "-o", "ours.safetensors")
-    outside.command(*line, cwd=tmp_path)
+    outside.here(*line, cwd=tmp_path)
     read_directly = create_model("squeezenet1_1", weights=tmp_path / "squeezenet_v1.1.caffemodel")
     converted = create_model("squeezenet1_1", weights=tmp_path / "ours.safetensors")
     for given, expected in zip(converted.get_weights(), read_directly.get_weights(), strict=True):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from outside import command, python
+from outside import here, python
 from test_strangers_folders import flat, picture, pictures
 
 LOAD = """
@@ -230,5 +230,5 @@ def test_ids_name_the_files_of_their_split(tmp_path):
     flat(tmp_path / "test", 12)
     for split in ("train", "test"):
         write(tmp_path / f"{split}.csv", "id,label", kinds("{i},{kind}"))
-    said = command("data", "check", tmp_path, cwd=tmp_path)
+    said = here("data", "check", tmp_path, cwd=tmp_path)
     assert "24 images in 2 classes, 0 files left out, 0 problems" in said

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from outside import command, python
+from outside import here, python
 from PIL import Image
 
 LOAD = """
@@ -261,7 +261,7 @@ def test_the_command_line(tmp_path):
     flat(tmp_path / "test")
     for i in range(3):
         (tmp_path / "train" / "cat" / f"{i}.heic").write_bytes(struct.pack(">I8s", 24, b"ftypheic") + bytes(99))
-    said = " ".join(command("data", "check", tmp_path, cwd=tmp_path, status=1).split())
+    said = " ".join(here("data", "check", tmp_path, cwd=tmp_path, status=1).split())
     assert "12 images in 2 classes, 3 files left out, 3 problems" in said
     assert f"note: {tmp_path}/test is passed over: its 4 images are in no folder of a class." in said
     assert "has 3 of 15 images that cannot be used, more than max_bad=0.1 allows" in said

@@ -7,7 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from outside import command, is_quiet, python
+from outside import command, here, is_quiet, python
 from PIL import Image
 
 import inception_keras as ik
@@ -220,7 +220,7 @@ def test_predict_on_the_command_line(run, tmp_path):
     (photos / "[red]fox" / "broken.png").write_bytes((photos / "고양이" / "0.png").read_bytes()[:200])
     (photos / "README.txt").write_text("Photographs of colours.")
     (photos / ".hidden.png").touch()
-    said = command("predict", "photos", "--run", run, "--top", 2, "--csv", "out.csv", cwd=tmp_path, status=1)
+    said = here("predict", "photos", "--run", run, "--top", 2, "--csv", "out.csv", cwd=tmp_path, status=1)
     table = rows(tmp_path / "out.csv")
     assert list(table[0]) == ["path", "class_1", "score_1", "class_2", "score_2", "error"]
     paths = sorted(path for path in photos.rglob("*.png") if not path.name.startswith("."))

@@ -137,7 +137,7 @@ def saved_and_opened(folder, nets, trained):
     "nets",
     [
         [("lenet5", {}), ("every_layer", {"aux": True})],
-        pytest.param([("googlenet_cifar", {"aux": True}), ("every_layer", {"aux": False})], marks=pytest.mark.slow),
+        pytest.param([("every_layer", {"aux": False}), ("googlenet_cifar", {"aux": True})], marks=pytest.mark.slow),
     ],
 )
 def test_trained_nets_are_opened_in_another_process(tmp_path, nets):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import worker
-from outside import command
+from outside import here
 from runs import TINY, difference
 from sklearn.utils.class_weight import compute_class_weight
 from test_distribute import assert_same
@@ -190,7 +190,7 @@ def test_a_run_with_weights_and_balanced_sampling_resumes_exactly(tmp_path, monk
 def test_class_weights_and_sampling_on_the_command_line(tmp_path):
     photos(tmp_path / "photos")
     words = ["--data-dir", "photos", "--image-size", "64", "--linear", "--out"]
-    command("finetune", *words, "run", "--class-weight", "dog=2", "--class-weight", "owl=4.5", cwd=tmp_path)
+    here("finetune", *words, "run", "--class-weight", "dog=2", "--class-weight", "owl=4.5", cwd=tmp_path)
     assert load_run(tmp_path / "run")[1]["recipe"]["class_weight"] == {"dog": 2.0, "owl": 4.5}
     for given, sentence in (
         (["--class-weight", "dog"], "--class-weight must be balanced, none or CLASS=WEIGHT, got 'dog'."),
@@ -354,7 +354,7 @@ def test_suggestions_of_a_curve_whose_best_rates_are_known():
 
 def test_the_learning_rate_finder_on_the_command_line(tmp_path):
     words = ["--model", "lenet5_modern", "--batch-size", "32", "--steps", "60", "--class-weight", "3=2"]
-    said = command("lr", *words, "--optimizer", "sgd", "--out", "lr.png", cwd=tmp_path)
+    said = here("lr", *words, "--optimizer", "sgd", "--out", "lr.png", cwd=tmp_path)
     rate = float(re.search(r"--learning-rate (\S+) \(the recipe has 0.002\)", said)[1])
     assert 1e-4 < rate < 1  # SGD with momentum wants more than Adam
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lr.csv", "lr.png"]
