@@ -138,3 +138,10 @@ def test_predict_with_a_net_that_has_no_weights(tmp_path):
 def test_predictions_are_not_written_to_a_folder(tmp_path):
     done = CliRunner().invoke(app, ["predict", "no/such/photo.jpg", "--csv", str(tmp_path)])
     assert done.exit_code == 1 and "is a folder: --csv names the file to write." in " ".join(done.output.split())
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    result = run("train", "lenet5_modern", "--out", tmp_path / "file" / "run")
+    assert result.exit_code == 1
+    assert said(result) == f"error: The folder {tmp_path}/file/run cannot be made: Not a directory."

@@ -109,8 +109,15 @@ def one_sentence() -> Iterator[None]:
                 say(str(interrupted))
             raise typer.Exit(130) from None
         except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
-            tell_error(str(error))
+            tell_error(_sentence(error))
             raise typer.Exit(1) from None
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, without the number that Python puts before what the system says."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}." if error.filename else error.strerror
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:

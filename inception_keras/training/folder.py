@@ -117,7 +117,10 @@ def prepared(out: Path) -> Iterator[None]:
     folders = [folder for folder in (out / "checkpoints", out, *out.parents) if not folder.exists()]
     lock_is_new = not (out / ".lock").exists()
     try:
-        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        try:
+            (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(error.errno, f"The folder {out} cannot be made: {error.strerror}.") from None
         with locked(out):
             yield
     except BaseException:
