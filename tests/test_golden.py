@@ -11,6 +11,7 @@ from effects import effects
 from safetensors.numpy import save_file
 
 from inception_keras import create_model, list_models, structure
+from inception_keras.weights.caffe_names import caffe_rules
 from inception_keras.weights.names import layouts
 from inception_keras.weights.torch import slots
 
@@ -52,9 +53,10 @@ def _weights(id, sizes, gain, path):
     with structure():
         model = _model(id, size, sizes[size])
     like = re.sub(r"(resnet\d+)_(v1|caffe)", r"\1", id)  # their references are torchvision's net, altered
-    found = slots(model, (layouts(like) or [[(".*", "{0}")]])[0])
+    rules, *_ = [*layouts(like), *caffe_rules(id), [(".*", "{0}")]]
+    found = slots(model, rules)
     arrays = synthetic.state_dict({name: slot.shape for name, slot in found.items()}, gain)
-    if not layouts(id):
+    if rules not in [*layouts(id), *caffe_rules(id)]:
         arrays = {slot.variable: np.ascontiguousarray(slot.turn(arrays[name])) for name, slot in found.items()}
     save_file(arrays, path)
     return path
