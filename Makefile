@@ -32,7 +32,7 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 	$(BIN)/inception-keras predict $(PHOTOS)/coffee.png $(PHOTOS)/chelsea.png
 	@echo; find demo -type f | sort
 
-test: install  ## the fast tests, under 3 minutes on two idle cores
+test: install  ## the fast tests, under 5 minutes
 	$(BIN)/pytest -n auto --dist loadfile
 
 test-all: .venv/export  ## every test; a process for each file, as the large nets leave gigabytes behind
