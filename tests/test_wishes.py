@@ -374,3 +374,15 @@ def test_the_learning_rate_finder_refuses_what_makes_no_sense():
     ):
         with pytest.raises(ValueError, match=sentence):
             ik.find_learning_rate(RECIPE, **options)
+
+
+@pytest.mark.slow
+def test_the_second_stage_of_a_fine_tuning_counts_the_epochs_on(tmp_path):
+    recipe = ik.Recipe(
+        model="squeezenet1_1", weights="imagenet", data_dir=photos(tmp_path / "photos"), image_size=64, epochs=2
+    )
+    recorder = Recorder()
+    ik.finetune(recipe, tmp_path / "run", callbacks=[recorder], verbose=0)
+    assert [call for call in recorder.calls if call.startswith("epoch_end")] == [f"epoch_end {n}" for n in range(4)]
+    assert recorder.calls.count("train_begin") == recorder.calls.count("train_end") == 2
+    assert recorder.params["epochs"] == 4
