@@ -106,7 +106,7 @@ class Preprocessing:
         """
         return self.normalise(self.fit(image).astype(np.float32))
 
-    def fit(self, image: Any, window: Sequence[int] | None = None) -> np.ndarray:
+    def fit(self, image: Any, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """The pixels before they are normalised: uint8 (height, width, channels), resized and cropped.
 
         A window (top, left, height, width) of the image is squashed into `size`.
@@ -115,6 +115,7 @@ class Preprocessing:
         height, width = self.size
         resampling = _INTERPOLATION[self.interpolation]
         if window is not None:
+            window = window.tolist() if isinstance(window, np.ndarray) else window
             if not isinstance(window, Sequence) or len(window) != 4 or not all(isinstance(n, Real) for n in window):
                 raise ValueError(f"window must be (top, left, height, width) in pixels, got {got(window)}.")
             top, left, high, wide = window
