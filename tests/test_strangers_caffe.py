@@ -99,11 +99,15 @@ def test_squeezenet_1_0_pads_its_last_convolution_in_caffe(tmp_path):
     np.testing.assert_allclose(padded, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
-def test_a_resnet_goes_into_the_net_that_it_was_trained_in(tmp_path):
+@pytest.mark.slow
+def test_a_resnet_of_caffe_goes_into_no_namesake(tmp_path):
     caffe.write(caffe.resnet(50, 10), tmp_path / "ResNet-50-model.caffemodel")
     for id in ("resnet50_v1", "resnet50"):
         with pytest.raises(ValueError, match=f"cannot be used for {id}: .*; create 'resnet50_caffe' with it.$"):
             create_model(id, weights=tmp_path / "ResNet-50-model.caffemodel")
+
+
+def test_a_resnet_of_another_library_does_not_go_into_that_of_caffe():
     # torchvision's and Keras's ResNet-101 have every weight that Caffe's has, in the same shapes
     with structure():
         model = create_model("resnet101_caffe")

@@ -53,7 +53,13 @@ def photos(folder):
 # ------------------------------------------------------------------------------------------------------ class weights
 
 
-@pytest.mark.parametrize("changes", [{}, {"mixup": 0.4, "label_smoothing": 0.1}], ids=["indices", "mixtures"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="indices"),
+        pytest.param({"mixup": 0.4, "label_smoothing": 0.1}, id="mixtures", marks=pytest.mark.slow),
+    ],
+)
 def test_class_weights_give_the_numbers_of_fit(tmp_path, changes):
     recipe = RECIPE.with_changes(class_weight=TABLE, **changes)
     run = ik.train(recipe, tmp_path / "run", verbose=0)
@@ -170,6 +176,7 @@ def test_balanced_sampling_shows_every_class_equally_often(unequal):
     assert halves[0] + halves[1] == epochs[1][2 * 64 : 3 * 64].tolist()
 
 
+@pytest.mark.slow
 def test_a_run_with_weights_and_balanced_sampling_resumes_exactly(tmp_path, monkeypatch):
     recipe = ik.Recipe(
         **TINY | {"epochs": 2}, class_weight="balanced", sampling="balanced", mixup=0.2, save_minutes=1e-9
