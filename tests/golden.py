@@ -41,7 +41,7 @@ torchvision_net("alexnet", sizes=((64, 64), (75, 107)))
 for _id in (f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")):
     torchvision_net(_id)
 for _id in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"):
-    torchvision_net(_id, gain=0.5)
+    torchvision_net(_id, gain=0.4)
 for _id in ("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"):
     torchvision_net(_id, gain=0.5)
 for _id in ("densenet121", "densenet161", "densenet169", "densenet201"):
