@@ -1,6 +1,7 @@
 """What every test needs: a quiet TensorFlow, and a scope in which models cost nothing."""
 
 import os
+import signal
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -15,3 +16,9 @@ def structure():
     """Models built inside have shapes and names, and no weights."""
     with ik.structure():
         yield
+
+
+def pytest_configure() -> None:
+    """Processes that a shell starts in the background ignore Ctrl-C; those that the tests start must not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
