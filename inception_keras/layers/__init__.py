@@ -1,6 +1,6 @@
-"""Keras layers that Keras lacks; each can be saved, loaded and used with every Keras backend."""
+"""Layers that Keras lacks. Each can be saved and loaded, and works with every Keras backend."""
 
-import keras  # noqa: F401 (first: our classes are registered when Keras comes, which imports the modules below)
+import keras  # noqa: F401 (first, because importing Keras registers our classes and so imports the modules below)
 
 from .channels import ChannelShuffle, ChannelSplit
 from .convolution import Conv2D, DepthwiseConv2D

@@ -1,4 +1,4 @@
-"""What every layer here needs of Keras."""
+"""Helpers that several layers share."""
 
 from functools import cache
 from typing import Any
@@ -9,7 +9,10 @@ register = keras.saving.register_keras_serializable("inception_keras")
 
 
 def tensorflow() -> Any:
-    """TensorFlow where it is Keras's backend, else None: some of its ops do in one pass what takes Keras several."""
+    """The TensorFlow module if it is Keras's backend, else None.
+
+    Some TensorFlow ops do in one pass what takes several Keras ops.
+    """
     if keras.config.backend() != "tensorflow":
         return None
     import tensorflow
@@ -24,8 +27,8 @@ def on_cpu(tf: Any) -> bool:
 
 
 def in_step(tf: Any) -> bool:
-    """Whether what is called now is traced for one of Keras's `fit`, `evaluate` and `predict`, by their graphs' names.
+    """Whether this call is being traced inside Keras's `fit`, `evaluate` or `predict`; the graph's name shows it.
 
-    Any other graph may end in a file, whose format knows fewer ops than TensorFlow.
+    Any other graph may be exported to a file, and file formats know fewer ops than TensorFlow.
     """
     return tf.inside_function() and "_step_on_" in tf.compat.v1.get_default_graph().name

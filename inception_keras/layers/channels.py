@@ -1,4 +1,4 @@
-"""Layers that choose and order channels."""
+"""Layers that split and reorder channels."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from ._support import in_step, register, tensorflow
 
 @register
 class ChannelSplit(layers.Layer):
-    """The first `first` channels and the others: (n, h, w, c) -> (n, h, w, first), (n, h, w, c - first).
+    """Splits the channels in two: (n, h, w, c) -> (n, h, w, first), (n, h, w, c - first).
 
     Args:
-        first: Channels of the first part.
+        first: Number of channels in the first part.
         **kwargs: As for `keras.layers.Layer`.
 
     Raises:
-        ValueError: If there are not more than `first` channels.
+        ValueError: If `first` is not between 0 and the number of channels.
 
     Examples:
         >>> [part.shape for part in ChannelSplit(64)(keras.Input((28, 28, 80)))]
@@ -28,13 +28,13 @@ class ChannelSplit(layers.Layer):
         self.first = first
 
     def build(self, input_shape: Any) -> None:
-        """Checks the channels; there are no weights."""
+        """Checks the number of channels. The layer has no weights."""
         if not 0 < self.first < input_shape[-1]:
             raise ValueError(f"first must be between 0 and the {input_shape[-1]} channels, got {self.first}.")
 
     def call(self, inputs: Any) -> list[Any]:
         """(n, h, w, c) -> (n, h, w, first), (n, h, w, c - first)."""
-        # not a slice each: two gradients of the whole size would have to be made and added
+        # not two slices: each would have a gradient of the whole size, and the two would have to be added
         if tf := tensorflow():
             return tf.split(inputs, [self.first, inputs.shape[-1] - self.first], -1)
         return ops.split(inputs, [self.first], -1)
@@ -45,18 +45,19 @@ class ChannelSplit(layers.Layer):
         return [(*sides, self.first), (*sides, channels - self.first)]
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments of `__init__`, for `from_config`."""
         return super().get_config() | {"first": self.first}
 
 
 @register
 class ChannelShuffle(layers.Layer):
-    """Lets the next grouped convolution see every group: channel i of group j becomes channel j of group i.
+    """Mixes the groups: channel i of group j becomes channel j of group i.
 
-    ShuffleNet's figure 1(c); the shape stays (n, h, w, c).
+    The next grouped convolution then reads channels of every group, as in figure 1(c) of ShuffleNet. The shape stays
+    (n, h, w, c).
 
     Args:
-        groups: Number of groups, a divisor of the channels.
+        groups: Number of groups; it must divide the number of channels.
         **kwargs: As for `keras.layers.Layer`.
 
     Raises:
@@ -73,7 +74,7 @@ class ChannelShuffle(layers.Layer):
         self.groups = groups
 
     def build(self, input_shape: Any) -> None:
-        """Checks the channels; there are no weights."""
+        """Checks the number of channels. The layer has no weights."""
         if input_shape[-1] % self.groups:
             raise ValueError(f"groups must divide the channels, got {self.groups} and {input_shape[-1]}.")
 
@@ -87,16 +88,20 @@ class ChannelShuffle(layers.Layer):
         return ops.reshape(ops.transpose(x, (0, 1, 2, 4, 3)), shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape stays."""
+        """The shape of the input."""
         return input_shape
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments of `__init__`, for `from_config`."""
         return super().get_config() | {"groups": self.groups}
 
 
 def _interleaved(tf: Any, x: Any) -> Any:
-    """(..., c) -> (..., c / 2, 2), the halves in turn, as the parts of complex numbers: a third of a transposition."""
+    """(..., c) -> (..., c / 2, 2): interleaves the two halves of the channels.
+
+    The halves become the real and imaginary parts of complex numbers. This takes a third of the time of a
+    transposition.
+    """
     halves = _concatenated(tf, x) or tf.split(x, 2, -1)
 
     @tf.custom_gradient
@@ -111,7 +116,10 @@ def _interleaved(tf: Any, x: Any) -> Any:
 
 
 def _concatenated(tf: Any, x: Any) -> list[Any] | None:
-    """The halves that `x` was made of in a graph: there, what nobody needs is not computed."""
+    """The two equal halves that were concatenated into `x`, if `x` is such a concatenation in a graph; else None.
+
+    With the halves at hand, the graph need not compute the concatenation.
+    """
     if not tf.is_symbolic_tensor(x) or x.op.type != "ConcatV2":
         return None
     *parts, axis = x.op.inputs

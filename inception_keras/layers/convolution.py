@@ -1,4 +1,4 @@
-"""Convolutions with symmetric padding, and groups that do not go through XLA."""
+"""Convolutions with symmetric padding, and grouped convolutions that do not need XLA."""
 
 from functools import cache, partial
 from typing import Any
@@ -8,12 +8,15 @@ from keras import activations, layers, ops
 from . import winograd
 from ._support import on_cpu, register, tensorflow
 
-_FAST = 3  # columns of a depthwise kernel that oneDNN has a fast gradient for
+_FAST = 3  # oneDNN has a fast gradient for depthwise kernels of at most this many columns
 
 
 @cache
 def _grouped_gradient(tf: Any, dtype: Any) -> bool:
-    """Whether TensorFlow has a gradient of grouped convolutions on this CPU; only oneDNN brings one, not of float16."""
+    """Whether TensorFlow has a gradient of grouped convolutions on this CPU.
+
+    Only oneDNN provides one, and not for float16.
+    """
     shape = (1, 8, 8, 4)
     try:
         with tf.init_scope(), tf.device("CPU"):
@@ -31,11 +34,14 @@ def _grouped_gradient(tf: Any, dtype: Any) -> bool:
 
 @register
 class Conv2D(layers.Conv2D):
-    """Keras's `Conv2D`, weights and all, with `kernel_size // 2` of padding on every side, as in Caffe and torch.
+    """Keras's `Conv2D` with `kernel_size // 2` pixels of padding on every side, as in Caffe and torch.
 
-    Keras's `padding="same"` with strides pads right and bottom more than left and top, so that published weights
-    do not give published outputs. (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), filters) for an odd
-    kernel. With `groups` it trains hundreds of times faster on CPU than Keras's own, which then compiles with XLA.
+    With strides, Keras's `padding="same"` pads right and bottom more than left and top, so published weights do not
+    give published outputs. The weights are those of Keras's layer. For an odd kernel,
+    (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), filters).
+
+    With `groups`, this layer trains hundreds of times faster on CPU than Keras's own, which compiles grouped
+    convolutions with XLA.
 
     Args:
         filters: Number of output channels.
@@ -50,21 +56,21 @@ class Conv2D(layers.Conv2D):
     def __init__(self, filters: int, kernel_size: Any, **kwargs: Any):
         super().__init__(filters, kernel_size, **(kwargs | {"padding": "valid"}))
         self._pads = _half(self.kernel_size, self.dilation_rate)
-        self.supports_jit = self.groups == 1  # XLA takes seconds for a grouped one on CPU
+        self.supports_jit = self.groups == 1  # on CPU, XLA takes seconds for a grouped convolution
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """(n, h, w, c) -> (n, h', w', filters)."""
         tf = tensorflow()
-        if tf is None or training or self.activation is activations.linear:  # then the batch norm behind it folds it
+        if tf is None or training or self.activation is activations.linear:  # the batch norm after it will fold it
             return super().call(inputs)
         x = winograd.faster(tf, self.convolution_op(inputs, self.kernel))
         return self.activation(ops.add(x, self.bias) if self.use_bias else x)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """The convolution alone, without bias and activation."""
+        """The convolution without bias and activation."""
         tf = tensorflow()
         same = set(self.strides) == {1} and all(k % 2 for k in self.kernel_size)
-        # padded by an op of its own: the gradient of TensorFlow's explicit padding is slower, and groups have none
+        # pad with a separate op: TensorFlow's explicit padding has a slower gradient, and none at all with groups
         image, padding = (inputs, "same") if same else (ops.pad(inputs, self._pads), "valid")
         if tf and self.groups > 1 and (not on_cpu(tf) or _grouped_gradient(tf, inputs.dtype)):
             return tf.nn.conv2d(image, kernel, self.strides, padding.upper(), dilations=self.dilation_rate)
@@ -75,15 +81,15 @@ class Conv2D(layers.Conv2D):
         return ops.concatenate([convolve(*part) for part in parts], -1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h', w', filters); None where a size is not known."""
+        """(n, h, w, c) -> (n, h', w', filters); an unknown size stays None."""
         return super().compute_output_shape(_padded(input_shape, self._pads))
 
 
 @register
 class DepthwiseConv2D(layers.DepthwiseConv2D):
-    """Keras's `DepthwiseConv2D` with `kernel_size // 2` of padding on every side, as `Conv2D` has it.
+    """Keras's `DepthwiseConv2D` with `kernel_size // 2` pixels of padding on every side, as in `Conv2D` above.
 
-    (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), c * depth_multiplier) for an odd kernel.
+    For an odd kernel, (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), c * depth_multiplier).
 
     Args:
         kernel_size: Height and width of the kernel in pixels, an int or two.
@@ -104,7 +110,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         x, kernel, padding = inputs, ops.convert_to_tensor(self.kernel), "same"
         extra = self._extra(inputs.shape)
         if None in extra or (any(extra) and (training or set(self.dilation_rate) != {1})):
-            # not TensorFlow's own explicit padding: with a bias behind it, its graph optimiser ends the process
+            # not TensorFlow's explicit padding: followed by a bias, it makes the graph optimiser crash the process
             x, padding = ops.pad(inputs, self._pads), "valid"
         elif any(extra):
             kernel = ops.pad(kernel, [*((0, side) for side in extra), (0, 0), (0, 0)])
@@ -116,17 +122,18 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         return x if self.activation is None else self.activation(x)
 
     def _extra(self, shape: Any) -> list[int | None]:
-        """Rows and columns of zeros below and right of the kernel that give it the same windows with "same" padding.
+        """Rows and columns of zeros to append to the kernel, below and right, so that "same" padding gives our windows.
 
-        That spares a copy of the image; the gradient of the larger kernel costs more than the copy. None if not known.
+        Enlarging the kernel avoids a padded copy of the image. In training that does not pay: the gradient of the
+        larger kernel costs more than the copy. A side is None if its size is not known or the kernel is even there.
         """
         sides = zip(shape[1:3], self.kernel_size, self.strides, strict=True)
         return [None if k % 2 == 0 else 0 if s == 1 else n and (n - 1) % s for n, k, s in sides]
 
     def _in_columns(self, tf: Any, x: Any, kernel: Any, padding: str) -> Any:
-        """The convolution with a gradient for the kernel that is made of gradients for at most 3 columns of it.
+        """The convolution, with the gradient of the kernel computed for at most 3 columns at a time.
 
-        oneDNN has a fast one for these alone; a 5x5 in two parts takes half the time.
+        oneDNN has a fast gradient only for kernels of at most 3 columns. A 5x5 kernel in two parts takes half the time.
         """
         strides = [1, *self.strides, 1]
         height, width = self.kernel_size
@@ -158,12 +165,12 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         return convolve(x, tf.identity(kernel))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h', w', c * depth_multiplier); None where a size is not known."""
+        """(n, h, w, c) -> (n, h', w', c * depth_multiplier); an unknown size stays None."""
         return super().compute_output_shape(_padded(input_shape, self._pads))
 
 
 def _half(kernel_size: Any, dilation_rate: Any) -> list[tuple[int, int]]:
-    """Half the kernel of padding on every side of (n, h, w, c)."""
+    """Padding of half the kernel size on both sides of each axis of (n, h, w, c)."""
     sides = [d * (k // 2) for k, d in zip(kernel_size, dilation_rate, strict=True)]
     return [(0, 0), *((side, side) for side in sides), (0, 0)]
 

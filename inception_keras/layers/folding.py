@@ -1,4 +1,7 @@
-"""Batch norm and the convolution before it: in inference oneDNN does both, and the activation, in one pass."""
+"""Folds a batch norm into the convolution before it.
+
+In inference, oneDNN then computes convolution, batch norm and activation in one pass.
+"""
 
 import math
 from typing import Any
@@ -9,15 +12,18 @@ from . import winograd
 from ._support import register, tensorflow
 
 DEPTHWISE = "DepthwiseConv2dNative"
-_UNKNOWN = 8  # images of a batch, or pixels, where the shape does not tell
+_UNKNOWN = 8  # assumed batch size, height or width where the shape leaves it open
 
 
 def folded(tf: Any, y: Any, training: bool | None) -> Any:
-    """`y` as a convolution with a bias, if it is the batch norm of one in a graph for inference, else `y`.
+    """Replaces convolution and batch norm by one convolution with a bias, in graphs for inference.
 
-    TensorFlow fuses these two, as four passes over each tile of the output, but no depthwise convolution, no sum and no
-    hard swish with them; a bias is one pass, and it fuses all. Scaling the kernel at each call costs more than that
-    where it has more weights than the output has elements.
+    `y` is the output of the batch norm. It is returned as it is if it does not come from a convolution.
+
+    TensorFlow itself can fuse a batch norm with a convolution, but the result makes four passes over each tile of the
+    output. It cannot fuse them with a depthwise convolution, a sum or a hard swish. A bias takes one pass, and
+    TensorFlow fuses it with all of these. The kernel is scaled at each call; where a plain convolution has more weights
+    than its output has elements, scaling would cost more than it saves, and `y` is returned as it is.
     """
     if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
         return y
@@ -34,23 +40,26 @@ def folded(tf: Any, y: Any, training: bool | None) -> Any:
         return y
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
     scaled = _convolve(tf, conv, kernel * per_output)
-    if not training:  # a frozen batch norm comes here in training, too
+    if not training:  # in training, a frozen batch norm comes here, too
         scaled = winograd.faster(tf, scaled)
     return tf.nn.bias_add(scaled, offset + (bias - mean) * factor)
 
 
 def widened(tf: Any, x: Any, extra: int) -> Any:
-    """`x` with `extra` channels of zeros; in a graph the convolution before it, if plain, makes them without a copy."""
+    """`x` with `extra` channels of zeros appended.
+
+    In a graph, if `x` comes from a convolution without groups, that convolution computes the zeros, without a copy.
+    """
     if tf.is_symbolic_tensor(x) and x.op.type == "Conv2D":
         image, kernel = x.op.inputs
         if image.shape[-1] == kernel.shape[2]:  # no groups
             zeros = tf.zeros((*kernel.shape[:3], extra), kernel.dtype)
-            return _convolve(tf, x.op, tf.concat([kernel, zeros], -1))  # a pad would be taken for the image's
+            return _convolve(tf, x.op, tf.concat([kernel, zeros], -1))  # tf.pad would be taken for the image's padding
     return tf.pad(x, [(0, 0), (0, 0), (0, 0), (0, extra)])
 
 
 def _convolve(tf: Any, conv: Any, kernel: Any) -> Any:
-    """The convolution with another kernel."""
+    """The same convolution with a different kernel."""
     names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
     options = {name: conv.get_attr(name) for name in names}
     return getattr(tf.raw_ops, conv.type)(input=conv.inputs[0], filter=kernel, **options)
@@ -58,9 +67,10 @@ def _convolve(tf: Any, conv: Any, kernel: Any) -> Any:
 
 @register
 class HardSwish(layers.Activation):
-    """x * relu6(x + 3) / 6, MobileNet v3's activation; the shape stays.
+    """x * relu6(x + 3) / 6, the activation of MobileNetV3; the shape stays.
 
-    What Keras calls `hard_silu`; in inference on CPU it is one pass with the convolution and batch norm before it.
+    Keras calls it `hard_silu`. In inference on CPU, this layer is computed in one pass with the convolution and batch
+    norm before it.
 
     Args:
         **kwargs: As for `keras.layers.Layer`.
@@ -81,10 +91,10 @@ class HardSwish(layers.Activation):
         tf = tensorflow()
         if tf is None:
             return super().call(inputs)
-        return inputs * (tf.nn.relu6(inputs + 3.0) * (1 / 6))  # as TensorFlow's graph optimiser looks for it
+        return inputs * (tf.nn.relu6(inputs + 3.0) * (1 / 6))  # the form that TensorFlow's graph optimiser recognises
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments of `__init__`, for `from_config`."""
         config = super().get_config()
         del config["activation"]
         return config

@@ -1,4 +1,4 @@
-"""The layers of LeNet-5, 1998."""
+"""The layers of LeNet-5 (1998) that Keras lacks."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ._support import register
 
 @register
 def scaled_tanh(x: Any) -> Any:
-    """1.7159 tanh(2 x / 3), LeNet-5's squashing function: it takes 1 to 1 and -1 to -1.
+    """1.7159 tanh(2 x / 3), LeNet-5's squashing function; it maps 1 to 1 and -1 to -1.
 
     Examples:
         >>> round(float(scaled_tanh(1.0)), 4)
@@ -22,20 +22,21 @@ def scaled_tanh(x: Any) -> Any:
 
 @register
 class TableConv2D(layers.Layer):
-    """Convolution whose filters each read some of the input maps: LeNet-5's C3, without padding.
+    """Convolution in which each filter reads only some of the input maps: LeNet-5's C3.
 
-    The kernel holds only the connections that there are, (height, width, number of connections), in the order of the
-    table. (n, h, w, c) -> (n, h - kernel_size + 1, w - kernel_size + 1, len(table)).
+    The kernel holds only the connections in the table, in the order of the table. Its shape is
+    (height, width, number of connections). There is no padding:
+    (n, h, w, c) -> (n, h - kernel_size + 1, w - kernel_size + 1, len(table)).
 
     Args:
-        table: For each filter the numbers of the input maps that it reads.
+        table: For each filter, the indices of the input maps that it reads.
         kernel_size: Height and width of the kernel in pixels.
         activation: As for `keras.layers.Conv2D`.
         kernel_initializer: As for `keras.layers.Conv2D`.
         **kwargs: As for `keras.layers.Layer`.
 
     Raises:
-        ValueError: If the table names an input map that there is not.
+        ValueError: If the table names an input map that does not exist.
 
     Reference:
         LeCun et al. 1998, table 1.
@@ -60,14 +61,14 @@ class TableConv2D(layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape: Any) -> None:
-        """Makes a kernel of the connections that there are, and a bias."""
+        """Makes a kernel for the connections in the table, and a bias."""
         maps = input_shape[-1]
         pairs = [(source, target) for target, row in enumerate(self.table) for source in row]
         if not all(0 <= source < maps for source, _ in pairs):
             raise ValueError(f"The table must name maps from 0 to {maps - 1}, got {self.table}.")
         self.kernel = self.add_weight((*self.kernel_size, len(pairs)), self.kernel_initializer, name="kernel")
         self.bias = self.add_weight((len(self.table),), "zeros", name="bias")
-        # one row a connection: where it stands in a full (maps, filters) kernel
+        # for each connection, its place in a full (maps, filters) kernel
         self._place = np.zeros((len(pairs), maps, len(self.table)), "float32")
         for i, pair in enumerate(pairs):
             self._place[(i, *pair)] = 1
@@ -78,12 +79,12 @@ class TableConv2D(layers.Layer):
         return self.activation(ops.conv(inputs, ops.cast(kernel, inputs.dtype), padding="valid") + self.bias)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h', w', filters); None where a size is not known."""
+        """(n, h, w, c) -> (n, h', w', filters); an unknown size stays None."""
         sides = [n and n - k + 1 for n, k in zip(input_shape[1:3], self.kernel_size, strict=True)]
         return (input_shape[0], *sides, len(self.table))
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments of `__init__`, for `from_config`."""
         return super().get_config() | {
             "table": self.table,
             "kernel_size": self.kernel_size[0],
@@ -94,13 +95,14 @@ class TableConv2D(layers.Layer):
 
 @register
 class Subsampling2D(layers.Layer):
-    """The sum of each 2x2 window, times a trained coefficient and plus a trained bias of its map: LeNet-5's S2 and S4.
+    """Sums each 2x2 window, multiplies by a coefficient and adds a bias: LeNet-5's S2 and S4.
 
-    (n, h, w, c) -> (n, h // 2, w // 2, c), with 2 c weights.
+    Each map has one trained coefficient and one trained bias, so the layer has 2 c weights.
+    (n, h, w, c) -> (n, h // 2, w // 2, c).
 
     Args:
         activation: As for `keras.layers.Dense`.
-        coefficient_initializer: What the coefficients start from.
+        coefficient_initializer: Initializer of the coefficients.
         **kwargs: As for `keras.layers.Layer`.
 
     Examples:
@@ -124,11 +126,11 @@ class Subsampling2D(layers.Layer):
         return self.activation(4 * ops.average_pool(inputs, 2, 2) * self.coefficient + self.bias)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h // 2, w // 2, c); None where a size is not known."""
+        """(n, h, w, c) -> (n, h // 2, w // 2, c); an unknown size stays None."""
         return (input_shape[0], *(n and n // 2 for n in input_shape[1:3]), input_shape[3])
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments of `__init__`, for `from_config`."""
         return super().get_config() | {
             "activation": keras.activations.serialize(self.activation),
             "coefficient_initializer": keras.initializers.serialize(self.coefficient_initializer),
@@ -137,10 +139,12 @@ class Subsampling2D(layers.Layer):
 
 @register
 class RadialBasis(layers.Layer):
-    """Squared distance of the features to each class's code, a constant: LeNet-5's output. (n, c) -> (n, classes).
+    """Squared distance of the features to a fixed code for each class: LeNet-5's output layer.
+
+    (n, c) -> (n, classes).
 
     Args:
-        codes: (classes, c) numbers.
+        codes: The codes, an array of shape (classes, c).
         **kwargs: As for `keras.layers.Layer`.
 
     Examples:
@@ -161,5 +165,5 @@ class RadialBasis(layers.Layer):
         return (input_shape[0], len(self.codes))
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments of `__init__`, for `from_config`."""
         return super().get_config() | {"codes": self.codes.tolist()}

@@ -14,13 +14,15 @@ from .folding import folded, widened
 
 @register
 class BatchNormalization(layers.BatchNormalization):
-    """Keras's `BatchNormalization`, weights and all, of one op instead of a dozen; the shape stays.
+    """Keras's `BatchNormalization`, computed by one op instead of a dozen; weights and shape stay.
 
-    On TensorFlow, images go through its fused batch norm: a training step of ResNet-50 takes a third less time on CPU,
-    and in inference it merges with the convolution before it. The moving variance is that of the paper's
-    algorithm 2, of Caffe and of torch, n / (n - 1) times the batch's; Keras's own lacks the factor. `synchronized`
-    takes one sum over all devices, not three. Masks, other axes than the last, batch renormalization and other backends
-    are left to Keras.
+    On TensorFlow, images go through its fused batch norm. A training step of ResNet-50 then takes a third less time on
+    CPU, and in inference the batch norm merges with the convolution before it. The moving variance is n / (n - 1) times
+    that of the batch, as in the paper's algorithm 2, Caffe and torch; Keras's own layer lacks this factor. With
+    `synchronized`, the devices exchange one sum instead of three.
+
+    Everything else is left to Keras's own code: other backends, inputs that are not images, float64, masks, axes other
+    than the last and batch renormalization.
 
     Args:
         **kwargs: As for `keras.layers.BatchNormalization`.
@@ -47,7 +49,7 @@ class BatchNormalization(layers.BatchNormalization):
         offset = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels)
         mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
         x = inputs
-        if extra := -channels % 8 if learns else 0:  # oneDNN's gradient takes up to three times as long at 58 as at 64
+        if extra := -channels % 8 if learns else 0:  # oneDNN's gradient is up to three times slower at 58 than at 64
             x = widened(tf, x, extra)
             scale, offset, mean, variance = (tf.pad(part, [(0, extra)]) for part in (scale, offset, mean, variance))
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -68,8 +70,8 @@ class BatchNormalization(layers.BatchNormalization):
         return folded(tf, y, training)
 
     def _call_synchronized(self, tf: Any, inputs: Any) -> Any:
-        """With the statistics of all devices' images; a device whose images are but padding weighs nothing."""
-        shift = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))  # near the mean, so that squares stay small
+        """Normalizes by the statistics of all devices' images. A device that has only padding has weight 0."""
+        shift = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))  # near the mean, to keep squares small
         x = tf.cast(inputs, "float32") - shift
         sums = [tf.reduce_sum(x, (0, 1, 2)), tf.reduce_sum(x * x, (0, 1, 2))]
         count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), "float32")[None]
@@ -89,7 +91,7 @@ _weight: ContextVar[Any] = ContextVar("weight", default=1.0)
 
 @contextmanager
 def weighing(weight: Any) -> Iterator[None]:
-    """What this device's images weigh in synchronized batch norm: 1, or 0 where they are but padding."""
+    """Sets the weight of this device's images in synchronized batch norm: 1, or 0 if they are only padding."""
     token = _weight.set(weight)
     yield
     _weight.reset(token)
@@ -99,12 +101,13 @@ def weighing(weight: Any) -> Iterator[None]:
 class LocalResponseNormalization(layers.Layer):
     """x / (k + alpha / size * sum of x**2 over `size` neighbouring channels) ** beta, as in Caffe and torch.
 
-    AlexNet's section 3.3, with Caffe's division of alpha by `size`. The shape stays (n, h, w, c). The sum over
-    channels is a 1x1 convolution with a constant band matrix, with a gradient of its own: on CPU it is
-    faster than `tf.nn.local_response_normalization`, which also counts alpha differently.
+    This is section 3.3 of AlexNet, but alpha is divided by `size`, as in Caffe. The shape stays (n, h, w, c).
+
+    The sum over channels is a 1x1 convolution with a constant band matrix, and the layer defines its own gradient. On
+    CPU it is faster than `tf.nn.local_response_normalization`, which also does not divide alpha by the window size.
 
     Args:
-        size: Number of channels summed, odd.
+        size: Number of channels in the sum, odd.
         alpha: Weight of the mean square.
         beta: Exponent.
         k: Constant added before the power.
@@ -128,7 +131,7 @@ class LocalResponseNormalization(layers.Layer):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def build(self, input_shape: Any) -> None:
-        """Makes the (1, 1, c, c) band matrix; it is a constant, not a weight."""
+        """Makes the (1, 1, c, c) band matrix, a constant and not a weight."""
         channel = np.arange(input_shape[-1])
         near = np.abs(channel[:, None] - channel[None]) <= self.size // 2
         self._band = (near * (self.alpha / self.size)).astype("float32")[None, None]
@@ -153,15 +156,15 @@ class LocalResponseNormalization(layers.Layer):
         return normalise(x)
 
     def _power(self, scale: Any) -> Any:
-        if self.beta == 0.75:  # every net of the literature; two roots are faster than a power
+        if self.beta == 0.75:  # as in every net of the literature; two roots are faster than a power
             return ops.rsqrt(scale * ops.sqrt(scale))
         return ops.power(scale, -self.beta)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape stays."""
+        """The shape of the input."""
         return input_shape
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments of `__init__`, for `from_config`."""
         own = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
         return super().get_config() | own

@@ -1,4 +1,4 @@
-"""Max pooling as Caffe and torch round and pad it, and adaptive pooling."""
+"""Max pooling that rounds and pads as Caffe and torch do, and adaptive average pooling."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from ._support import register
 
 @register
 class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
-    """Means of windows that share the map out evenly, for maps of any size: torch's rule.
+    """Divides a map of any size evenly into windows and takes their means, by torch's rule.
 
-    Keras's layer of this name fails in graphs, and so in `fit`, where a side of its input or output has one pixel.
-    (n, h, w, c) -> (n, output_size, output_size, c); pixel i of the output is the mean of the pixels
-    floor(i h / output_size) to ceil((i + 1) h / output_size) - 1, the like for w.
+    Keras's layer of the same name fails in graphs, and so in `fit`, where a side of its input or output has one pixel.
+    (n, h, w, c) -> (n, output_size, output_size, c). Row i of the output is the mean of the input's rows
+    floor(i h / output_size) to ceil((i + 1) h / output_size) - 1; columns follow the same rule.
 
     Args:
         output_size: Height and width of the output in pixels, an int or two.
@@ -46,7 +46,7 @@ class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
 
 
 def _means(n: int, out: int) -> np.ndarray:
-    """(out, n): the weights of n pixels in the mean of each of `out` windows."""
+    """The weights of n pixels in the means of `out` windows: (out, n)."""
     windows = np.zeros((out, n), "float32")
     for i, window in enumerate(windows):
         window[i * n // out : -(-(i + 1) * n // out)] = 1
@@ -55,11 +55,11 @@ def _means(n: int, out: int) -> np.ndarray:
 
 @register
 class CeilMaxPooling2D(layers.MaxPooling2D):
-    """Max pooling whose output size is rounded up: Caffe's rule, and torch's with `ceil_mode=True`.
+    """Max pooling whose output size is rounded up, as in Caffe and in torch with `ceil_mode=True`.
 
-    The last window may reach beyond the right and bottom edge; nothing is added at the left and top.
-    (n, h, w, c) -> (n, ceil((h - pool_size) / strides) + 1, the like for w, c). Equal to Keras's
-    `padding="same"` for 3x3/2 on even sizes only.
+    The last window may reach beyond the right and bottom edges. Nothing is padded at the left and top.
+    (n, h, w, c) -> (n, ceil((h - pool_size) / strides) + 1, ceil((w - pool_size) / strides) + 1, c). A 3x3 pool
+    with strides 2 equals Keras's `padding="same"` on even sizes only.
 
     Args:
         pool_size: Height and width of the window in pixels; at least `strides`.
@@ -95,14 +95,14 @@ class CeilMaxPooling2D(layers.MaxPooling2D):
 
     @staticmethod
     def _is_same(n: int | None, k: int, s: int) -> bool:
-        """Whether Keras's "same" puts the same windows on a side of n pixels: as many, and none before the first."""
+        """Whether Keras's "same" gives the same windows on a side of n pixels: as many, with no padding in front."""
         if n is None:
             return False
         count = -(-n // s)
         return count == -(-(n - k) // s) + 1 and (count - 1) * s + k - n <= 1
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h', w', c); None where a size is not known."""
+        """(n, h, w, c) -> (n, h', w', c); an unknown size stays None."""
         sides = [n and -(-(n - k) // s) + 1 for n, k, s in self._windows(input_shape)]
         if any(side is not None and side < 1 for side in sides):
             raise ValueError(f"A {self.pool_size} pool does not fit on a map of {tuple(input_shape[1:3])} pixels.")
@@ -111,9 +111,10 @@ class CeilMaxPooling2D(layers.MaxPooling2D):
 
 @register
 class MaxPooling2D(layers.MaxPooling2D):
-    """Max pooling with `pool_size // 2` pixels of padding on every side that never win, as torch's nets have it.
+    """Max pooling with `pool_size // 2` pixels of padding on every side, as in torchvision's nets.
 
-    (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), c) for an odd window.
+    The padding is minus infinity and so is never the maximum. For an odd window,
+    (n, h, w, c) -> (n, ceil(h / strides), ceil(w / strides), c).
 
     Args:
         pool_size: Height and width of the window in pixels.
@@ -131,11 +132,11 @@ class MaxPooling2D(layers.MaxPooling2D):
 
     def call(self, inputs: Any) -> Any:
         """(n, h, w, c) -> (n, h', w', c)."""
-        # padded by an op of its own: oneDNN's gradient, several times faster, knows no explicit padding
+        # pad with a separate op: oneDNN's gradient is several times faster but does not know explicit padding
         padded = ops.pad(inputs, self._pads, constant_values=float("-inf"))
         return ops.max_pool(padded, self.pool_size, self.strides, "valid")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h', w', c); None where a size is not known."""
+        """(n, h, w, c) -> (n, h', w', c); an unknown size stays None."""
         padded = [n if n is None else n + sum(p) for n, p in zip(input_shape, self._pads, strict=True)]
         return super().compute_output_shape(padded)

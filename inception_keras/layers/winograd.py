@@ -1,4 +1,4 @@
-"""3x3 convolutions with a quarter of the multiplications, where Keras predicts or evaluates on a CPU.
+"""3x3 convolutions with a quarter of the multiplications, for `predict` and `evaluate` on a CPU.
 
 Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09308, section 4: F(4x4, 3x3).
 """
@@ -10,17 +10,17 @@ import numpy as np
 
 from ._support import in_step, on_cpu
 
-_POINTS = np.array([0, 2 / 3, -2 / 3, 3 / 2, -3 / 2])  # the paper's, 0, 1, -1, 2, -2, round five times as coarsely
-_TILE = 4  # pixels of the output a side, made of 6 of the image
-_LEAST_TILES = 128  # in a batch: fewer do not pay for the kernel's transform
-_LEAST_WORK = 2**21  # tiles of an image * channels * filters
+_POINTS = np.array([0, 2 / 3, -2 / 3, 3 / 2, -3 / 2])  # the paper's 0, 1, -1, 2, -2 round five times as coarsely
+_TILE = 4  # side of a tile of the output in pixels; it is computed from 6x6 pixels of the image
+_LEAST_TILES = 128  # in a batch; with fewer, the transform of the kernel costs more than it saves
+_LEAST_WORK = 2**21  # tiles of an image x channels x filters
 _LEAST_CHANNELS = 128
 
 
 def faster(tf: Any, y: Any) -> Any:
-    """`y` itself, or, if it is a 3x3 convolution large enough to gain by it, its equal made by Winograd's algorithm.
+    """Computes `y` by Winograd's algorithm if it is a 3x3 convolution large enough to gain by it; else returns `y`.
 
-    Eager calls and exported nets keep the convolution; the two differ by 3e-6 of the largest value.
+    Eager calls and exported nets keep the plain convolution. The two results differ by 3e-6 of the largest value.
     """
     if not in_step(tf) or not on_cpu(tf) or y.dtype != tf.float32 or y.op.type != "Conv2D":
         return y
@@ -44,7 +44,7 @@ def faster(tf: Any, y: Any) -> Any:
 
 
 def _convolve(tf: Any, image: Any, kernel: Any) -> Any:
-    """(n, h, w, c) and (3, 3, c, filters) -> (n, h, w, filters), of tiles of 6x6 pixels that overlap by two."""
+    """(n, h, w, c) and (3, 3, c, filters) -> (n, h, w, filters), from tiles of 6x6 pixels that overlap by two."""
     outputs, kernels, pixels = _transforms()
     n, (_, h, w, c), filters = tf.shape(image)[0], image.shape, kernel.shape[3]
     rows, columns = -(-h // _TILE), -(-w // _TILE)
@@ -66,10 +66,10 @@ def _convolve(tf: Any, image: Any, kernel: Any) -> Any:
 
 @cache
 def _transforms() -> tuple[np.ndarray, ...]:
-    """(16, 36), (36, 9) and (36, 36): the paper's A, G and B, transposed where it has them so, for both directions.
+    """The paper's transposed A, its G and its transposed B, for both directions: (16, 36), (36, 9) and (36, 36).
 
-    Along one direction, A @ ((G @ kernel) * (B @ pixels)) is the kernel of 3 weights at 4 places in 6 pixels: the
-    product of two polynomials by its values at five points and its highest coefficient.
+    Along one direction, A @ ((G @ kernel) * (B @ pixels)) applies a kernel of 3 weights at 4 places in 6 pixels. It
+    computes the product of two polynomials from its values at five points and its highest coefficient.
     """
     others = [np.delete(_POINTS, i) for i in range(5)]
     powers = np.vander(_POINTS, _TILE, increasing=True)
