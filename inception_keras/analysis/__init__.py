@@ -1,1 +1,1 @@
-"""Tools that look at any keras.Model: profile, diagrams, curves."""
+"""Tools that inspect any `keras.Model`: profiles, diagrams, curves and feature maps."""

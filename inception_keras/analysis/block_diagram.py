@@ -1,4 +1,4 @@
-"""A model as a picture for a slide: trunk, branches and heads, drawn with matplotlib alone."""
+"""Draws a model as a picture for a slide, with trunk, branches and heads. Needs only matplotlib."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from .labels import COLOURS, engineering
 from .profile import profile
 
 _MARGIN = 0.25
-_LEAST = 0.62  # slides are read from afar: a net whose text would be scaled below this has its equal blocks joined
+_LEAST = 0.62  # slides are read from afar: where the text would be scaled below this, equal blocks are joined
 _BEND = 0.1  # radius of an arrow's corners
 _STYLES = COLOURS | {"frame": ("#fcfcfc", "#9a9a9a"), "header": ("#ececec", "#9a9a9a")}
 _INK, _ARROW = "#111111", "#444444"
 
 
 def draw(model: keras.Model) -> Figure:
-    """The figure of `plot_blocks`; each box, frame and text has the name of its layer or block as `gid`."""
-    names_shown([model.name, *(layer.name for layer in model.layers)])  # warns of characters that no font has
+    """The figure of `plot_blocks`. The `gid` of a box, frame or text names its layer or block."""
+    names_shown([model.name, *(layer.name for layer in model.layers)])  # warns about characters that no font has
     trunk = blocks(model)
     picture = trunk_picture(trunk)
     if slide_scale(picture) < _LEAST:
@@ -31,7 +31,7 @@ def draw(model: keras.Model) -> Figure:
 
 
 def _figures(model: keras.Model) -> str:
-    """Parameters, and MACs where the sizes and layers of the net let them be counted."""
+    """The number of parameters, and of MACs if they can be counted for these sizes and layers."""
     texts = [f"{model.count_params():,} parameters"]
     try:
         texts.append(f"{engineering(profile(model).macs)} MACs")
@@ -105,7 +105,7 @@ def _write(axes: Any, line: Line, gid: str) -> None:
 
 
 def _curve(arrow: Arrow) -> Outline:
-    """Through the points, upright at each of them."""
+    """A curve through the points of an arrow, vertical at each of them."""
     vertices, codes = [arrow.points[0]], [Outline.MOVETO]
     for (x, y), (to_x, to_y) in zip(arrow.points, arrow.points[1:], strict=False):
         if abs(x - to_x) < 1e-3:
@@ -119,7 +119,7 @@ def _curve(arrow: Arrow) -> Outline:
 
 
 def _elbow(arrow: Arrow) -> Outline:
-    """Along the points, with round corners."""
+    """Straight lines along the points of an arrow, with round corners."""
     vertices, codes = [arrow.points[0]], [Outline.MOVETO]
     for before, corner, after in zip(arrow.points, arrow.points[1:], arrow.points[2:], strict=False):
         vertices += [_towards(corner, before), corner, _towards(corner, after)]

@@ -1,4 +1,4 @@
-"""A model as a reader sees it: boxes for the layers that matter, blocks of boxes, a trunk with heads beside it."""
+"""Groups the layers of a model for a diagram: boxes for the main layers, blocks of boxes, a trunk and its heads."""
 
 import re
 from collections import Counter
@@ -38,29 +38,29 @@ _COMPANIONS = (*_NONLINEARITIES, "BatchNormalization", "Dropout", "SpatialDropou
 
 @dataclass
 class Box:
-    """A layer with those that only accompany it; `inputs` are names of boxes."""
+    """A layer and the layers drawn with it, such as its batch norm. `inputs` are names of boxes."""
 
     layers: list[Node]
     inputs: list[str]
 
     @property
     def name(self) -> str:
-        """The name of its first layer."""
+        """The name of the first layer."""
         return self.layers[0].name
 
     @property
     def role(self) -> str:
-        """What its first layer does."""
+        """What the first layer does, a key of COLOURS."""
         return role(self.layers[0].layer)
 
     @property
     def shape(self) -> Shape:
-        """What its last layer gives."""
+        """The output shape of the last layer."""
         return self.layers[-1].output_shapes[0]
 
     @property
     def title(self) -> str:
-        """What it is: "conv 3x3/2", "max pool"."""
+        """The first line of text, such as "conv 3x3/2" or "max pool"."""
         node = self.layers[0]
         if self.role == "dense" and node.kind != "Dense":
             return "softmax"
@@ -68,7 +68,7 @@ class Box:
 
     @property
     def detail(self) -> str:
-        """Its width, or a pool's window, and what accompanies it: "64, BN, ReLU"."""
+        """The second line: channels, or the window of a pool, and the accompanying layers, as in "64, BN, ReLU"."""
         first, *others = self.layers
         groups = getattr(first.layer, "groups", 1) if self.role == "convolution" else 1
         is_activation = first.kind in _NONLINEARITIES or first.kind == "Softmax"
@@ -84,7 +84,7 @@ class Box:
 
 @dataclass
 class Block:
-    """Boxes between two places where a single tensor passes; only the last box is read by the next block."""
+    """The boxes between two points where a single tensor passes. The next block reads only the last box."""
 
     boxes: list[Box]
     heads: list["Block"] = field(default_factory=list)  # side branches that read the last box
@@ -93,23 +93,23 @@ class Block:
 
     @property
     def name(self) -> str:
-        """What the names of its boxes share; one box's own name."""
+        """The common beginning of the names of the boxes; with one box, its name."""
         return self.label or shared_name([box.name for box in self.boxes]) or self.boxes[-1].name
 
     @property
     def shape(self) -> Shape:
-        """What it gives."""
+        """The output shape of the block."""
         return self.boxes[-1].shape
 
     @property
     def structure(self) -> tuple:
-        """What is drawn of it, but for the names."""
+        """Everything that is drawn of the block except names; equal for blocks that look alike."""
         place = {box.name: i for i, box in enumerate(self.boxes)}
         return tuple((box.title, box.detail, *(place.get(name, -1) for name in box.inputs)) for box in self.boxes)
 
 
 def blocks(model: keras.Model) -> list[Block]:
-    """The trunk of a model, from its input to its deepest output, with the other outputs as heads of their blocks.
+    """The trunk of a model, from the input to the deepest output. Other outputs become heads of trunk blocks.
 
     Raises:
         ValueError: If the model has no graph.
@@ -120,7 +120,7 @@ def blocks(model: keras.Model) -> list[Block]:
     while True:
         found = _cut([box for box in boxes if box.name in trunk])
         end_of = {block[-1].name: i for i, block in enumerate(found)}
-        # a side that reads several boxes, or the middle of a block, is drawn with the boxes it reads
+        # a side branch that reads several boxes, or the middle of a block, is drawn inside the trunk
         woven = [side for side in sides if len(_sources(side)) != 1 or not _sources(side) <= end_of.keys()]
         if not woven:
             break
@@ -131,7 +131,7 @@ def blocks(model: keras.Model) -> list[Block]:
 
 
 def collapse(trunk: list[Block]) -> list[Block]:
-    """Each run of equal blocks as one."""
+    """Joins each run of equal blocks into one block."""
     result = []
     for _, group in groupby(trunk, key=lambda block: (block.structure, id(block) if block.heads else None)):
         run = list(group)
@@ -145,14 +145,14 @@ def collapse(trunk: list[Block]) -> list[Block]:
 
 
 def shared_name(names: list[str]) -> str:
-    """The words that all names begin with: of `a_1-conv` and `a_1-pool`, `a_1`; "" if there are none."""
+    """The words that all names begin with: `a_1` for `a_1-conv` and `a_1-pool`, "" if there are none."""
     parts = [re.split(r"([-_])", name) for name in names]
     equal = takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False))
     return "".join(column[0] for column in equal).rstrip("-_")
 
 
 def _word(node: Node) -> str:
-    """A layer in a word or two."""
+    """A layer described in a word or two."""
     if node.kind == "Activation":
         name = activation(node.layer)
         return _ACTIVATIONS.get(name, name)
@@ -164,7 +164,11 @@ def _word(node: Node) -> str:
 
 
 def _fold(graph: list[Node]) -> list[Box]:
-    """A box for each layer, but for those that follow a layer which nothing else reads, and for padding."""
+    """Makes a box for each layer.
+
+    Padding layers get no box. A layer that accompanies the layer before it, such as a batch norm or an activation,
+    joins the box of that layer if nothing else reads it.
+    """
     readers = Counter(name for node in graph for name in node.inputs)
     box_of: dict[str, Box] = {}
     padded: dict[str, str] = {}
@@ -172,7 +176,7 @@ def _fold(graph: list[Node]) -> list[Box]:
     for node in graph:
         inputs = [padded.get(name, name) for name in node.inputs]
         if node.kind == "ZeroPadding2D" and readers[node.name] == 1:
-            padded[node.name] = inputs[0]  # the next layer's own affair
+            padded[node.name] = inputs[0]  # counts as part of the next layer
             continue
         before = box_of.get(inputs[0]) if len(inputs) == 1 and readers[node.inputs[0]] == 1 else None
         if before and _accompanies(node, before):
@@ -187,12 +191,12 @@ def _fold(graph: list[Node]) -> list[Box]:
 def _accompanies(node: Node, before: Box) -> bool:
     if role(node.layer) == "dense" or before.layers[0].kind == "InputLayer":
         return False
-    # what normalises or drops a sum belongs to the block after it
+    # batch norm or dropout after a merge belongs to the next block
     return node.kind in (_NONLINEARITIES if before.role == "merge" else _COMPANIONS)
 
 
 def _late_inputs(boxes: list[Box]) -> list[Box]:
-    """Each input of a model just before its first reader."""
+    """Moves each input of the model to just before the first box that reads it."""
     waiting = {box.name: box for box in boxes if not box.inputs}
     result = []
     for box in boxes:
@@ -203,7 +207,7 @@ def _late_inputs(boxes: list[Box]) -> list[Box]:
 
 
 def _ancestors(boxes: list[Box]) -> set[str]:
-    """The boxes that the deepest output needs."""
+    """The names of the boxes that the deepest output depends on."""
     depth: dict[str, int] = {}
     for box in boxes:
         depth[box.name] = 1 + max((depth[name] for name in box.inputs), default=0)
@@ -215,7 +219,7 @@ def _ancestors(boxes: list[Box]) -> set[str]:
 
 
 def _components(boxes: list[Box]) -> list[list[Box]]:
-    """The boxes that hang together, each list in the order of `boxes`."""
+    """The connected components of the boxes. Each list keeps the order of `boxes`."""
     group = {box.name: {box.name} for box in boxes}
     for box in boxes:
         for name in box.inputs:
@@ -232,7 +236,7 @@ def _sources(side: list[Box]) -> set[str]:
 
 
 def _cut(boxes: list[Box]) -> list[list[Box]]:
-    """Cuts wherever the last tensor is the only one still to be read."""
+    """Cuts the list wherever only the latest tensor is still to be read."""
     place = {box.name: i for i, box in enumerate(boxes)}
     last_read = list(range(len(boxes)))
     for i, box in enumerate(boxes):
@@ -249,7 +253,7 @@ def _cut(boxes: list[Box]) -> list[list[Box]]:
 
 
 def _merge(trunk: list[Block]) -> list[Block]:
-    """Joins the blocks that bear one name, such as the boxes of a chain `conv_2-reduce`, `conv_2`."""
+    """Joins consecutive blocks with a common name, such as `conv_2-reduce` and `conv_2`."""
     result: list[Block] = []
     stem = ""
     for block in trunk:
@@ -267,6 +271,6 @@ def _all_within(stem: str, names: Iterable[str]) -> bool:
 
 
 def _stem(name: str) -> str:
-    """The block of a box: `a_1` of `a_1-conv` and, in the names of keras.applications, of `a_1_conv`; "" for none."""
+    """The block that a name belongs to: `a_1` for `a_1-conv` or keras.applications' `a_1_conv`, "" for none."""
     numbered = re.match(r"(.*\d)_", name)
     return name.rpartition("-")[0] or (numbered[1] if numbered else "")

@@ -1,4 +1,4 @@
-"""Where the boxes, frames and arrows of a block diagram stand, in inches, y downwards; nothing is drawn here."""
+"""Places the boxes, frames and arrows of a block diagram, in inches with y downwards. Nothing is drawn here."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
@@ -14,19 +14,19 @@ from .labels import sizes
 
 Point = tuple[float, float]
 TITLE, DETAIL, HEADER, CAPTION = 9.5, 8.0, 9.0, 7.5  # points
-PAD = 0.07  # inches from a text to its box
+PAD = 0.07  # inches between a text and the edge of its box
 _GAP = 0.12  # between boxes side by side
 _ROW_GAP = 0.24  # between rows of boxes: room for arrows
 _ITEM_GAP = 0.32  # between the blocks of a column
 _GUTTER = 0.6  # between columns
 _ASPECT = 16 / 10
-_LARGEST = 1.5  # text need not grow beyond this on a slide: fewer columns are simpler
+_LARGEST = 1.5  # largest useful scale of the text on a slide; beyond it, fewer columns are better
 _METRICS = TextToPath()
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text with the middle of its left end, its middle or its right end at (x, y)."""
+    """A line of text. `align` says whether (x, y) is its left end, its center or its right end, at half its height."""
 
     text: str
     x: float
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Area:
-    """A rectangle with the texts in it; `role` is a key of COLOURS, "frame" or "header"."""
+    """A rectangle and the texts in it. `role` is a key of COLOURS, "frame" or "header"."""
 
     name: str
     role: str
@@ -51,7 +51,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A way through points; "curve" swings from one vertical into the next, "elbow" turns at right angles."""
+    """An arrow along points. The style "curve" is vertical at each point; "elbow" turns at right angles."""
 
     points: tuple[Point, ...]
     style: str = "elbow"
@@ -59,18 +59,18 @@ class Arrow:
 
 @dataclass
 class Picture:
-    """Areas, those behind first, arrows, and smaller pictures with the places of their upper left corners."""
+    """Areas from back to front, arrows, and smaller pictures with the positions of their upper left corners."""
 
     width: float = 0.0
     height: float = 0.0
     axis: float = 0.0  # the x where the data enters and leaves
-    tail: float = 0.0  # the y where the arrow out of it starts
+    tail: float = 0.0  # the y where the outgoing arrow starts
     areas: list[Area] = field(default_factory=list)
     arrows: list[Arrow] = field(default_factory=list)
     parts: list[tuple["Picture", Point]] = field(default_factory=list)
 
     def flat(self, x: float = 0.0, y: float = 0.0) -> tuple[list[Area], list[Arrow]]:
-        """All areas and arrows in one system of coordinates, moved by (x, y)."""
+        """All areas and arrows, nested ones included, in one coordinate system, moved by (x, y)."""
         areas = [moved(area, x, y) for area in self.areas]
         arrows = [replace(way, points=tuple((a + x, b + y) for a, b in way.points)) for way in self.arrows]
         for part, (dx, dy) in self.parts:
@@ -81,7 +81,7 @@ class Picture:
 
 
 def moved(area: Area, x: float, y: float) -> Area:
-    """The area and its texts, moved by (x, y)."""
+    """A copy of the area and its texts, moved by (x, y)."""
     lines = tuple(replace(line, x=line.x + x, y=line.y + y) for line in area.lines)
     return replace(area, x=area.x + x, y=area.y + y, lines=lines)
 
@@ -94,7 +94,7 @@ def text_size(text: str, size: float, bold: bool = False) -> Point:
 
 
 def block_picture(block: Block, *, enters: bool = True) -> Picture:
-    """A block in its frame: a row of boxes for each step from its input, a column for each branch."""
+    """A block in its frame, with a row of boxes for each step from the input and a column for each branch."""
     if len(block.boxes) == 1 and block.times == 1:
         area = _box_area(block.boxes[0], caption=True)
         return Picture(area.width, area.height, area.width / 2, area.height, [area])
@@ -135,13 +135,13 @@ def block_picture(block: Block, *, enters: bool = True) -> Picture:
         for name in between:
             points += [(x[name], top[name]), (x[name], foot[name])]
         points += [(x[end], top[end]), (x[end], drawn[end].y)]
-        points = [(round(a, 6), round(b, 6)) for a, b in points]  # equal ones are met twice, and then are one
+        points = [(round(a, 6), round(b, 6)) for a, b in points]  # so that equal points compare equal and are dropped
         picture.arrows.append(Arrow(tuple(dict.fromkeys(points)), "curve"))
     return picture
 
 
 def trunk_picture(trunk: list[Block]) -> Picture:
-    """The blocks in columns, such that the picture fills a 16:10 slide with text as large as may be."""
+    """Arranges the blocks in columns that fill a 16:10 slide with the largest possible text."""
     blocks = [block_picture(block, enters=i > 0) for i, block in enumerate(trunk)]
     heads = [[block_picture(head) for head in block.heads] for block in trunk]
     limits = [sum(block.height + _ITEM_GAP for block in blocks) * 0.97**i for i in range(120)]
@@ -150,19 +150,19 @@ def trunk_picture(trunk: list[Block]) -> Picture:
         picture = _wrapped(blocks, heads, starts)
         columns = [part.height for part, _ in picture.parts]
         even = sum(columns) / len(columns) / max(columns)
-        score = min(slide_scale(picture), _LARGEST) * even**0.25  # columns of one length look better
+        score = min(slide_scale(picture), _LARGEST) * even**0.25  # columns of equal length look better
         if score > most * 1.01:
             best, most = picture, score
     return best
 
 
 def slide_scale(picture: Picture) -> float:
-    """What the picture, with its title, is scaled by to fill a slide of 13.3 x 8.3 inches."""
+    """The scale at which the picture and its title fill a slide of 13.3 x 8.3 inches."""
     return 13.3 * min(1 / (picture.width + 0.5), 1 / _ASPECT / (picture.height + 1.0))
 
 
 def _wrap(blocks: list[Picture], limit: float) -> tuple[int, ...]:
-    """The first blocks of columns that are at most `limit` high, where a block allows it."""
+    """The index of the first block of each column. Columns are at most `limit` high, unless one block is higher."""
     starts, height = [0], 0.0
     for i, block in enumerate(blocks):
         if height and height + block.height > limit:
@@ -193,7 +193,7 @@ def _wrapped(blocks: list[Picture], heads: list[list[Picture]], starts: tuple[in
 
 
 def _column(blocks: list[Picture], heads: list[list[Picture]]) -> Picture:
-    """Blocks below each other on one axis, their heads at the right, below the line to them."""
+    """Stacks blocks on one axis. Heads stand at the right, lower than the block that they read."""
     axis = max(block.axis for block in blocks)
     right = axis + max(block.width - block.axis for block in blocks)
     column = Picture(right, axis=axis)
@@ -219,7 +219,7 @@ def _column(blocks: list[Picture], heads: list[list[Picture]]) -> Picture:
 
 
 def _box_area(box: Box, *, caption: bool = False) -> Area:
-    """A box at (0, 0); one that stands alone has its name and shape as a caption."""
+    """A box at (0, 0). With `caption`, its name and shape are written below the other texts."""
     texts = [(box.title, TITLE), (box.detail, DETAIL)]
     if caption:
         texts.append((f"{box.name}: {sizes(box.shape)}", CAPTION))
@@ -234,7 +234,7 @@ def _box_area(box: Box, *, caption: bool = False) -> Area:
 
 
 def _header(block: Block, room: float) -> Area:
-    """The strip at the head of a frame: name, how often, output shape; in two lines where one is too long."""
+    """The strip at the top of a frame: name, number of repeats, output shape. It has two lines if one is too long."""
     name = Line(block.name, 0, 0, HEADER, "left", bold=True)
     shape = Line(sizes(block.shape), 0, 0, DETAIL, "right")
     rows = [[name, shape]]
@@ -252,7 +252,11 @@ def _row_width(lines: list[Line]) -> float:
 
 
 def _layers(block: Block, enters: bool) -> tuple[list[list[str]], list[tuple[str, ...]]]:
-    """Rows of names, and the ways between them; a way past a row has a name of its own there, ("" is the entry)."""
+    """The rows of names in a block, and the path of each arrow as a tuple of names.
+
+    Where an arrow passes a row without stopping, it gets a placeholder name in that row. The name "" is the entry of
+    the block.
+    """
     boxes = {box.name: box for box in block.boxes}
     depth: dict[str, int] = {}
     for box in block.boxes:
@@ -260,7 +264,7 @@ def _layers(block: Block, enters: bool) -> tuple[list[list[str]], list[tuple[str
     rows: list[list[str]] = [[] for _ in range(1 + max(depth.values()))]
     ways: list[tuple[str, ...]] = []
 
-    def visit(name: str) -> None:  # branches from left to right in the order in which they are joined
+    def visit(name: str) -> None:  # branches from left to right, in the order of the layer that joins them
         for source in boxes[name].inputs:
             if source not in boxes and not enters:
                 continue
@@ -283,14 +287,14 @@ def _layers(block: Block, enters: bool) -> tuple[list[list[str]], list[tuple[str
 def _columns(
     rows: list[list[str]], ways: list[tuple[str, ...]], boxes: Collection[str], common: float
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The x of every name, as near to its neighbours as order and widths allow, and half of its width."""
+    """The x of every name, as close to its neighbours as order and widths allow, and half the width of every name."""
     half = {name: common / 2 if name in boxes else _GAP / 2 for row in rows for name in row}
     near: dict[str, list[str]] = {name: [] for name in half}
     for first, *others in ways:
-        if first:  # below a box, a way keeps the width of its branch
+        if first:  # an arrow below a box keeps the width of that branch
             half.update(dict.fromkeys(others, common / 2))
         for a, b in pairwise([first, *others] if first else others):
-            if first or b not in boxes:  # a shortcut does not pull at the box where it ends
+            if first or b not in boxes:  # a shortcut does not pull the box where it ends
                 near[a].append(b)
                 near[b].append(a)
     offset = {}
@@ -310,7 +314,7 @@ def _columns(
 
 
 def _increasing(values: Iterable[float]) -> list[float]:
-    """The never falling list with the least squared distance to `values`."""
+    """The non-decreasing list with the least squared distance to `values` (isotonic regression)."""
     pools: list[list[float]] = []
     for value in values:
         pools.append([value, 1])

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from .fonts import families, names_shown, shown
 
 _COLOURS = {"train": "#4878a8", "validation": "#c8553d"}
-_LONGEST = 40  # characters of a name in a picture: longer ones would leave no room for it
+_LONGEST = 40  # characters; longer class names would leave no room for the matrix
 
 
 def plot_curves(
@@ -20,10 +20,10 @@ def plot_curves(
     """Draws loss and accuracy over the epochs.
 
     Args:
-        rows: One mapping an epoch with "epoch", "loss", "accuracy", "val_loss", "val_accuracy": metrics.csv's.
-        path: Where to; the suffix gives the format.
-        best: The epoch to mark as the best on validation.
-        title: Stands above.
+        rows: For each epoch, its "epoch", "loss", "accuracy", "val_loss" and "val_accuracy", as in metrics.csv.
+        path: The file to write; the suffix gives the format.
+        best: The epoch to mark as the best on the validation split.
+        title: The title above the chart.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     _title(figure, title)
@@ -50,15 +50,15 @@ def plot_rates(
     *,
     title: str = "",
 ) -> None:
-    """Draws the losses of a trial of learning rates.
+    """Draws the losses of a learning-rate search over the rates.
 
     Args:
-        rates: Of each step.
-        losses: Of each step.
-        smoothed: Of each step.
-        marks: Rates to mark, by what they are.
-        path: Where to; the suffix gives the format.
-        title: Stands above.
+        rates: The learning rate of each step.
+        losses: The loss of each step.
+        smoothed: The smoothed loss of each step.
+        marks: Learning rates to mark, by their labels.
+        path: The file to write; the suffix gives the format.
+        title: The title above the chart.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     _title(figure, title)
@@ -75,13 +75,13 @@ def plot_rates(
 
 
 def plot_spread(groups: Mapping[str, Sequence[float]], path: str | Path, *, title: str = "", label: str = "") -> None:
-    """Draws a row of dots for each group, a stroke at their mean.
+    """Draws a row of dots for each group, with a bar at the mean.
 
     Args:
-        groups: Figures by the name of what they belong to.
-        path: Where to; the suffix gives the format.
-        title: Stands above.
-        label: What the figures are.
+        groups: The values of each group, by its name.
+        path: The file to write; the suffix gives the format.
+        title: The title above the chart.
+        label: What the values are; the label of the x axis.
     """
     figure = Figure(figsize=(9, 1.3 + 0.55 * len(groups)), layout="constrained")
     _title(figure, title)
@@ -96,13 +96,13 @@ def plot_spread(groups: Mapping[str, Sequence[float]], path: str | Path, *, titl
 
 
 def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *, title: str = "") -> None:
-    """Draws a confusion matrix: rows are true classes, columns are predicted ones, figures are images.
+    """Draws a confusion matrix: rows are true classes, columns are predicted classes, entries are counts of images.
 
     Args:
-        matrix: Counts, (classes, classes).
+        matrix: Counts of images, (classes, classes).
         names: The names of the classes.
-        path: Where to; the suffix gives the format.
-        title: Stands above.
+        path: The file to write; the suffix gives the format.
+        title: The title above the chart.
     """
     count = len(names)
     names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names_shown(names, "class {}")]
@@ -113,7 +113,7 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
     _title(figure, title)
-    step = -(-count // 60)  # more labels than that cannot be read
+    step = -(-count // 60)  # more than 60 labels could not be read
     ticks = range(0, count, step)
     _names(axes.set_xticks, ticks, names[::step], rotation=90)
     _names(axes.set_yticks, ticks, names[::step])
@@ -126,10 +126,10 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *
 
 
 def _title(figure: Figure, title: str) -> None:
-    width = int(10 * figure.get_figwidth())  # characters of a line
+    width = int(10 * figure.get_figwidth())  # characters per line
     figure.suptitle(fill(shown(title), width), fontfamily=families(title), parse_math=False)
 
 
 def _names(set_ticks: Callable[..., Any], ticks: Sequence[int], names: Sequence[str], **style: Any) -> None:
-    """Writes names from outside at the ticks of an axis: no formulas, and in fonts that have their characters."""
+    """Writes class or run names at the ticks of an axis, not read as formulas, in fonts that have their characters."""
     set_ticks(ticks, names, fontfamily=families("".join(names)), parse_math=False, **style)

@@ -1,4 +1,4 @@
-"""Diagrams of a model: every layer with Graphviz, or blocks for a slide with matplotlib alone."""
+"""Diagrams of a model: every layer with Graphviz, or its blocks on a slide with only matplotlib."""
 
 import io
 import json
@@ -20,22 +20,23 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal: bool = False) -> Any:
-    """Draws each layer of a model with Graphviz; the layers of a block (the names before the first "-") in a frame.
+    """Draws each layer of a model with Graphviz.
 
-    A layer's box has its name, its class with window, strides and width, and its output shape.
+    Layers whose names agree up to the first "-" are one block and share a frame. A box shows the layer's name, its
+    class with window, strides and number of channels, and its output shape.
 
     Args:
         model: A functional or built Sequential model.
-        path: A `.png`, `.svg` or `.pdf` file. By default the model's name and `.png` in the current folder; in a
-            notebook, no file.
-        horizontal: Whether the data flows from left to right, not from top to bottom.
+        path: A `.png`, `.svg` or `.pdf` file. The default is the model's name with `.png` in the current folder. In a
+            notebook, the default is to write no file.
+        horizontal: Whether the data flows from left to right instead of from top to bottom.
 
     Returns:
-        The Path of the file; in a notebook a picture that shows itself.
+        The Path of the file; in a notebook, a picture that is displayed inline.
 
     Raises:
-        TypeError: If it is no Keras model.
-        ValueError: If the model has no graph, or the suffix is another.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model has no graph, or the file has another suffix.
         OSError: If the file cannot be written.
         RuntimeError: If Graphviz's program `dot` is not installed.
 
@@ -52,30 +53,30 @@ def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal
             install = "apt install graphviz, or brew install graphviz"
             raise RuntimeError(f"Graphviz's program dot is not installed: {install}; plot_blocks draws without it.")
         if file_format == "png":
-            dot.set("dpi", 110)  # of an SVG it would scale the content, and not the page
+            dot.set("dpi", 110)  # in an SVG, it would scale the content but not the page
         return dot.create(format=file_format)
 
     return _deliver(render, model, path)
 
 
 def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
-    """Draws a model for a slide, about 16:10: its blocks from input to classifier, wrapped into columns.
+    """Draws the blocks of a model for a slide of about 16:10, from input to classifier, wrapped into columns.
 
-    The branches of a block stand side by side in its frame, which bears its name and output shape; heads stand
-    beside the block that they read. Batch norm, activations, dropout and the like stand in the box that they follow;
-    padding layers are left out. Of a very long net, equal blocks that follow each other are one frame with "x 6".
+    The branches of a block stand side by side in a frame with the block's name and output shape. Heads stand beside
+    the block that they read. Batch norm, activations, dropout and the like share the box of the layer before them.
+    Padding layers are left out. In a very long net, consecutive equal blocks become one frame marked "x 6" or so.
 
     Args:
         model: A functional or built Sequential model.
-        path: A `.png`, `.svg` or `.pdf` file. By default the model's name and `.png` in the current folder; in a
-            notebook, no file.
+        path: A `.png`, `.svg` or `.pdf` file. The default is the model's name with `.png` in the current folder. In a
+            notebook, the default is to write no file.
 
     Returns:
-        The Path of the file; in a notebook a picture that shows itself.
+        The Path of the file; in a notebook, a picture that is displayed inline.
 
     Raises:
-        TypeError: If it is no Keras model.
-        ValueError: If the model has no graph, or the suffix is another.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model has no graph, or the file has another suffix.
         OSError: If the file cannot be written.
 
     Examples:
@@ -86,7 +87,7 @@ def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
 
     def render(file_format: str) -> bytes:
         buffer = io.BytesIO()
-        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # equal nets give equal files
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # no dates, so that equal nets give equal files
         with matplotlib.rc_context({"svg.hashsalt": "inception_keras", "text.usetex": False}):
             figure = draw(model)
             dpi = min(150, 8000 / max(figure.get_size_inches()))
@@ -97,7 +98,7 @@ def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
 
 
 def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
-    """The pydot graph that `plot_model` draws; the names of its nodes are the layers' names."""
+    """The pydot graph that `plot_model` draws. The nodes have the names of the layers."""
     import pydot
 
     graph = nodes(model)
@@ -118,7 +119,7 @@ def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
         if len(inside) > 1:
             names = {node.name for node in inside}
             goes_on = any(node.block != block and names.intersection(node.inputs) for node in graph)
-            # the arrow into a head comes from the side, across the upper corners
+            # a head's arrow comes from the side, across the upper corners, so its label is at the bottom
             frame = cluster = pydot.Cluster(str(number), label=_quote(block), labelloc="t" if goes_on else "b")
             dot.add_subgraph(cluster)  # type: ignore[arg-type]
         for node in inside:
@@ -133,7 +134,7 @@ def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
 
 
 def _deliver(render: Callable[[str], bytes], model: keras.Model, path: str | Path | None) -> Any:
-    """Writes what `render(format)` makes and returns the Path; in a notebook returns it as a picture."""
+    """Writes the output of `render(format)` and returns the Path. In a notebook, it returns a picture."""
     target = Path(f"{model.name}.png") if path is None else check_path("path", path)
     file_format = target.suffix.lower().removeprefix(".")
     if file_format not in FORMATS:
@@ -153,7 +154,7 @@ def _deliver(render: Callable[[str], bytes], model: keras.Model, path: str | Pat
 
 
 def _quote(text: str) -> str:
-    """A string of the dot language."""
+    """A text as a quoted string of the dot language."""
     return json.dumps(text, ensure_ascii=False)
 
 

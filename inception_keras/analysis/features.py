@@ -1,4 +1,4 @@
-"""The feature maps of a net, for detectors, segmentation and pictures."""
+"""The feature maps of a net, for detection, segmentation and visualisation."""
 
 from collections.abc import Sequence
 from math import log2
@@ -13,21 +13,21 @@ _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 
 
 def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.Model:
-    """A Model with the same input whose outputs are feature maps, `{block: (n, h, w, c)}`.
+    """A Model with the same input that returns feature maps, `{block: (n, h, w, c)}`.
 
-    The layers are the given model's own, with their weights. Nested models are opened.
+    The new model shares the layers and weights of the given one. Layers inside nested models are found, too.
 
     Args:
         model: A functional or Sequential model with one input.
-        blocks: Names of blocks, whose last maps are meant, or of layers; by default, for each stride (1, 2, 4 ...)
-            that maps have on their way to the classifier, the last block of that stride.
+        blocks: Names of layers or blocks; a block stands for its last feature map. By default, the last block of
+            each stride (1, 2, 4 ...) on the way to the classifier.
 
     Returns:
-        A Model whose output is a dict.
+        A Model whose output is a dict with the names as keys.
 
     Raises:
-        TypeError: If it is no Keras model, or the names are no list of texts.
-        ValueError: If the model has no graph of layers or no maps, or a name is not one of its maps.
+        TypeError: If `model` is not a Keras model, or `blocks` is not a list of names.
+        ValueError: If the model has no graph of layers or no feature maps, or if a name is not one of its feature maps.
 
     Examples:
         >>> maps = features(create_model("googlenet"))
@@ -54,12 +54,12 @@ def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.M
 
 
 def last_of_each_stride(model: keras.Model) -> list[str]:
-    """The names of the blocks with the last maps of each stride before the classifier."""
+    """For each stride, the name of the last block before the classifier whose maps have that stride."""
     graph = read(model)
     side = model.inputs[0].shape[1:]
     if len(side) == 3 and None in side:
         graph = read(model, (256, 256, side[-1]))
-    # cropping belongs to a side branch, an adaptive pool to the classifier, whose sizes it makes
+    # cropping belongs to a side branch; an adaptive pool makes the input size of the classifier
     maps = [
         node
         for node in _maps(_way(graph))
@@ -74,16 +74,19 @@ def _maps(found: Sequence[Node]) -> list[Node]:
 
 
 def _stride(graph: Graph, node: Node) -> int:
-    """The power of two that is nearest to the factor between the image and a map; nets without padding have others."""
+    """The log2 of a map's stride, rounded.
+
+    In nets without padding, the image is not an exact power of two times as large as a map.
+    """
     image = next(node for node in graph.nodes if not node.inputs)
     return round(log2(image.output_shapes[0][0] / node.output_shapes[0][0]))
 
 
 def _way(graph: Graph) -> list[Node]:
-    """The nodes that make maps, from the first layer with a kernel to the last one before the classifier.
+    """The nodes that make feature maps, from the first layer with a kernel to the last one before the classifier.
 
-    The classifier may be a convolution. What has seen a global pooling alone has no pixels any more: it is a vector,
-    such as the gates of squeeze-and-excitation, even where its shape is (1, 1, channels).
+    The classifier may be a convolution. A tensor that depends only on the output of a global pooling is a vector, not a
+    feature map, even if its shape is (1, 1, channels): the gates of squeeze-and-excitation, for example.
     """
     if len(graph[graph.main].output_shapes[0]) == 3:
         way = graph.ancestors(graph.main)
@@ -100,10 +103,10 @@ def _way(graph: Graph) -> list[Node]:
 
 
 def _is_global_pooling(node: Node) -> bool:
-    """Whether a layer without weights makes one vector of many pixels at once."""
+    """Whether a layer without weights reduces all pixels of a map to one vector in one step."""
     before, after = node.input_shapes[0], node.output_shapes[0]
     if node.weights or len(before) != 3 or before[:2] == (1, 1):
         return False
-    halves = all(isinstance(side, int) and side <= 2 for side in before[:2])  # as the last pool of VGG for 32 x 32
+    halves = all(isinstance(side, int) and side <= 2 for side in before[:2])  # such as the last pool of VGG at 32 x 32
     named = "Global" in node.kind or "Adaptive" in node.kind or node.kind in ("Mean", "Max", "Amax")
     return len(after) == 1 or not halves or named

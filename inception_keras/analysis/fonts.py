@@ -1,4 +1,4 @@
-"""Fonts for names in any script: DejaVu Sans, which matplotlib carries, and what the system has beside it."""
+"""Fonts for names in any script: DejaVu Sans, which comes with matplotlib, and the fonts of the system."""
 
 import unicodedata
 import warnings
@@ -10,24 +10,24 @@ from matplotlib.ft2font import FT2Font
 
 from ..text import JOINERS, is_control
 
-FAMILY = "DejaVu Sans"  # a text in it is as wide everywhere
-INVISIBLE = JOINERS + "\ufe0e\ufe0f"  # they join or choose glyphs, and have none of their own
-_family_of: dict[str, str | None] = {}  # of each character that was looked for beyond DejaVu Sans
+FAMILY = "DejaVu Sans"  # comes with matplotlib, so texts are equally wide on every system
+INVISIBLE = JOINERS + "\ufe0e\ufe0f"  # they join or select glyphs and have no glyph themselves
+_family_of: dict[str, str | None] = {}  # of each character that was searched outside DejaVu Sans
 
 
 def families(text: str) -> list[str]:
-    """The families of fonts that have the characters of a text, DejaVu Sans first, for matplotlib's `fontfamily`."""
+    """The font families that have the characters of a text, DejaVu Sans first, for matplotlib's `fontfamily`."""
     found = _search(text)
     return [FAMILY, *dict.fromkeys(family for character in text if (family := found.get(character)))]
 
 
 def weight(text: str, bold: bool) -> str:
-    """The weight of a text: only DejaVu Sans is known to have bold letters."""
+    """The font weight for a text. Only DejaVu Sans is known to have bold letters, so other texts are never bold."""
     return "bold" if bold and not _search(text) else "normal"
 
 
 def shown(text: str) -> str:
-    """The text as matplotlib can draw it: a box for each character that no font of this system has."""
+    """The text as matplotlib can draw it. A box replaces each character that no font of this system has."""
     found = _search(text)
     kept = "".join(c for c in text if c not in INVISIBLE or found.get(c, FAMILY))
     return "".join(" " if is_control(c) else c if found.get(c, FAMILY) else "□" for c in kept)
@@ -36,8 +36,8 @@ def shown(text: str) -> str:
 def names_shown(texts: Iterable[str], instead: str = "") -> list[str]:
     """The texts as matplotlib can draw them.
 
-    A text with characters that no font of this system has becomes `instead` with its number in place of "{}", or has
-    boxes in their place; a warning says which font to install.
+    If no font of this system has some character of a text, the text is replaced by `instead`, with its index in place
+    of "{}". Without `instead`, boxes replace the characters. A warning says which font to install.
     """
     texts = list(texts)
     found = _search("".join(texts))
@@ -53,7 +53,7 @@ def names_shown(texts: Iterable[str], instead: str = "") -> list[str]:
 
 
 def _search(text: str) -> dict[str, str | None]:
-    """The family that has each character that DejaVu Sans lacks; None where no font has it."""
+    """The font family for each character that DejaVu Sans lacks; None if no font has the character."""
     dejavu = FT2Font(font_manager.findfont(FAMILY))
     wanted = {character for character in set(text) if not dejavu.get_char_index(ord(character))}
     if new := wanted - _family_of.keys():
@@ -63,7 +63,7 @@ def _search(text: str) -> dict[str, str | None]:
 
 
 def _look(characters: Collection[str]) -> None:
-    """Searches the system's fonts; those that have the most of the characters come first."""
+    """Searches the system's fonts for the characters. Fonts that have more of them come first."""
     having = {path: had for path in font_manager.findSystemFonts() if (had := _had(path, characters))}
     left = set(characters)
     while having:
@@ -80,20 +80,20 @@ def _look(characters: Collection[str]) -> None:
 def _had(path: str, characters: Iterable[str]) -> set[str]:
     try:
         font = FT2Font(path)
-    except Exception:  # a font that cannot be read is none
+    except Exception:  # skip fonts that cannot be read
         return set()
-    # matplotlib cannot draw fonts of bitmaps, such as coloured emoji
+    # matplotlib cannot draw bitmap fonts, such as coloured emoji
     return {c for c in characters if font.get_char_index(ord(c))} if font.scalable else set()
 
 
 def _likeness(path: str) -> tuple[bool, bool, str]:
-    """How much a font is like DejaVu Sans: first those without serifs, of regular weight."""
+    """A sort key for likeness to DejaVu Sans: fonts without serifs and of regular weight rank highest."""
     name = Path(path).stem.lower()
     return "sans" in name, "regular" in name, name
 
 
 def _package(character: str) -> str:
-    """A font that has a character, and the package of Debian and Ubuntu that it comes in."""
+    """A font that has a character, and the Debian or Ubuntu package with that font."""
     if unicodedata.name(character, "").startswith(("HANGUL", "CJK", "HIRAGANA", "KATAKANA")):
         return "Noto Sans CJK (apt install fonts-noto-cjk)"
     if unicodedata.category(character) in ("So", "Sk", "Cn"):  # emoji; coloured ones cannot be drawn

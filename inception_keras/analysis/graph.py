@@ -1,4 +1,4 @@
-"""A Keras model as a list of nodes: the one place that knows how Keras keeps its graph."""
+"""A Keras model as a list of nodes. Only this module knows how Keras stores its graph."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,21 +11,21 @@ from keras import tree
 from ..checks import check_model
 from ..scope import structure
 
-Shape = tuple[Any, ...]  # ints, None where a size is open
+Shape = tuple[Any, ...]  # ints; None for an unknown size
 
 
 @dataclass(frozen=True)
 class Node:
-    """One call of one layer: `inputs` are names of nodes, shapes are without the batch."""
+    """One call of one layer. `inputs` are names of nodes; shapes leave out the batch."""
 
     name: str
     layer: Any
     inputs: tuple[str, ...]
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
-    first: bool  # whether it is the first call of the layer
+    first: bool  # whether this is the first call of the layer
     call: Any = field(repr=False)  # Keras's record of the call
-    inside: tuple[Any, ...] = field(repr=False)  # the calls of nested models that it is part of, the outermost first
+    inside: tuple[Any, ...] = field(repr=False)  # the calls of nested models that contain the node, the outermost first
 
     @property
     def kind(self) -> str:
@@ -34,33 +34,33 @@ class Node:
 
     @property
     def block(self) -> str:
-        """The name up to the first "-": `inception_3a` of `inception_3a-conv_1x1`."""
+        """The name up to the first "-": `inception_3a` for `inception_3a-conv_1x1`."""
         return self.name.partition("-")[0]
 
     @property
     def weights(self) -> list[Any]:
-        """The weights of its layer; an operation such as `x + y` has none."""
+        """The weights of the layer; an operation such as `x + y` has none."""
         return getattr(self.layer, "weights", [])
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the nested models that it is part of, the outermost first."""
+        """The names of the nested models that contain the node, the outermost first."""
         return tuple(call.operation.name for call in self.inside)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The nodes of a model, each after its inputs, and the names of those that give its outputs."""
+    """The nodes of a model, each after its inputs, and the names of the output nodes."""
 
     nodes: list[Node]
     outputs: list[str]
-    main: str  # the node that gives the output "predictions", or the first or only output
+    main: str  # the node of the output "predictions", or the first or only output
 
     def __getitem__(self, name: str) -> Node:
         return next(node for node in self.nodes if node.name == name)
 
     def ancestors(self, *names: str) -> list[Node]:
-        """The named nodes and all that they are made of, in order."""
+        """The named nodes and every node that they depend on, in the order of the graph."""
         by_name = {node.name: node for node in self.nodes}
         wanted, todo = set(names), list(names)
         while todo:
@@ -70,7 +70,7 @@ class Graph:
         return [node for node in self.nodes if node.name in wanted]
 
     def classifier(self) -> Node:
-        """The last layer with weights before the main output, or the last one that joins several tensors."""
+        """The last node before the main output that has weights or joins several tensors."""
         node = self[self.main]
         while not node.weights and len(node.inputs) == 1:
             node = self[node.inputs[0]]
@@ -78,26 +78,27 @@ class Graph:
 
 
 def nodes(model: keras.Model) -> list[Node]:
-    """The nodes of a model, as `read` has them."""
+    """The nodes of a model, in the order of `read`."""
     return read(model).nodes
 
 
 def read(model: keras.Model, input_shape: Sequence[int | None] | None = None) -> Graph:
-    """The calls of a functional or Sequential model, each after its inputs, the layers of a block together.
+    """Reads the layer calls of a functional or Sequential model, each after its inputs.
 
-    Branches follow each other in the order in which the layer that joins them has them, heads the block they read.
+    The layers of a block stand together. Branches stand in the order of the layer that joins them. A head follows the
+    block that it reads.
 
-    A layer that is called twice is two nodes, the second named `name (2)`. Nested models are opened, and shapes are
-    those that their layers have in the whole model.
+    A layer that is called twice becomes two nodes; the second is named `name (2)`. The layers of nested models become
+    nodes, too, with the shapes that they have in the whole model.
 
     Args:
         model: The model.
-        input_shape: The shape to read it at, without the batch; None for the model's own. Layers whose weights depend
-            on the shape are then others, without weights.
+        input_shape: The input shape to use, without the batch; None for the model's own. Layers whose weights depend on
+            the shape are replaced by copies without weights.
 
     Raises:
-        TypeError: If it is no Keras model.
-        ValueError: If the model has no graph: it is subclassed, or not built.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model has no graph, because it is subclassed or not built.
     """
     check_model("model", model)
     graph = functional(model)
@@ -116,7 +117,7 @@ def read(model: keras.Model, input_shape: Sequence[int | None] | None = None) ->
 
 
 def main_output(model: keras.Model) -> int:
-    """The place in `model.outputs` of the output "predictions"; of a model without names, of the first.
+    """The index in `model.outputs` of the output "predictions", or 0 if the outputs have no names.
 
     Raises:
         ValueError: If the model has several named outputs and none is "predictions".
@@ -130,17 +131,17 @@ def main_output(model: keras.Model) -> int:
 
 
 def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[Any]:
-    """The first outputs of nodes, as tensors that are made of the model's own input.
+    """The first output of each node, as a tensor computed from the model's own input.
 
-    What a nested model holds is reached by a model of the same layers that gives it beside its other outputs.
+    For a node inside a nested model, a new model of the same layers is built that returns the node's output as well.
     """
     return _reach(functional(model), [(node.inside, node.call.outputs[0]) for node in wanted])
 
 
 def input_of(model: keras.Model, node: Node) -> Any:
-    """The first input of a node, as a tensor that is made of the model's own input."""
+    """The first input of a node, as a tensor computed from the model's own input."""
     path, tensor = node.inside, node.call.input_tensors[0]
-    while path:  # what a nested model is given is made outside
+    while path:  # the input of a nested model is computed outside it
         inner = functional(path[-1].operation)
         place = next((i for i, own in enumerate(inner.inputs) if own is tensor), None)
         if place is None:
@@ -150,7 +151,7 @@ def input_of(model: keras.Model, node: Node) -> Any:
 
 
 def functional(model: Any) -> Any:
-    """The functional model that a Sequential keeps inside; another model as it is."""
+    """The functional model inside a Sequential; any other model is returned as it is."""
     return getattr(model, "_functional", model)
 
 
@@ -159,7 +160,7 @@ def _is_nested(layer: Any) -> bool:
 
 
 def _calls(graph: Any) -> Iterator[Any]:
-    """Keras's records of the calls of layers, each after those of its inputs."""
+    """Keras's records of layer calls, each after the calls that make its inputs."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from graph._nodes_by_depth[depth]
 
@@ -167,11 +168,11 @@ def _calls(graph: Any) -> Iterator[Any]:
 @dataclass(frozen=True)
 class _Value:
     tensor: Any
-    node: str  # which gave it
+    node: str  # the node that made the tensor
 
 
 class _Reader:
-    """Makes nodes of the calls of a graph and of the models nested in it."""
+    """Makes a node of each layer call in a graph and in the models nested in it."""
 
     def __init__(self) -> None:
         self.found: list[Node] = []
@@ -180,13 +181,13 @@ class _Reader:
         self._rebuilt: dict[int, Any] = {}
 
     def walk(self, graph: Any, given: list[_Value], inside: tuple[Any, ...]) -> list[_Value]:
-        """What the graph gives of these inputs."""
+        """The outputs of a graph for the given inputs; adds its calls to `found`."""
         values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
         for call in _calls(graph):
             inputs = [values[id(tensor)] for tensor in call.input_tensors]
             if call.is_input and id(call.outputs[0]) in values:
                 if inside:
-                    continue  # made outside
+                    continue  # computed outside the nested model
                 outputs = [values[id(call.outputs[0])].tensor]
                 made = [_Value(outputs[0], self._add(call, call.operation, [], outputs, inside))]
             elif _is_nested(call.operation):
@@ -200,23 +201,23 @@ class _Reader:
         return [values[id(tensor)] for tensor in graph.outputs]
 
     def _at(self, call: Any, values: dict[int, _Value]) -> tuple[Any, list[Any]]:
-        """The layer of a call, and what it gives of inputs that may have other shapes than when it was recorded."""
+        """The layer of a call and its outputs. The inputs may have other shapes now than in Keras's record."""
         now = {id(tensor): values[id(tensor)].tensor for tensor in call.input_tensors}
         if all(now[id(tensor)].shape == tensor.shape for tensor in call.input_tensors):
             return call.operation, call.outputs
         args, kwargs = call.arguments.fill_in(now)
         try:
             return self._made(call.operation, args, kwargs, [tensor.shape for tensor in call.input_tensors])
-        except Exception:  # each layer has its own
+        except Exception:  # each layer raises its own kind
             shapes = " and ".join(str(tensor.shape[1:]) for tensor in now.values())
             raise ValueError(
                 f"{call.operation.name} does not take {shapes}, which it gets with this input_shape."
             ) from None
 
     def _made(self, layer: Any, args: Any, kwargs: Any, recorded: list[Shape]) -> tuple[Any, list[Any]]:
-        """The layer, or another one where its weights depend on the shape, and what it gives."""
+        """The layer, or a copy of it if its weights depend on the shape, and its outputs."""
         with structure():
-            # without weights, or with weights that fit many shapes
+            # no weights, or weights that fit many shapes
             if not getattr(layer, "weights", None) or all(None in shape[1:] for shape in recorded):
                 return layer, tree.flatten(layer.compute_output_spec(*args, **kwargs))
             if id(layer) not in self._rebuilt:
@@ -244,14 +245,18 @@ class _Reader:
 
 
 def _reach(graph: Any, wanted: list[tuple[tuple[Any, ...], Any]]) -> list[Any]:
-    """The tensors wanted of a graph and of the models nested in it, each with the calls of models that lead to it."""
+    """The wanted tensors of a graph, computed from its inputs.
+
+    Each is given as (path, tensor). The path holds the calls of nested models that lead to the tensor; it is empty for
+    a tensor of the graph itself.
+    """
     hidden: dict[int, list[tuple[tuple[Any, ...], Any]]] = {}  # by the nested model
     for path, tensor in wanted:
         if path:
             hidden.setdefault(id(path[0].operation), []).append((path[1:], tensor))
-    values: dict[int, Any] = {}  # tensors that are made anew
+    values: dict[int, Any] = {}  # the new tensor for each tensor that is computed anew
     found: dict[tuple[int, int], Any] = {}  # by the call of a nested model, and the tensor in it
-    parts: dict[int, tuple[Any, list[int]]] = {}  # what stands for a nested model, and which of its outputs it keeps
+    parts: dict[int, tuple[Any, list[int]]] = {}  # for a nested model, its replacement and the outputs that are kept
     needed = _needed([path[0] for path, _ in wanted if path], [tensor for path, tensor in wanted if not path])
     calls = [call for call in _calls(graph) if id(call) in needed]
     read = {id(tensor) for call in calls for tensor in call.input_tensors}
@@ -279,7 +284,7 @@ def _reach(graph: Any, wanted: list[tuple[tuple[Any, ...], Any]]) -> list[Any]:
 
 
 def _needed(calls: list[Any], tensors: list[Any]) -> set[int]:
-    """The calls that these calls and tensors are made of, themselves included, by id."""
+    """The ids of these calls, of the calls that make these tensors, and of all calls that they depend on."""
     todo = calls + [
         tensor._keras_history.operation._inbound_nodes[tensor._keras_history.node_index] for tensor in tensors
     ]
@@ -293,7 +298,7 @@ def _needed(calls: list[Any], tensors: list[Any]) -> set[int]:
 
 
 def _branch_by_branch(found: list[Node]) -> list[Node]:
-    """Each node after its inputs, and these in their order: backwards from the ends of the graph."""
+    """Orders the nodes depth first, from the ends of the graph back: each node comes after its inputs."""
     by_name = {node.name: node for node in found}
     read = {name for node in found for name in node.inputs}
     ordered: dict[str, Node] = {}
@@ -309,7 +314,7 @@ def _branch_by_branch(found: list[Node]) -> list[Node]:
 
 
 def _by_block(found: list[Node]) -> list[Node]:
-    """Blocks in the order of their first nodes, where that keeps each node after its inputs."""
+    """Groups the nodes by block, unless some node would then come before its inputs."""
     order = {block: i for i, block in enumerate(dict.fromkeys(node.block for node in found))}
     grouped = sorted(found, key=lambda node: order[node.block])
     place = {node.name: i for i, node in enumerate(grouped)}

@@ -1,4 +1,4 @@
-"""What diagrams say of a layer, and in which colour."""
+"""The texts and colours of layers in diagrams."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 from .graph import Node, Shape
 
-# (fill, outline) by what a layer does, after figure 3 of the GoogLeNet paper; pale, so that black on it prints
+# (fill, outline) by what a layer does, after figure 3 of the GoogLeNet paper; pale, so that black text prints well
 COLOURS = {
     "convolution": ("#dbe8f7", "#3b6ea8"),
     "pool": ("#f9d9d6", "#b5473c"),
@@ -19,7 +19,7 @@ _MERGES = ("Concatenate", "Add", "Subtract", "Multiply", "Average", "Maximum", "
 
 
 def role(layer: Any) -> str:
-    """What a layer does, a key of COLOURS; by the name of its class, so that anybody's layers are known."""
+    """What a layer does, a key of COLOURS. The class name decides, so custom layers are recognised, too."""
     kind = type(layer).__name__
     for part, found in (("Conv", "convolution"), ("Pool", "pool"), ("Norm", "normalisation")):
         if part in kind:
@@ -30,7 +30,7 @@ def role(layer: Any) -> str:
 
 
 def window(layer: Any) -> str:
-    """Kernel and strides: "3x3", "1x7", "3x3/2"; "" for a layer without a window."""
+    """Kernel or pool size and strides, such as "3x3", "1x7" or "3x3/2"; "" for a layer without a window."""
     size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if not isinstance(size, tuple):
         return ""
@@ -41,29 +41,29 @@ def window(layer: Any) -> str:
 
 
 def width(node: Node) -> int | None:
-    """Channels that a convolution or dense layer gives, None for the other layers."""
+    """The number of output channels of a convolution or dense layer; None for other layers."""
     kind = node.kind
     return node.output_shapes[0][-1] if kind == "Dense" or "Conv" in kind else None
 
 
 def activation(layer: Any) -> str:
-    """The name of the activation that a layer has or is; "" for none."""
+    """The name of a layer's activation function; "" for none or "linear"."""
     function = getattr(layer, "activation", None)
     name = getattr(function, "__name__", "")
     return "" if name == "linear" else name
 
 
 def words(text: str) -> str:
-    """A class's name as words: "ChannelShuffle" -> "channel shuffle"."""
+    """A class name as words: "ChannelShuffle" -> "channel shuffle"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text.removesuffix("2D")).lower()
 
 
 def sizes(shape: Shape) -> str:
-    """A shape as text: "28 x 28 x 256"; an open size is "?"."""
+    """A shape as text, such as "28 x 28 x 256"; an unknown size is "?"."""
     return " x ".join("?" if size is None else str(size) for size in shape)
 
 
 def engineering(count: float) -> str:
-    """A large count in three digits: 1582671872 -> "1.58 G"."""
+    """A large count with three digits and a unit prefix: 1582671872 -> "1.58 G"."""
     exponent = min(int(math.log10(max(count, 1))) // 3, 4)
     return f"{count / 1000**exponent:.3g} {' kMGT'[exponent]}".strip()

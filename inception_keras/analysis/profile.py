@@ -1,4 +1,4 @@
-"""Parameters, multiply-accumulates and activations, from shapes alone: nothing is run or allocated."""
+"""Counts parameters, multiply-accumulates and activations from shapes. Nothing is run or allocated."""
 
 import csv
 import io
@@ -25,40 +25,40 @@ Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
 
 @dataclass(frozen=True)
 class Row:
-    """One layer or block, for one image."""
+    """The cost of one layer or block, for one image."""
 
     name: str
     kind: str
     output_shape: Shape
-    params: int  # all of them, moving statistics too
+    params: int  # all, moving statistics included
     macs: int
     activations: int  # elements of the output
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a model costs, row by row and in all. In a notebook it shows itself as a table."""
+    """The cost of a model, by row and in total. A notebook shows it as a table."""
 
     model: str
     rows: tuple[Row, ...]
 
     @property
     def params(self) -> int:
-        """Parameters, moving statistics included, as `model.count_params()` has them."""
+        """Number of parameters, moving statistics included, as in `model.count_params()`."""
         return sum(row.params for row in self.rows)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of all convolutions and dense layers, for one image."""
+        """Number of multiply-accumulates of all rows, for one image."""
         return sum(row.macs for row in self.rows)
 
     @property
     def activations(self) -> int:
-        """Elements of all layers' outputs, for one image."""
+        """Number of elements in the outputs of all layers, for one image."""
         return sum(row.activations for row in self.rows)
 
     def to_csv(self, path: str | Path) -> None:
-        """Writes the rows, a header line first; sizes of a shape are joined by "x"."""
+        """Writes a header line and the rows. The sizes of a shape are joined by " x "."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow([field.name for field in fields(Row)])
@@ -94,21 +94,23 @@ def profile(
 ) -> Profile:
     """Counts what a model costs for one image.
 
-    A MAC is one multiplication by a weight, with its addition; bias, activation, pooling and normalisation count none,
-    and so do layers and operations without weights, such as `x + y`; `keras.ops.matmul` counts its products. Nested
-    models are opened. The figures come from the shapes of the graph: the model is neither run nor allocated.
+    A MAC is one multiplication by a weight and its addition. Bias, activation, pooling and normalisation count as zero,
+    and so do layers and operations without weights, such as `x + y`. But the products of `keras.ops.matmul` are
+    counted. The layers of nested models are counted one by one. The counts come from the shapes of the graph: the model
+    is neither run nor allocated.
 
     Args:
         model: A functional or Sequential model.
-        by: `"layer"`, or `"block"` for a row for each part of the names before the first "-".
-        input_shape: (height, width, channels) to count at, for a model whose input leaves sizes open.
+        by: `"layer"` for a row per layer, or `"block"` for a row per block. The block of a layer is its name up to the
+            first "-".
+        input_shape: The (height, width, channels) to count for, if the model's input leaves sizes open.
 
     Returns:
         A Profile with `.rows`, `.params`, `.macs`, `.activations` and `.to_csv(path)`.
 
     Raises:
-        ValueError: If a size is open, or the model has no graph.
-        TypeError: If it is no Keras model, or there is no counter for a layer; `register_counter` adds one.
+        ValueError: If a size is unknown, or the model has no graph.
+        TypeError: If `model` is not a Keras model, or there is no counter for a layer; `register_counter` adds one.
 
     Examples:
         >>> profile(create_model("googlenet")).macs
@@ -127,16 +129,16 @@ def profile(
 def summary(
     model: keras.Model, by: Literal["layer", "block"] = "layer", *, input_shape: Sequence[int] | None = None
 ) -> None:
-    """Shows a model's output shapes, parameters, MACs and activations, with totals; in a notebook as an HTML table.
+    """Prints output shapes, parameters, MACs and activations with totals; in a notebook, as an HTML table.
 
     Args:
         model: A functional or Sequential model.
-        by: `"layer"`, or `"block"` for a row for each block.
-        input_shape: (height, width, channels) to count at, for a model whose input leaves sizes open.
+        by: `"layer"` for a row per layer, or `"block"` for a row per block.
+        input_shape: The (height, width, channels) to count for, if the model's input leaves sizes open.
 
     Raises:
-        ValueError: As `profile`.
-        TypeError: As `profile`.
+        ValueError: As for `profile`.
+        TypeError: As for `profile`.
 
     Examples:
         >>> summary(create_model("googlenet"), by="block")  # doctest: +SKIP
@@ -153,14 +155,14 @@ def summary(
 
 
 def register_counter(layer: type, counter: Counter) -> None:
-    """Tells `profile` how to count the MACs of a layer class of yours, and of its subclasses.
+    """Tells `profile` how to count the MACs of a layer class and its subclasses.
 
     Args:
         layer: A class of Keras layers.
-        counter: `(layer, input_shapes, output_shapes) -> MACs`; shapes are tuples without the batch.
+        counter: A function `(layer, input_shapes, output_shapes) -> MACs`. Shapes are tuples without the batch.
 
     Raises:
-        TypeError: If `layer` is no class, or `counter` no function.
+        TypeError: If `layer` is not a class of layers, or `counter` is not a function.
 
     Examples:
         >>> register_counter(keras.layers.EinsumDense, lambda layer, inputs, outputs: 0)
@@ -171,7 +173,7 @@ def register_counter(layer: type, counter: Counter) -> None:
 
 
 def in_notebook() -> bool:
-    """Whether this is a Jupyter kernel, where pictures and tables show inline."""
+    """Whether this process is a Jupyter kernel, which shows pictures and tables inline."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -180,7 +182,7 @@ def in_notebook() -> bool:
 
 
 def _positions(layer: Any, shape: Shape) -> int:
-    """Pixels of maps."""
+    """The number of pixels of a feature map."""
     return prod(shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1])
 
 
@@ -219,7 +221,7 @@ _FREE = (
 )
 _COUNTERS |= {getattr(layers, name): _free for name in _FREE} | {Subsampling2D: _free}
 _BY_NAME = {"LayerScale": _free, "Matmul": _dense}  # classes of Keras that it does not export
-# products of several tensors: not free, though they have no weights
+# products of several tensors cost MACs although they have no weights
 _PRODUCTS = (
     *("Dot", "Attention", "AdditiveAttention", "DotProductAttention", "Vdot", "Inner", "Outer", "Kron", "Tensordot"),
     *("Einsum", "Cross", "Correlate", "Conv", "DepthwiseConv", "SeparableConv", "ConvTranspose"),
@@ -227,7 +229,7 @@ _PRODUCTS = (
 
 
 def _counter(node: Node) -> Counter | None:
-    """How to count a layer: as its class is, or free if it has no weights to multiply by."""
+    """The counter for a layer's class; free for a layer without weights; None if there is no way to count it."""
     for kind in type(node.layer).__mro__:
         if kind in _COUNTERS:
             return _COUNTERS[kind]
@@ -287,7 +289,7 @@ def _total(figures: Profile) -> tuple[str, ...]:
 
 
 def _width(figures: Profile) -> int:
-    """Columns of the terminal that the table needs: nothing is cut off."""
+    """The number of terminal columns that the table needs so that nothing is cut off."""
     lines = [_HEAD, *map(_line, figures.rows), _total(figures)]
     return sum(max(map(cell_len, column)) + 3 for column in zip(*lines, strict=True)) + 1
 
