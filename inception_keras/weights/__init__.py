@@ -1,1 +1,1 @@
-"""Weights by name: the store, the readers of other libraries' files, published weights."""
+"""Weights by name: the store, readers for files of other libraries, and published weights."""

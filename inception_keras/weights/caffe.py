@@ -1,6 +1,7 @@
-"""Reads the weights of Caffe's `.caffemodel` files, of every generation and of HDF5, without the caffe package.
+"""Reads the weights in Caffe's `.caffemodel` files without the caffe package.
 
-Of `caffe.proto` only what weights need is read: the layers of a NetParameter, their names, bottoms and blobs.
+Every generation of the format is read, and HDF5 as well. Of `caffe.proto`, only the parts that weights need are read:
+the layers of a NetParameter, with their names, bottoms and blobs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,15 +14,15 @@ from .protobuf import fields, floats, integers, message, text
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _V1_LAYERS, _LAYERS = 2, 100  # fields of NetParameter
-# how its fields begin in a file: layers and layer; the others are input, input_dim, state and the like
+# the first bytes of its fields in a file: layers and layer; then input, input_dim, state and so on
 _LAYER_KEYS, _OTHER_KEYS = (b"\x12", b"\xa2\x06"), (b"\x1a", b"\x20", b"\x22", b"\x28", b"\x32", b"\x38", b"\x42")
 _DIMS, _DATA, _SHAPE, _DOUBLES = (1, 2, 3, 4), 5, 7, 8  # fields of BlobProto; _DIMS: num, channels, height, width
-_RAW_TYPE, _RAW = 10, 12  # fields that NVIDIA's Caffe and OpenCV add to it
-_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # Type of raw data
+_RAW_TYPE, _RAW = 10, 12  # fields of BlobProto that NVIDIA's Caffe and OpenCV add
+_DTYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # the values of raw_data_type
 
 
 class _Fields(NamedTuple):
-    """The numbers of the fields of a layer."""
+    """The field numbers of a layer message."""
 
     name: int
     bottom: int
@@ -30,7 +31,7 @@ class _Fields(NamedTuple):
 
 _LAYER = _Fields(1, 3, 7)  # LayerParameter
 _V1_LAYER = _Fields(4, 2, 6)  # V1LayerParameter, of 2014
-_V0_LAYER, _V0_FIELDS = 1, _Fields(1, 0, 50)  # V0LayerParameter, of 2013: a field of the former
+_V0_LAYER, _V0_FIELDS = 1, _Fields(1, 0, 50)  # V0LayerParameter, of 2013, which is a field of V1LayerParameter
 
 
 class _Layer(NamedTuple):
@@ -40,7 +41,7 @@ class _Layer(NamedTuple):
 
 
 def is_caffemodel(head: bytes) -> bool:
-    r"""Whether a file begins as a net in Caffe's binary format does.
+    r"""Whether a file begins like a net in Caffe's binary format.
 
     Args:
         head: The first bytes of the file: 200 are enough unless the net has a very long name.
@@ -50,7 +51,7 @@ def is_caffemodel(head: bytes) -> bool:
         >>> is_caffemodel(b"\x0a\x03net\xa2\x06\x0c"), is_caffemodel(b'name: "net"')
         (True, False)
     """
-    if head.startswith(_LAYER_KEYS):  # a net without a name
+    if head.startswith(_LAYER_KEYS):  # the net has no name
         return True
     if len(head) < 3 or head[0] != 0x0A:
         return False
@@ -60,7 +61,7 @@ def is_caffemodel(head: bytes) -> bool:
 
 
 def is_hdf5(path: str | Path) -> bool:
-    """Whether a file is HDF5 as Caffe writes it: a group `data` with a group for each layer."""
+    """Whether a file is HDF5 as Caffe writes it: a weights file with a group `data`, or the state of a solver."""
     import h5py
 
     try:
@@ -71,19 +72,19 @@ def is_hdf5(path: str | Path) -> bool:
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The weights of a file, by Caffe's name of the layer.
+    """Reads the weights of a file, with Caffe's names of the layers.
 
     Args:
-        path: A `.caffemodel` of any age, or a `.caffemodel.h5`.
+        path: A `.caffemodel` of any generation, or a `.caffemodel.h5`.
 
     Returns:
-        Arrays in float32, in Caffe's shapes. A layer has `layer.weight` and, if it has a second blob, `layer.bias`;
-        a batch norm has `layer.running_mean` and `layer.running_var`, both divided by the moving-average factor that
-        Caffe keeps as the third blob.
+        Arrays in float32, in Caffe's shapes. A layer has `layer.weight` and, if it has a second blob, `layer.bias`.
+        A batch norm has `layer.running_mean` and `layer.running_var`. Both are divided by the moving-average factor,
+        which Caffe keeps as the third blob.
 
     Raises:
-        ValueError: If it is no whole `.caffemodel`, if it has no weights, or if it is CaffeNet, which has the layer
-            names and shapes of AlexNet and computes something else.
+        ValueError: If the file is not a complete `.caffemodel`, has no weights, or holds CaffeNet. CaffeNet has the
+            layer names and shapes of AlexNet but computes something else.
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
@@ -108,7 +109,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def refuse_caffenet(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises if a net that pools before it normalises has the layers of AlexNet."""
+    """Raises a ValueError if a net has the layers of AlexNet. Call it for nets that pool before they normalise."""
     if {"conv5.weight", "fc6.weight", "fc7.weight"} <= arrays.keys():
         raise ValueError(
             f"{path} is CaffeNet, which pools before it normalises; alexnet_2012 normalises first, as bvlc_alexnet "
@@ -140,7 +141,7 @@ def _layer(content: memoryview, numbers: _Fields) -> _Layer:
 
 
 def _blob(content: memoryview, layer: str) -> np.ndarray:
-    """The numbers of a BlobProto; the four sizes of old blobs stay four."""
+    """The numbers of a BlobProto as an array. Blobs in the old format always have four axes."""
     sizes: dict[int, int] = {}
     shape: list[int] | None = None
     parts: dict[int, list[memoryview]] = {_DATA: [], _DOUBLES: [], _RAW: []}
@@ -167,11 +168,11 @@ def _blob(content: memoryview, layer: str) -> np.ndarray:
 
 
 def _entries(layer: _Layer) -> Iterator[tuple[str, np.ndarray]]:
-    """The blobs of a layer by name; a batch norm is what has three blobs of which the last is one number."""
+    """The blobs of a layer by name. A layer with three blobs, the last a single number, is a batch norm."""
     name, blobs = layer.name, layer.blobs
     if len(blobs) == 3 and blobs[2].size == 1:
         factor = blobs[2].item()
-        scale = np.float32(1 / factor if factor else 0)  # Caffe's: without a factor there are no statistics yet
+        scale = np.float32(1 / factor if factor else 0)  # as in Caffe: a factor of 0 means no statistics yet
         yield f"{name}.running_mean", blobs[0] * scale
         yield f"{name}.running_var", blobs[1] * scale
         return
@@ -180,7 +181,10 @@ def _entries(layer: _Layer) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _hdf5_layers(path: Path) -> list[_Layer]:
-    """The layers of a `.caffemodel.h5`: `data/LAYER/0`, `data/LAYER/1` and so on; it does not say how they connect."""
+    """The layers of a `.caffemodel.h5`, which holds `data/LAYER/0`, `data/LAYER/1` and so on.
+
+    The file does not say how the layers are connected.
+    """
     import h5py
 
     blobs: dict[str, dict[int, np.ndarray]] = {}
@@ -203,7 +207,10 @@ def _hdf5_layers(path: Path) -> list[_Layer]:
 
 
 def other_kind(content: bytes) -> str | None:
-    """What a file of Caffe is that has no weights, such as "is the state of a solver"; None if it is none of these."""
+    """Says what kind of file without weights this is, such as "is the state of a solver".
+
+    None if it is no such file.
+    """
     if not content:
         return "is empty"
     head = content[:200].decode(errors="replace").removesuffix("\ufffd")  # a character may be cut at the end

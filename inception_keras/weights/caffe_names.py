@@ -1,7 +1,7 @@
-"""What the published prototxts of Caffe call our layers, in the form of `names.py`.
+"""The names of our layers in the published Caffe prototxts, as rules in the form of `names.py`.
 
-Caffe has a batch norm in two layers: BatchNorm, with the statistics, and Scale, with gamma and beta. Their two names
-stand together as `BatchNorm|Scale`.
+Caffe splits a batch norm into two layers: BatchNorm holds the statistics, Scale holds gamma and beta. A rule joins the
+names of the two as `BatchNorm|Scale`.
 """
 
 from fnmatch import fnmatchcase
@@ -10,7 +10,7 @@ from .names import _ALEXNET_2012, Rules, _with_bn
 
 
 def caffe_rules(id: str) -> list[Rules]:
-    """The rules of a net, in a list, which is empty for one that was not published for Caffe.
+    """The rules of a net in a list; the list is empty for a net that was not published for Caffe.
 
     Examples:
         >>> from inception_keras.weights.names import module_of
@@ -44,7 +44,8 @@ def _resnet(numbered: tuple[int, ...]) -> Rules:
     """Rules for KaimingHe/deep-residual-networks.
 
     Args:
-        numbered: The stages whose blocks are a, b1, b2 and so on; those of the others are a, b, c and so on.
+        numbered: The stages whose blocks are called a, b1, b2 and so on. In other stages they are called a, b, c and so
+            on.
     """
     triples = [("conv_1", "conv1", "bn_conv1|scale_conv1")]
     for stage in range(2, 6):
@@ -59,7 +60,7 @@ def _resnet(numbered: tuple[int, ...]) -> Rules:
 
 
 def _in_two(name: str, conv: str) -> tuple[str, str, str]:
-    """A convolution `conv` with the layers `conv/bn` and `conv/bn/scale`."""
+    """The names of a convolution `conv` and of its batch norm, the layers `conv/bn` and `conv/bn/scale`."""
     return name, conv, f"{conv}/bn|{conv}/bn/scale"
 
 
@@ -107,7 +108,7 @@ CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("densenet*", _DENSENET),
 ]
 
-DIFFERENCES = {  # id: (the layer that is not as in Caffe, what is different)
+DIFFERENCES = {  # id: (the layer that differs from Caffe's, the difference)
     "squeezenet1_0": (
         "conv_10",
         "Caffe's SqueezeNet 1.0 pads its last convolution by one pixel, squeezenet1_0 does not, as torchvision's: its "

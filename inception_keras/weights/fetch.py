@@ -1,4 +1,4 @@
-"""Fetches files of weights, once: each is kept in a folder, whole or not at all."""
+"""Downloads weights files, each once, and keeps them in a folder. A file there is always complete."""
 
 import hashlib
 import os
@@ -12,11 +12,11 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 _CHUNK = 1 << 20  # bytes
-_TIMEOUT = 30  # seconds without a byte
+_TIMEOUT = 30  # seconds without any data
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: `$INCEPTION_KERAS_HOME`, or this system's folder for what can be fetched again."""
+    """The folder for downloaded files: `$INCEPTION_KERAS_HOME`, or the system's cache folder."""
     if home := os.environ.get("INCEPTION_KERAS_HOME"):
         return Path(home)
     if sys.platform == "win32":
@@ -27,17 +27,17 @@ def cache_folder() -> Path:
 
 
 def fetch(url: str, md5: str = "") -> Path:
-    """The path of a file, which is fetched first if it is not in `cache_folder()`.
+    """The local path of a file. The file is downloaded first if it is not in `cache_folder()`.
 
     Args:
-        url: `https://...`, `http://...`, or `hf://owner/repository` with `/file` behind it where that is not
-            `model.safetensors`. A name that ends in `-` and at least 8 hex digits, such as `vgg16-397923af.pth`, tells
-            the beginning of the file's SHA-256.
-        md5: The file's MD5, where its name tells nothing.
+        url: `https://...`, `http://...`, `hf://owner/repository` for the file `model.safetensors` of a repository, or
+            `hf://owner/repository/file`. If the file's name ends in `-` and at least 8 hex digits, such as
+            `vgg16-397923af.pth`, the digits must be the beginning of its SHA-256.
+        md5: The file's MD5, for a file whose name has no such digits.
 
     Raises:
-        ValueError: If the address is none of those, or what came is not what was published.
-        OSError: If it cannot be fetched; the sentence says why.
+        ValueError: If the address has another form, or the downloaded file has another checksum than the published one.
+        OSError: If the file cannot be downloaded; the message says why.
     """
     source = _address(url)
     parts = urlsplit(source)
@@ -62,11 +62,11 @@ def _address(url: str) -> str:
 
 
 def _download(url: str, target: Path, md5: str) -> None:
-    """Writes a file beside its target, checks it, and only then gives it its name."""
+    """Downloads to a temporary file beside the target, checks the file, and only then renames it."""
     with NamedTemporaryFile(dir=target.parent, prefix=target.name, suffix=".part", delete=False) as part:
         temporary = Path(part.name)
     try:
-        # some hosts refuse Python's own name
+        # some hosts refuse Python's default user agent
         with urlopen(Request(url, headers={"User-Agent": "inception_keras"}), timeout=_TIMEOUT) as answer:
             _copy(answer, temporary, url)
         _check(temporary, target.name, url, md5)
@@ -90,7 +90,7 @@ def _copy(answer: Any, path: Path, url: str) -> None:
 
 
 def _check(path: Path, name: str, url: str, md5: str) -> None:
-    """Raises a ValueError if the file's digest is not the published one."""
+    """Raises a ValueError if the file's checksum differs from the published one."""
     named = re.search(r"-([0-9a-f]{8,64})(\.\w+)+$", name)
     kind, wanted = ("sha256", named[1]) if named else ("md5", md5)
     if not wanted:

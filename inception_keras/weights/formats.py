@@ -1,4 +1,4 @@
-"""What kind of file holds weights, told by its first bytes: people's suffixes say little."""
+"""Finds the format of a weights file from its first bytes, because suffixes are often wrong."""
 
 import zipfile
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .caffe import is_caffemodel
 
-_OTHERS = {  # beginnings of what is fetched or saved by mistake
+_OTHERS = {  # the first bytes of files that are often downloaded or saved by mistake
     b"version https://git-lfs": "it is a pointer of Git LFS; fetch the file itself with `git lfs pull`",
     b"<": "it is a web page; fetch the file itself",
     b"{": "it is a text in JSON",
@@ -18,10 +18,10 @@ _OF_CAFFE = (".prototxt", ".solverstate", ".binaryproto")  # Caffe's files witho
 
 
 def suffix_of(path: Path, known: Collection[str]) -> str:
-    """The suffix in `known` that a file should have: by what it holds, or else the one that it has.
+    """The suffix in `known` that fits the content of a file; its own suffix if the content does not tell.
 
     Raises:
-        ValueError: If it is in no format that is read.
+        ValueError: If the file is in no known format.
         FileNotFoundError: If there is no such file.
     """
     if path.is_dir():
@@ -37,7 +37,7 @@ def suffix_of(path: Path, known: Collection[str]) -> str:
     if ".ckpt" in path.name and path.suffix != ".ckpt":
         reason = ": checkpoints of TensorFlow are not read"
     if found is None and not reason:
-        # Caffe's reader says what its files without weights are
+        # Caffe's reader will say what kind of file this is
         found = ".caffemodel" if path.suffix in _OF_CAFFE else path.suffix
     if found is not None and found in known:
         return found
@@ -45,7 +45,7 @@ def suffix_of(path: Path, known: Collection[str]) -> str:
 
 
 def _by_content(path: Path, start: bytes) -> str | None:
-    """The suffix that goes with what is in a file; None where its bytes do not tell."""
+    """The suffix that fits the content of a file; None if the bytes do not tell."""
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return ".h5"
     if start.startswith(b"PK") and zipfile.is_zipfile(path):
@@ -54,7 +54,7 @@ def _by_content(path: Path, start: bytes) -> str | None:
         if "model.weights.h5" in names:
             return ".keras"
         return ".npz" if all(name.endswith(".npy") for name in names) else ".pth"
-    # before the pickles: a safetensors file begins with the length of its header, whose first byte may be a pickle's
+    # check before pickles: safetensors begins with the header's length, whose first byte may look like a pickle's
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 100_000_000:
         return ".safetensors"
     if start.startswith(b"\x80"):  # a pickle

@@ -1,4 +1,4 @@
-"""The heads of a classifier: what stands between the last feature maps and each vector of scores."""
+"""The heads of a classifier: the layers between the last feature maps and each vector of scores."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +9,14 @@ from keras import layers
 
 @dataclass(frozen=True)
 class Head:
-    """The layers with weights of one output: the last of them gives its scores, `rest` are those before it."""
+    """The layers with weights of one head. `classifier` makes the scores; `rest` are the layers before it."""
 
     classifier: keras.layers.Layer
     rest: tuple[keras.layers.Layer, ...]
 
 
 def heads(model: keras.Model) -> list[Head]:
-    """The heads of a net of the zoo, the main one first; none of a net without its top, or without weights there."""
+    """The heads of a net of the zoo, the main one first. Empty for a net without a top or with no weights in it."""
     outputs = model.output if isinstance(model.output, dict) else {model.layers[-1].name: model.output}
     if "predictions" not in outputs or len(outputs["predictions"].shape) != 2:
         return []
@@ -30,7 +30,7 @@ def heads(model: keras.Model) -> list[Head]:
 
 
 def feature_map(x: Any) -> Any:
-    """The last map of pixels before the classifier that made `x`."""
+    """The last feature map before the classifier that made `x`."""
     while not _maker(x).weights:
         x = _maker(x).input
     x = _maker(x).input
@@ -44,7 +44,7 @@ def _maker(x: Any) -> Any:
 
 
 def _ancestors(x: Any) -> list[Any]:
-    """The layers that `x` is made by, the last one first."""
+    """All layers that `x` depends on, the last one first."""
     found, todo = dict[int, Any](), [_maker(x)]
     while todo:
         layer = todo.pop(0)

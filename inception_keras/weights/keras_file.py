@@ -1,4 +1,4 @@
-"""Reads the files of Keras 1, 2 and 3: `.h5`, `.weights.h5` and `.keras`; those of keras.applications among them."""
+"""Reads files of Keras 1, 2 and 3 (`.h5`, `.weights.h5`, `.keras`), such as those of keras.applications."""
 
 import io
 import json
@@ -12,24 +12,25 @@ from typing import Any
 import numpy as np
 
 _SELF_NAMED = re.compile(r"(conv(?:olution)?2d|batch_?normalization)(?:_(\d+))?")
-_HEADS = ("probs", "fc1000", "conv_preds")  # the last layers that are not called "predictions"
-# the ends of variables' names in files of Keras 1
+_HEADS = ("probs", "fc1000", "conv_preds")  # names of last layers that are not called "predictions"
+# how variable names end in files of Keras 1
 _OLD = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The weights of a file of Keras.
+    """Reads the weights of a Keras file.
 
-    A file of Keras 1 and 2 names its variables: they come as `layer/variable`. Layers that Keras named itself, such as
-    `conv2d_17`, are counted from 1, whatever their numbers in the file. A batch norm without `gamma` gets one of ones.
+    Files of Keras 1 and 2 name their variables; their entries are named `layer/variable`. Layers with automatic names,
+    such as `conv2d_17`, are renumbered from 1. A batch norm without `gamma` gets a `gamma` of ones.
 
-    Files of Keras 3, `.weights.h5` and `.keras`, count the variables of a layer: they come as `layer/0`, `layer/1`.
+    Files of Keras 3, `.weights.h5` and `.keras`, number the variables of a layer; their entries are named `layer/0`,
+    `layer/1` and so on.
 
     Args:
-        path: A file of weights, or of a whole model.
+        path: A file with weights or with a whole model.
 
     Raises:
-        ValueError: If it is no such file.
+        ValueError: If the file is damaged or is not a Keras file.
         FileNotFoundError: If there is no such file.
     """
     import h5py
@@ -55,7 +56,10 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def named(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays `layer/0`, `layer/1` ... of a file of Keras 3 as `layer/variable`, by their number and shapes."""
+    """Renames the entries `layer/0`, `layer/1` ... of a Keras 3 file to `layer/variable`.
+
+    The variables of a layer are recognised by their number and shapes.
+    """
     layers: dict[str, list[np.ndarray]] = {}
     for key, array in arrays.items():
         layers.setdefault(key.rpartition("/")[0], []).append(array)
@@ -72,7 +76,10 @@ def named(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _content(path: Path) -> tuple[Any, dict[str, str]]:
-    """What h5py opens, and the names of the layers by their place in the file, where a config tells them."""
+    """The file for h5py to open, and the names of the layers by their place in it.
+
+    Only a `.keras` file has a config with the names; for other files the dict is empty.
+    """
     if not zipfile.is_zipfile(path):
         return path, {}
     with zipfile.ZipFile(path) as archive:
@@ -87,7 +94,10 @@ def _content(path: Path) -> tuple[Any, dict[str, str]]:
 
 
 def _counted(root: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The variables below the group `layers` of a file of Keras 3, as `layer/0`, `layer/1` ...; none without names."""
+    """The variables below the group `layers` of a Keras 3 file, as `layer/0`, `layer/1` and so on.
+
+    Layers whose names are unknown are left out.
+    """
     found: dict[str, np.ndarray] = {}
 
     def visit(place: str, group: Any) -> None:
@@ -105,8 +115,8 @@ def _counted(root: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
 
 
 def _today(layers: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The variables of all layers by the names that they have today."""
-    if "conv_preds" in layers and layers["conv_preds"]["kernel"].ndim == 4:  # a dense layer, kept as a 1x1 convolution
+    """The variables of all layers by the names that current Keras gives them."""
+    if "conv_preds" in layers and layers["conv_preds"]["kernel"].ndim == 4:  # a dense layer stored as a 1x1 convolution
         layers["conv_preds"]["kernel"] = layers["conv_preds"]["kernel"][0, 0]
     layers = {_name(layer, layers): values for layer, values in layers.items() if values}
     return {f"{layer}/{name}": array for layer, values in layers.items() for name, array in _whole(values).items()}
@@ -126,7 +136,7 @@ def _variables(layer: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _texts(group: Any, name: str) -> list[str]:
-    """A list of names; a long one is cut into `name0`, `name1` and so on."""
+    """A list of names from a file. A long list is stored in parts, `name0`, `name1` and so on."""
     parts = [group.attrs[name]] if name in group.attrs else []
     while f"{name}{len(parts)}" in group.attrs:
         parts.append(group.attrs[f"{name}{len(parts)}"])
@@ -134,7 +144,7 @@ def _texts(group: Any, name: str) -> list[str]:
 
 
 def _name(layer: str, layers: dict) -> str:
-    """The layer's name today."""
+    """The name that current Keras gives a layer."""
     if not (match := _SELF_NAMED.fullmatch(layer)):
         return "predictions" if layer in _HEADS else layer.replace("/", "_")
     kind = {"convolution2d": "conv2d", "batchnormalization": "batch_normalization"}.get(match[1], match[1])
@@ -143,7 +153,7 @@ def _name(layer: str, layers: dict) -> str:
 
 
 def _whole(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A layer's variables as ours has them."""
+    """A layer's variables as our layers have them: `gamma` added, the depthwise kernel named `kernel`."""
     if "moving_mean" in values and "gamma" not in values:
         values["gamma"] = np.ones_like(values["moving_mean"])
     if "depthwise_kernel" in values and "pointwise_kernel" not in values:

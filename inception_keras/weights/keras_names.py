@@ -1,6 +1,7 @@
-"""What `keras.applications` calls our layers, in the form of `names.py`; for nets whose numbers agree with theirs.
+"""The names of our layers in `keras.applications`, as rules in the form of `names.py`.
 
-A layer that Keras named itself, such as `conv2d_17`, is counted here from 1 in the order in which it was made.
+Only nets that compute the same as in `keras.applications` have rules. Layers with automatic names, such as `conv2d_17`,
+are numbered from 1 here, in the order in which Keras made them.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from .names import Rules, _with_bn
 
 
 def keras_rules(id: str) -> list[Rules]:
-    """The rules of a net, in a list, which is empty for one that `keras.applications` lacks.
+    """The rules of a net in a list; the list is empty for a net that `keras.applications` lacks.
 
     Examples:
         >>> from inception_keras.weights.names import module_of
@@ -20,7 +21,7 @@ def keras_rules(id: str) -> list[Rules]:
     return [rules for pattern, rules in KERAS if fnmatchcase(id, pattern)]
 
 
-# branches of the modules of Inception-ResNet-v2 in the order of keras.applications: convolutions of each
+# convolutions in each branch of the modules of Inception-ResNet-v2, in the order of keras.applications
 _STEM_6, _REDUCTION_A, _REDUCTION_B = (1, 2, 3, 1), (1, 3), (2, 2, 3)
 _BLOCK_A, _BLOCK_B, _BLOCK_C = (1, 2, 3), (1, 3), (1, 3)
 

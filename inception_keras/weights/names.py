@@ -1,7 +1,8 @@
-"""What other libraries call our layers: for each family, pairs of (our layer, their module).
+"""The names of our layers in other libraries: for each family, pairs of (our layer, the library's module).
 
-Our side is a regular expression for the whole name, theirs a format string: `{1}` is the first group, `{1:-1}` the
-number in it less one, because they count from 0. `X-bn` is the batch norm of `X`.
+Our side of a pair is a regular expression for the whole name. The library's side is a format string: `{1}` is the first
+group, and `{1:-1}` is the number in that group minus one, for libraries that count from 0. `X-bn` is the batch norm of
+`X`.
 """
 
 import re
@@ -12,12 +13,12 @@ Rules = list[tuple[str, str]]
 
 
 def layouts(id: str) -> list[Rules]:
-    """The layouts in which the weights of a net are found, the most usual first."""
+    """The layouts in which the weights of a net are published, the most common one first."""
     return [rules for pattern, rules in LAYOUTS if fnmatchcase(id, pattern)]
 
 
 def namesakes(id: str) -> list[str]:
-    """The ids whose nets have the layers of this one by name, but compute something else.
+    """The ids of nets that have layers of the same names but compute something else.
 
     Examples:
         >>> namesakes("resnet50_v1"), namesakes("resnet18")
@@ -28,7 +29,7 @@ def namesakes(id: str) -> list[str]:
 
 
 def module_of(layer: str, rules: Rules) -> str | None:
-    """The other library's name of a layer; None where no rule speaks of it.
+    """The other library's name for a layer; None if no rule matches.
 
     Examples:
         >>> module_of("inception_3a-conv_3x3-bn", layouts("googlenet_slim")[0])
@@ -41,14 +42,14 @@ def module_of(layer: str, rules: Rules) -> str | None:
 
 
 class _Group(str):
-    """A group of a match whose format specification is an offset."""
+    """A group of a regular-expression match. Its format specification is an offset, as in `{1:-1}`."""
 
     def __format__(self, offset: str) -> str:
         return str(int(self) + int(offset)) if offset else str(self)
 
 
 def _with_bn(pairs: Iterable[tuple[str, str, str]]) -> Rules:
-    """Rules for convolutions and, by a second suffix, for their batch norms."""
+    """Rules for convolutions and for their batch norms, from triples of (our layer, convolution, batch norm)."""
     return [rule for name, conv, bn in pairs for rule in ((name, conv), (f"{name}-bn", bn))]
 
 
@@ -95,7 +96,7 @@ _SQUEEZENET_1_1: Rules = [
 
 
 def _units(pairs: Iterable[tuple[str, str]]) -> Rules:
-    """Rules for modules that keep a convolution as `conv` and its batch norm as `bn`."""
+    """Rules for modules that name a convolution `conv` and its batch norm `bn`."""
     return _with_bn((name, f"{module}.conv", f"{module}.bn") for name, module in pairs)
 
 
@@ -217,7 +218,7 @@ _RESNET: Rules = [
 
 
 def _vgg(counts: tuple[int, ...], step: int) -> Rules:
-    """Rules for a VGG with so many convolutions a block, each `step` modules after the one before it."""
+    """Rules for a VGG with these counts of convolutions per block; a convolution takes up `step` modules."""
     rules, place = [], 0
     for block, count in enumerate(counts, 1):
         for i in range(1, count + 1):
@@ -237,7 +238,7 @@ _ALEXNET_2012: Rules = [(r"conv_(\d)", "conv{1}"), (r"fc_(\d)", "fc{1}"), (r"pre
 
 
 def _densenet(dot: str) -> Rules:
-    """Rules for a DenseNet; published files have a dot before the number of a layer's module."""
+    """Rules for a DenseNet. With `dot` as ".", `conv1` is written `conv.1`, as in the published files."""
     layer, module = r"dense_(\d)-layer_(\d+)-conv_(\d)", "features.denseblock{1}.denselayer{2}"
     return [
         *_with_bn(
@@ -269,9 +270,13 @@ _MOBILENET_V2: Rules = [
 
 
 def _mobilenet_v3(excited: str, last: int) -> Rules:
-    """Rules for a MobileNetV3: which blocks have squeeze-and-excitation, and the number of the last convolution.
+    """Rules for a MobileNetV3.
 
-    The first block does not expand: its modules count from one less.
+    The first block has no expansion, so the numbers of its modules are smaller by one.
+
+    Args:
+        excited: The blocks with squeeze-and-excitation, joined by "|".
+        last: The module number of the last convolution.
     """
     return [
         *_with_bn(

@@ -1,6 +1,7 @@
-"""Reads the weights of `.onnx` files, such as those of Caffe's model zoo, without the onnx package.
+"""Reads the weights in `.onnx` files, such as converted ones of Caffe's model zoo, without the onnx package.
 
-Of the protobuf format only what weights need is read: the graph's initializers (`onnx.proto`, TensorProto).
+Of the format, only the parts that weights need are read: the graph's initializers (`onnx.proto`, TensorProto) and the
+types of its operations.
 """
 
 import re
@@ -14,21 +15,22 @@ from .protobuf import fields, floats, integers, message, text
 
 _GRAPH, _NODE, _INITIALIZER, _OP_TYPE = 7, 1, 5, 4  # fields of ModelProto, GraphProto, GraphProto and NodeProto
 _DIMS, _TYPE, _FLOATS, _NAME, _RAW, _LOCATION = 1, 2, 4, 8, 9, 14  # fields of TensorProto
-_DTYPES = {1: "<f4", 10: "<f2", 11: "<f8"}  # TensorProto.DataType of what weights are kept in
+_DTYPES = {1: "<f4", 10: "<f2", 11: "<f8"}  # the values of TensorProto.DataType for floats
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The weights of a file, by name; Caffe's `conv_w_0` and `conv_b_0` become `conv.weight` and `conv.bias`.
+    """Reads the weights of a file by name. `conv_w_0` and `conv_b_0` become `conv.weight` and `conv.bias`.
 
     Args:
         path: An ONNX model with its weights inside.
 
     Returns:
-        Arrays by name, as the file has them: kernels (out, in, height, width), dense layers (out, in). Initializers
-        that are no floats, such as shapes, are left out.
+        Arrays by name, with the axes of the file: kernels are (out, in, height, width), dense layers (out, in).
+        Initializers that are not floats, such as shapes, are left out.
 
     Raises:
-        ValueError: If it is no whole ONNX model, keeps its weights in another file, or is CaffeNet, as in `caffe.read`.
+        ValueError: If the file is not a complete ONNX model, keeps its weights in another file, or holds CaffeNet (see
+            `caffe.read`).
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
@@ -44,7 +46,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a whole ONNX model with its weights inside: {error}.") from None
     if not arrays:
-        if content and (kind := other_kind(content)):  # Caffe's other files begin as ONNX models do
+        if content and (kind := other_kind(content)):  # Caffe's files without weights begin like ONNX models
             raise ValueError(f"{path} {kind}.")
         raise ValueError(f"{path} is not a whole ONNX model with its weights inside: it has no initializers.")
     if [name for name in operations if name in ("LRN", "MaxPool")][:2] == ["MaxPool", "LRN"]:
@@ -53,7 +55,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _array(tensor: memoryview) -> Iterator[tuple[str, np.ndarray]]:
-    """The name and the numbers of a TensorProto; nothing, if they are no floats."""
+    """The name and the numbers of a TensorProto. Yields nothing if the numbers are not floats."""
     shape: list[int] = []
     data: list[memoryview] = []
     name, kind = "", 0

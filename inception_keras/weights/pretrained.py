@@ -1,4 +1,4 @@
-"""Published weights: which there are, where they lie, and how any file of weights comes into a model."""
+"""Loads published weights, or any weights file, into a model."""
 
 import warnings
 from collections.abc import Callable
@@ -22,7 +22,7 @@ EMBEDDED = {"squeezenet1_1": ASSETS / "squeezenet1_1_imagenet.safetensors"}
 
 
 def _read_h5(path: Path) -> dict[str, np.ndarray]:
-    """An HDF5 file, of Caffe or of Keras."""
+    """Reads an HDF5 file of Caffe or Keras."""
     return caffe.read(path) if caffe.is_hdf5(path) else keras_file.read(path)
 
 
@@ -38,30 +38,30 @@ READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
 
 
 class FreshWeightsWarning(UserWarning):
-    """A head of a model keeps fresh weights, because the file has none that fit it."""
+    """A head of the model keeps its fresh weights because the weights file has none that fit it."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a file of weights holds, as it names it."""
+    """The content of a weights file, under the names of the file."""
 
     arrays: dict[str, np.ndarray]
     origin: str
-    model: str = ""  # the name of the model that wrote it, in files of this package
+    model: str = ""  # the name of the saved model, in files of this package
 
 
 def read_source(id: str, weights: Any) -> Source:
-    """Reads the weights that `create_model` was asked for, in whatever format they are.
+    """Reads the weights that were given to `create_model`, in any known format.
 
     Args:
         id: A net of the zoo.
-        weights: `"imagenet"`, another set of `published.PUBLISHED`, an address as of `fetch.fetch`, or the path of a
-            file; what is not here is fetched, and kept. What kind of file it is, its content tells.
+        weights: `"imagenet"`, another set of `published.PUBLISHED`, an address as for `fetch.fetch`, or the path of a
+            file. Files that are not on disk yet are downloaded and kept. The format is found from the content.
 
     Raises:
         ValueError: If the file cannot be read.
         FileNotFoundError: If there is no such file.
-        OSError: If it cannot be fetched.
+        OSError: If the file cannot be downloaded.
     """
     path = _path(id, weights)
     kind = suffix_of(path, READERS)
@@ -69,12 +69,12 @@ def read_source(id: str, weights: Any) -> Source:
 
 
 def classes_of(whole: keras.Model, id: str, source: Source) -> int | None:
-    """The number of classes that a file's classifier has; None for a file without one.
+    """The number of classes of the classifier in a weights file; None if there is no classifier in it.
 
     Args:
         whole: The net with all of its heads, for any number of classes.
         id: Its id in the zoo.
-        source: What is in the file.
+        source: The content of the file.
     """
     arrays = _translated(whole, id, source, None).arrays
     for head in heads(whole)[:1]:
@@ -85,24 +85,25 @@ def classes_of(whole: keras.Model, id: str, source: Source) -> int | None:
 
 
 def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = None) -> None:
-    """Gives a model the weights that `create_model` was asked for; where one does not fit, none is changed.
+    """Loads weights into a model. If any entry does not fit, no weight is changed.
 
-    For an input of other than three channels the kernels that see it are summed over the colours (one channel: a grey
-    image then gives what its copy in three colours would), or repeat them, scaled so that their sum stays.
+    For an input that does not have three channels, the kernels that read the image are adapted. For one channel, they
+    are summed over the colours: a grey image then gives the same output as its copy in three colours would with the
+    original kernels. For other numbers of channels, the colours are repeated and scaled so that their sum stays.
 
-    A head that the file lacks, or has for another number of classes, keeps its fresh weights, with a warning. So does a
-    net that differs from the one in Caffe that the file is of.
+    A head that the file lacks, or has for another number of classes, keeps its fresh weights, with a warning. There is
+    also a warning if a file of Caffe is loaded and the net here differs from Caffe's.
 
     Args:
         model: The model.
         id: Its id in the zoo.
         weights: A `Source`, or what `read_source` takes.
-        whole: The net with all of its heads; what a file has of a head that `model` lacks is ignored.
+        whole: The net with all of its heads. Entries in the file for heads that `model` lacks are ignored.
 
     Raises:
         ValueError: If entries are missing, unexpected, of another shape or not finite; or if the file cannot be read.
         FileNotFoundError: If there is no such file.
-        OSError: If it cannot be fetched.
+        OSError: If the file cannot be downloaded.
     """
     source = weights if isinstance(weights, Source) else read_source(id, weights)
     translated = _translated(model, id, source, whole)
@@ -128,7 +129,7 @@ def _translated(model: keras.Model, id: str, source: Source, whole: keras.Model 
 
 
 def _path(id: str, weights: Any) -> Path:
-    """Where the file of weights lies, which may have to be fetched."""
+    """The path of a weights file. The file is downloaded first if need be."""
     if not isinstance(weights, (str, Path)) or not str(weights):
         raise ValueError(f"weights must be None, a name of published weights, an address or a path, got {weights!r}.")
     if weights == "imagenet" and id in EMBEDDED:
@@ -148,7 +149,7 @@ def _path(id: str, weights: Any) -> Path:
 
 
 def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays, but those of the layers on the image for as many channels as it has."""
+    """The arrays, with the kernels that read the image adapted to its number of channels."""
     channels = model.inputs[0].shape[-1]
     adapted = dict[str, np.ndarray]()
     for layer in model.layers:
@@ -156,7 +157,7 @@ def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> d
         if not layer.weights or layer.input is not model.inputs[0] or name not in arrays:
             continue
         if arrays[name].ndim == 4 and arrays[name].shape[2] == 3 != channels:
-            kernel = arrays[name].astype("float32")  # a file may be in half precision
+            kernel = arrays[name].astype("float32")  # the file may be in half precision
             if channels == 1:
                 adapted[name] = kernel.sum(axis=2, keepdims=True)
             else:
@@ -165,7 +166,10 @@ def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> d
 
 
 def _with_fresh_heads(model: keras.Model, arrays: dict[str, np.ndarray], origin: str) -> dict[str, np.ndarray]:
-    """The arrays, and the model's own for a head that the file lacks or has for another number of classes."""
+    """Adds the model's own weights to the arrays, for heads that the file has no weights for.
+
+    This concerns heads that the file lacks or has for another number of classes.
+    """
     own, kept, found = store.variables(model), dict[str, np.ndarray](), heads(model)
     in_heads = {name for head in found for each in (head.classifier, *head.rest) for name in _names(each)}
     trunk_is_there = all(name in arrays for name in own.keys() - in_heads)

@@ -1,4 +1,4 @@
-"""Reads the fields of protobuf messages, as `.onnx` and `.caffemodel` files have them, without the protobuf package."""
+"""Reads protobuf messages, the format of `.onnx` and `.caffemodel` files, without the protobuf package."""
 
 from collections.abc import Iterator
 
@@ -11,17 +11,17 @@ _SIZES = {_FIXED_64: 8, _FIXED_32: 4}
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    r"""The number and the value of each field of a message, in the order of the file.
+    r"""Yields the number and the value of each field of a message, in the order of the file.
 
     Args:
         message: The bytes of one message.
 
     Yields:
-        The field's number, and an int for a varint or the bytes of anything else: a number of fixed size, a text, a
-        message or packed numbers.
+        The field's number and its value: an int for a varint, and the bytes for anything else, which may be a number
+        of fixed size, a text, a message or packed numbers.
 
     Raises:
-        ValueError: If the bytes are no message, or end too early.
+        ValueError: If the bytes are not a message, or end too early.
 
     Examples:
         >>> from inception_keras.weights.protobuf import fields
@@ -70,7 +70,7 @@ def text(value: Value) -> str:
 
 
 def integers(value: Value) -> list[int]:
-    """The integers of one field of a repeated integer: one of them, or several packed into bytes."""
+    """The integers in one field of a repeated integer: a single one, or several packed into bytes."""
     if isinstance(value, int):
         return [value]
     values, at = [], 0
@@ -81,7 +81,7 @@ def integers(value: Value) -> list[int]:
 
 
 def floats(parts: list[memoryview], dtype: str) -> np.ndarray:
-    """The numbers of all fields of a repeated float, whether they were written one by one or packed.
+    """The numbers in all fields of a repeated float, written one by one or packed.
 
     Args:
         parts: The bytes of these fields.
@@ -91,13 +91,13 @@ def floats(parts: list[memoryview], dtype: str) -> np.ndarray:
         A flat float32 array.
 
     Raises:
-        ValueError: If the bytes are no whole numbers.
+        ValueError: If the last number is incomplete.
     """
     return np.frombuffer(parts[0] if len(parts) == 1 else b"".join(parts), dtype).astype("float32")
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and the place behind it."""
+    """Reads a varint, seven bits a byte with the lowest first. Returns the number and the position after it."""
     value = 0
     for shift in range(0, 64, 7):
         if at == len(message):

@@ -1,4 +1,4 @@
-"""The published ImageNet weights of the nets of the zoo: where they lie, and what their nets were trained to see."""
+"""The published ImageNet weights of the nets of the zoo: their addresses and the preprocessing that they expect."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ _DPN_MEAN, _DPN_STD = (0.48627450980392156, 0.4588235294117647, 0.40784313725490
 
 @dataclass(frozen=True)
 class Published:
-    """One set of weights; `preprocessing` are the arguments of `data.preprocessing.Preprocessing`."""
+    """One set of weights. `preprocessing` holds the arguments of `data.preprocessing.Preprocessing`."""
 
     url: str
     licence: str
     preprocessing: dict[str, Any]
-    md5: str = ""  # of the file, where its name has no checksum
+    md5: str = ""  # of the file, if its name has no checksum
 
 
 # fmt: off
@@ -136,14 +136,14 @@ def _published() -> dict[str, dict[str, Published]]:
         found.setdefault(id, {})["timm"] = Published(url, "Apache-2.0", options)
     for id, file, crop, normalisation, md5 in (line.split() for line in _KERAS_FILES.strip().splitlines()):
         file += "" if file.endswith(".h5") else "_weights_tf_dim_ordering_tf_kernels.h5"
-        # keras.applications squashes an image into its input
+        # keras.applications resizes an image without keeping its aspect ratio
         options = _preprocessing(None, crop, "bilinear", normalisation)
         found.setdefault(id, {})["keras"] = Published(_KERAS + file, "Apache-2.0", options, md5.strip("-"))
     found["googlenet_slim"] = {
         "torchvision": Published(
             _TORCH + "googlenet-1378be20.pth",
             "BSD-3-Clause",
-            # torchvision's net turns ImageNet's normalisation back into TF-Slim's before it begins
+            # inside its net, torchvision converts ImageNet's normalisation back to TF-Slim's
             _preprocessing("256", "224", "bilinear", "half"),
         )
     }
@@ -151,21 +151,21 @@ def _published() -> dict[str, dict[str, Published]]:
     return found
 
 
-PUBLISHED = _published()  # by id, then by set; the first set of a net is its "imagenet"
+PUBLISHED = _published()  # by id, then by set; the first set of a net is called "imagenet"
 
 SETS = ("imagenet", "torchvision", "torchvision_v2", "timm", "keras")
 
 
 def find(id: str, weights: str = "imagenet") -> Published:
-    """A set of published weights.
+    """Finds a set of published weights.
 
     Args:
         id: A net of the zoo.
-        weights: `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`; `"imagenet"` is the first of them that
+        weights: `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`; `"imagenet"` is the first of these that
             the net has.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the net has no such set.
 
     Examples:
         >>> find("resnet50").preprocessing["resize"], find("resnet50", "timm").preprocessing["resize"]

@@ -1,6 +1,7 @@
-"""Weights by name: a safetensors file with an entry `layer/variable` for each variable of a model.
+"""Saves and loads weights by name: a safetensors file has an entry `layer/variable` for each variable of a model.
 
-Keras's own `.weights.h5` counts layers by class, and so loads half of a net with auxiliary heads into one without.
+Keras's own `.weights.h5` numbers the layers of each class instead. If a net with auxiliary heads was saved, Keras loads
+half of it into a net without them.
 """
 
 import os
@@ -22,20 +23,20 @@ from ..scope import check_values
 
 
 def variables(model: keras.Model) -> dict[str, Any]:
-    """The model's variables by `layer/variable`, random seeds of dropout left out.
+    """The model's variables by name, `layer/variable`, without the random seeds of dropout.
 
-    Of a layer in a layer, such as those of a nested model, by `model/layer/variable`.
+    A layer inside another one, such as a layer of a nested model, gives `model/layer/variable`.
     """
     found: dict[str, Any] = {}
     for name, variable in _walk(model, ""):
-        name = re.sub(r"/variable_\d+$", "/variable", name)  # a nameless one: Keras counts them through the process
-        names = chain([name], (f"{name}_{i}" for i in count(2)))  # two layers of one name in a layer of its own kind
+        name = re.sub(r"/variable_\d+$", "/variable", name)  # Keras numbers unnamed ones by process
+        names = chain([name], (f"{name}_{i}" for i in count(2)))  # a layer may hold two of one name
         found[next(one for one in names if one not in found)] = variable
     return found
 
 
 def _walk(layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The variables of a layer and of those inside it, each once."""
+    """The variables of a layer and of the layers inside it, each once, with their names."""
     inner = layer.layers if isinstance(layer, keras.Model) else layer._flatten_layers(False, recursive=False)
     theirs = {id(variable) for one in inner for variable in one.weights}
     yield from ((f"{prefix}{variable.name}", variable) for variable in layer.weights if id(variable) not in theirs)
@@ -44,17 +45,17 @@ def _walk(layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None) -> None:
-    """Writes every weight of a model, by name. An older file of that name stays whole until the new one is.
+    """Writes every weight of a model, by name. An existing file is replaced only when the new one is complete.
 
     Args:
         model: Any Keras model with named layers.
-        path: Where to; a `.safetensors` file.
-        dtype: `"float16"` halves the file; None keeps each weight's own.
+        path: The `.safetensors` file to write.
+        dtype: `"float16"`, `"float32"` or `"float64"`; None keeps the type of each weight. `"float16"` halves the file.
 
     Raises:
         TypeError: If the model or the path is something else.
-        ValueError: If the path has another suffix, or the model is not built, or built inside `structure()`, and so has
-            no weights.
+        ValueError: If the path has another suffix; if the model has no weights, because it is not built or was built
+            inside `structure()`; or if a weight is too large for float16.
         OSError: If the file cannot be written.
 
     Examples:
@@ -66,7 +67,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
         raise ValueError(f"save_weights writes safetensors files: path must end in .safetensors, got {path.name}.")
     check_choice("dtype", dtype, (None, "float16", "float32", "float64"))
     check_values(model, "be saved")
-    # copies: safetensors writes the memory behind a transposed view as it lies
+    # copies, because safetensors would write the untransposed memory behind a transposed view
     with np.errstate(over="ignore"):
         arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
     if dtype == "float16" and (large := [name for name, array in arrays.items() if np.isinf(array).any()]):
@@ -76,16 +77,16 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
 
 
 def load_weights(model: keras.Model, path: str | Path) -> None:
-    """Reads every weight of a model from a file of `save_weights`; where one does not fit, none is changed.
+    """Reads every weight of a model from a file of `save_weights`. If any does not fit, no weight is changed.
 
     Args:
         model: A model with the names and shapes of the saved one.
-        path: A `.safetensors` file. Files of other libraries are read by `create_model(id, weights=path)`.
+        path: A `.safetensors` file. For files of other libraries, use `create_model(id, weights=path)`.
 
     Raises:
         TypeError: If the model or the path is something else.
-        ValueError: If entries are missing, unexpected, of another shape or not finite, each kind listed; or if the file
-            cannot be read.
+        ValueError: If entries are missing, unexpected, of another shape or type, or not finite (the message lists
+            them), or if the file cannot be read.
         FileNotFoundError: If there is no such file.
 
     Examples:
@@ -105,13 +106,13 @@ def _check_built(model: Any) -> None:
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The entries of a safetensors file, bfloat16 and smaller floats as float32."""
+    """The entries of a safetensors file. Floats of types that NumPy lacks, such as bfloat16, become float32."""
     arrays = read_all(path)[0]
     return {name: array.astype("float32") if array.dtype.kind == "V" else array for name, array in arrays.items()}
 
 
 def written_by(path: str | Path) -> str:
-    """The name of the model whose weights `save_weights` wrote to a file; empty for files of other programs."""
+    """The name of the model that `save_weights` saved in a file; empty for files of other programs."""
     with safe_open(path, framework="numpy") as file:
         return (file.metadata() or {}).get("model", "")
 
@@ -130,19 +131,21 @@ def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place when it is on the disk: a reader never sees half a file.
+    """Yields a temporary file to write, and renames it to `path` once it is on the disk.
+
+    A reader never sees half a file.
 
     Raises:
-        OSError: If it cannot be written; the sentence names `path`, whose older content stays.
+        OSError: If the file cannot be written. The message names `path`, which keeps its old content.
     """
     path = Path(path)
-    part = path.with_name(f"part-{path.name}")  # in front: the suffix tells some writers the format
+    part = path.with_name(f"part-{path.name}")  # a prefix, because some writers take the format from the suffix
     try:
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
-        if os.name == "posix":  # the name itself
+        if os.name == "posix":  # sync the folder, too: it holds the name
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -157,7 +160,7 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:
-    """Gives a model all of its weights at once, or raises one ValueError that lists what does not fit."""
+    """Sets all weights of a model at once, or raises one ValueError that lists every entry that does not fit."""
     check_values(model, "be given weights")
     own = variables(model)
     both = {name: array for name, array in arrays.items() if name in own}
@@ -188,6 +191,6 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) ->
 
 
 def some(names: Sequence[str], most: int = 10) -> str:
-    """The first names of a list, and how many more there are."""
+    """The first names of a list and the number of the remaining ones, as text."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Weights under torch's names and in torch's shapes, turned into ours."""
+"""Converts weights with the names and shapes of torch, Keras or Caffe to ours."""
 
 import re
 from collections import Counter
@@ -20,28 +20,35 @@ _ENTRY = {
     **{"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"},
     **{"moving_mean": "running_mean", "moving_variance": "running_var"},
 }
-_COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # of torch and its profilers: no weights
+_COUNTERS = ("num_batches_tracked", "n_averaged", "total_ops", "total_params")  # of torch and its profilers; no weights
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an entry of a state dict goes: to `variable`, by way of `inner` with its axes in `order`."""
+    """The variable for an entry of a state dict, and how to convert the entry.
+
+    The entry is reshaped to `inner`, its axes are put in `order`, and the result is reshaped to `target`.
+    """
 
     variable: str
-    shape: tuple[int, ...]  # torch's
+    shape: tuple[int, ...]  # in torch
     inner: tuple[int, ...]
     order: tuple[int, ...]
     target: tuple[int, ...]
 
     def turn(self, array: np.ndarray) -> np.ndarray:
-        """The array in our order of axes; as it is, if more is different than the number of outputs or channels."""
+        """Converts an array to our order of axes.
+
+        The number of outputs or channels may differ from ours. With any other difference in shape, the array is
+        returned unchanged.
+        """
         if self.order == tuple(range(array.ndim)):
             return array
         if array.ndim == 4 and array.shape[2:] == self.inner[2:] and self.shape == self.inner:
             return array.transpose(self.order)
         inner, shape, target = self.inner, self.shape, self.target
         given = array
-        while array.ndim > len(shape) and array.shape[0] == 1:  # Caffe's old blobs all have four axes
+        while array.ndim > len(shape) and array.shape[0] == 1:  # Caffe's old blobs always have four axes
             array = array[0]
         if array.ndim and inner[0] == target[-1]:  # outputs come first in torch, last in ours
             count = array.shape[:1]
@@ -52,13 +59,13 @@ class Slot:
 
 
 def slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
-    """Where each entry of a state dict goes, by torch's name; layers without a rule are left out."""
+    """A slot for each entry of a state dict, by torch's name. Layers without a rule are left out."""
     found = {}
     for layer in model.layers:
         modules = module_of(layer.name, rules) if layer.weights else None
         if modules is None:
             continue
-        statistics, _, affine = modules.partition("|")  # Caffe has a batch norm in two layers
+        statistics, _, affine = modules.partition("|")  # Caffe splits a batch norm into two layers
         for variable in layer.weights:
             shape, inner, order = _shapes(layer, variable)
             name = f"{layer.name}/{variable.name}"
@@ -71,31 +78,35 @@ def slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
 
 @dataclass(frozen=True)
 class Translation:
-    """The entries of a file under our names, some of which may not fit, and those that are of another module."""
+    """The entries of a file under our names, and the entries that lie outside the net.
+
+    `arrays` may hold entries that do not fit. `outside` names the entries that do not begin with `prefix`.
+    """
 
     arrays: dict[str, np.ndarray]
     prefix: str
     outside: list[str]
-    caffe: bool = False  # whether they have Caffe's names
+    caffe: bool = False  # whether the file has Caffe's names
 
 
 def translate(
     model: keras.Model, id: str, arrays: Mapping[str, np.ndarray], whole: keras.Model | None = None
 ) -> Translation:
-    """Entries under our names, from a file in our layout or in one of those of `names.py`.
+    """Renames and converts the entries of a file to our layout.
 
-    The layout is the one that knows most of the keys, after a prefix such as `module.` or `backbone.`. Entries that it
-    does not know keep their names, so that they are found as unexpected.
+    The file may be in our layout or in a known one of torch, Keras or Caffe. The layout that matches most of the keys,
+    after a prefix such as `module.` or `backbone.`, is used. Entries that this layout does not know keep their names,
+    so that they are later reported as unexpected.
 
     Args:
-        model: The model that they are for.
+        model: The model that the entries are for.
         id: Its id in the zoo.
-        arrays: Entries by name.
-        whole: The net with all of its heads; entries of a head that `model` lacks are dropped.
+        arrays: The entries by name.
+        whole: The net with all of its heads. Entries of heads that `model` lacks are dropped.
 
     Raises:
-        ValueError: If the file holds the net twice, under two prefixes; or if its names are those of another net with
-            the same layers, such as Caffe's ResNet-50 for `resnet50_v1`.
+        ValueError: If the file holds the net more than once, under different prefixes; or if its names are those of
+            another net with the same layers, such as Caffe's ResNet-50 for `resnet50_v1`.
     """
     counted = all(re.fullmatch(r".+/\d+", key) for key in arrays)
     files = {True: arrays, False: named(arrays) if counted else arrays}
@@ -133,7 +144,7 @@ def translate(
 
 
 def _absent_biases(model: keras.Model, entries: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Zeros for each bias before or in a batch norm that Caffe's net does not have (`bias_term: false`)."""
+    """Zeros for biases that Caffe's net leaves out (`bias_term: false`), before or in a batch norm."""
     own, absent = variables(model), {}
     for name, variable in own.items():
         layer, _, kind = name.rpartition("/")
@@ -145,7 +156,7 @@ def _absent_biases(model: keras.Model, entries: Mapping[str, np.ndarray]) -> dic
 
 
 def _prefixes(keys: list[str], names: Collection[str]) -> Counter[str]:
-    """How many of the keys are one of the names behind each prefix that ends in a dot, and without a prefix."""
+    """For each prefix that ends in a dot, and for no prefix: the number of keys that are a name after that prefix."""
     found = Counter({"": sum(key in names for key in keys)})
     for key in keys:
         for dot in re.finditer(r"\.", key):
@@ -154,18 +165,18 @@ def _prefixes(keys: list[str], names: Collection[str]) -> Counter[str]:
 
 
 class _Layout(NamedTuple):
-    """One way in which a file may name its entries."""
+    """One way in which a file may name and shape its entries."""
 
     slots: dict[str, Slot]
-    id: str  # of the net whose files are like that
-    counted: bool = False  # `layer/0`, as Keras 3 does
+    id: str  # of the net whose files have this layout
+    counted: bool = False  # entries are named `layer/0`, as in Keras 3
     caffe: bool = False
 
 
 def _layouts(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
-    """The layouts that a file may have: ours, torch's, Keras's and Caffe's; for counted entries ours and Keras's.
+    """The layouts that a file may have: ours, torch's, Keras's and Caffe's; for counted entries, only ours and Keras's.
 
-    Those of its namesakes come last, so that a file of another net is known for what it is.
+    The layouts of nets with the same layer names come last. They serve to recognise a file of another net.
     """
     others = [layout for other in namesakes(id) for layout in _foreign(model, other, counted)]
     if counted:
@@ -180,7 +191,7 @@ def _layouts(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
 
 
 def _foreign(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
-    """The layouts that files of an id have in other libraries."""
+    """The layouts that other libraries use for the net `id`."""
     keras_slots = [_Layout(_keras_slots(model, rules), id) for rules in keras_rules(id)]
     if counted:
         return keras_slots
@@ -189,7 +200,7 @@ def _foreign(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
 
 
 def _keras_slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
-    """Where each entry of a file of keras.applications goes, by its name there; shapes are ours."""
+    """A slot for each entry of a keras.applications file, by its name there. The shapes are the same as ours."""
     found = {}
     for layer in model.layers:
         if module := module_of(layer.name, rules):
@@ -205,9 +216,12 @@ def _as_is(name: str, variable: Any) -> Slot:
 
 
 def _shapes(layer: Any, variable: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Torch's shape of a variable; that shape with every axis apart; the order of those axes in ours."""
+    """A variable's shape in torch, the same shape with every axis separate, and the order of these axes in ours.
+
+    In the second shape, axes that torch merges, such as those of a flattened map, are split.
+    """
     shape = tuple(variable.shape)
-    if variable.name != "kernel" or len(shape) == 3:  # LeNet-5's table convolution keeps its connections alone
+    if variable.name != "kernel" or len(shape) == 3:  # LeNet-5's table convolution keeps only its connections
         return shape, shape, tuple(range(len(shape)))
     if isinstance(layer, layers.DepthwiseConv2D):
         height, width, channels, factor = shape
@@ -221,7 +235,7 @@ def _shapes(layer: Any, variable: Any) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 def _flattened(layer: Any) -> tuple[int, int, int] | None:
-    """The (h, w, c) map that a Dense layer reads through a Flatten: torch has its channels first."""
+    """The (h, w, c) map that a Dense layer reads through a Flatten, or None. Torch flattens it channels first."""
     while True:
         tensor = layer.input
         layer = tensor._keras_history.operation
@@ -232,7 +246,10 @@ def _flattened(layer: Any) -> tuple[int, int, int] | None:
 
 
 def _cut(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without sizes of 1 at its end: a 1x1 convolution may be kept as a dense layer, and the other way."""
+    """A shape without trailing sizes of 1.
+
+    A file may store a 1x1 convolution as a dense layer, or a dense layer as a 1x1 convolution.
+    """
     while shape and shape[-1] == 1:
         shape = shape[:-1]
     return shape

@@ -1,4 +1,4 @@
-"""Reads files of `torch.save` without torch, and without running anything that stands in them."""
+"""Reads files of `torch.save` without torch, and without running any code in them."""
 
 import io
 import pickle
@@ -11,12 +11,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file from before torch 1.6
+_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file that a torch before 1.6 wrote
 _TYPES = {
     "Float": "<f4", "Double": "<f8", "Half": "<f2", "BFloat16": "<u2", "Long": "<i8",
     "Int": "<i4", "Short": "<i2", "Char": "<i1", "Byte": "<u1", "Bool": "?",
 }  # fmt: skip
-# what training programs call the state dict in a checkpoint, and its running average
+# names of the state dict in the checkpoints of training programs, and of its running average
 _PLAIN = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
 _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
 
@@ -29,7 +29,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view of a storage whose bytes are read later."""
+    """A view of a storage. The bytes of the storage are read later."""
 
     storage: _Storage
     offset: int
@@ -38,7 +38,7 @@ class _Tensor:
 
 
 class _Unknown(dict):
-    """Stands for an object of any class or function that is not torch's own; nothing of it is imported or called."""
+    """Stands for an object of an unknown class or function. Nothing of it is imported or called."""
 
     asked = ""
 
@@ -49,24 +49,24 @@ class _Unknown(dict):
         pass
 
     def append(self, _: Any) -> None:
-        """Takes what would be appended to a subclass of list."""
+        """Ignores what would be appended to a subclass of list."""
 
     extend = add = append
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, by name.
+    """Reads the tensors of a state dict, by name.
 
     Args:
-        path: A file of `torch.save`: a state dict, or a checkpoint that holds one under one of the usual names. What
-            else is in a checkpoint, such as an optimizer or objects of classes that are not known here, is passed over.
+        path: A file of `torch.save`: a state dict, or a checkpoint that holds one under a common name. Everything else
+            in a checkpoint, such as an optimizer or objects of unknown classes, is ignored.
 
     Returns:
-        Arrays by name, without a `module.` before it; bfloat16 becomes float32.
+        Arrays by name, without the prefix `module.`; bfloat16 becomes float32.
 
     Raises:
-        ValueError: If the file is damaged, holds no state dict, or holds something else where a tensor should be. No
-            class or function that it names is ever imported or called.
+        ValueError: If the file is damaged, holds no state dict, or holds another object where a tensor should be. No
+            class or function named in the file is ever imported or called.
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
@@ -84,7 +84,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _state_dict(entries: Any, path: Path) -> dict:
-    """The state dict in what a file holds, with its tensors and whatever else stands beside them."""
+    """Finds the state dict in the content of a file. It may hold other values beside the tensors."""
     whole = "a whole model is pickled in it; save its state_dict() instead."
     if _asked(entries) and not entries:
         raise ValueError(f"it asks for {_asked(entries)}: {whole}")
@@ -112,14 +112,14 @@ def _state_dict(entries: Any, path: Path) -> dict:
 
 
 def _has_tensors(value: Any, depth: int) -> bool:
-    """Whether a value is a dict of tensors, or of such dicts."""
+    """Whether a value is a dict with tensors, or, up to `depth`, with dicts of tensors."""
     if not isinstance(value, dict):
         return False
     return any(isinstance(v, _Tensor) or (depth > 1 and _has_tensors(v, depth - 1)) for v in value.values())
 
 
 def _asked(value: Any) -> str:
-    """The name of the class or function that a value would need; none for what is known."""
+    """The unknown class or function that a value needs; empty for known values."""
     is_one = isinstance(value, _Unknown) or (isinstance(value, type) and issubclass(value, _Unknown))
     return value.asked if is_one else ""
 
@@ -143,7 +143,10 @@ def _read_zip(path: Path) -> tuple[Any, Callable[[str], bytes]]:
 
 
 def _read_legacy(path: Path) -> tuple[Any, Callable[[str], bytes]]:
-    """Five pickles (a number, a version, the machine, the entries, the storages' keys), then each storage's bytes."""
+    """Reads the format from before torch 1.6: five pickles, then the bytes of each storage.
+
+    The pickles are a magic number, a version, system information, the entries and the keys of the storages.
+    """
     with path.open("rb") as file:
         if _Unpickler(file).load() != _MAGIC:
             raise ValueError("its first number is not torch's.")
@@ -159,9 +162,10 @@ def _read_legacy(path: Path) -> tuple[Any, Callable[[str], bytes]]:
 
 
 class _Unpickler(pickle._Unpickler):
-    """Knows tensors and dicts; any other class or function becomes an `_Unknown` that does nothing.
+    """Unpickles tensors and dicts. Any other class or function becomes an `_Unknown`, which does nothing.
 
-    It is the one in Python: that in C makes room for as many memos as nine bytes ask for, and fills the memory.
+    It is based on Python's own unpickler, not the one in C. The C version allocates a memo as large as nine bytes of a
+    file ask for, which can fill the memory.
     """
 
     def __init__(self, file: BinaryIO):
@@ -170,7 +174,7 @@ class _Unpickler(pickle._Unpickler):
         self._allowed = _allowed()
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name in the file stands for."""
+        """The stand-in for a class or function that the file names."""
         if module in ("torch", "torch.storage") and name.removesuffix("Storage") in _TYPES:
             return name.removesuffix("Storage")
         if (module, name) not in self._allowed:
@@ -178,8 +182,8 @@ class _Unpickler(pickle._Unpickler):
         return self._allowed[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        """A storage, from ("storage", type, key, device, count) and, in old files, a view of another."""
-        if pid[0] != "storage":  # torch's old files keep the source of a pickled model
+        """A storage, from ("storage", type, key, device, count). In old files, a sixth item marks a view of another."""
+        if pid[0] != "storage":  # old torch files keep the source code of a pickled model
             return pid[1]
         kind, key = pid[1], pid[2]
         if len(pid) > 5 and pid[5] is not None:
@@ -189,9 +193,9 @@ class _Unpickler(pickle._Unpickler):
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
-    """Stand-ins for the names of a state dict; new ones for each file, which can set attributes on them."""
+    """Stand-ins for the names in a state dict, new ones for each file, because a file can set attributes on them."""
 
-    class Entries(dict):  # an OrderedDict, with room for the versions that torch notes on it
+    class Entries(dict):  # for OrderedDict; torch sets an attribute with versions on it
         pass
 
     def tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> _Tensor:
