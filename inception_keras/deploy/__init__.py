@@ -1,1 +1,1 @@
-"""Beyond training: speed beside other libraries."""
+"""Beyond training: speed comparisons with other libraries."""

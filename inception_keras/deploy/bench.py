@@ -1,7 +1,7 @@
-"""Speed beside torchvision and timm, on the same machine in the same run.
+"""Compares the speed with torchvision and timm, on the same machine in the same run.
 
-Each library works in a process of its own, and the two take turns, so that a machine whose speed drifts slows both. The
-figures are medians; torch runs eagerly, in the better of its two memory formats.
+Each library runs in its own process. The two take turns, so that a drift in the machine's speed affects both alike. All
+figures are medians. Torch runs eagerly, in the faster of its two memory formats.
 """
 
 import multiprocessing
@@ -19,9 +19,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ..zoo import find  # and nothing that imports TensorFlow: torch's process is torch's alone
+from ..zoo import find  # import nothing that loads TensorFlow: torch's process must not have it
 
-_TORCHVISION = {"googlenet_slim": "googlenet", "googlenet": ""}  # theirs is Slim's, not the paper's
+_TORCHVISION = {"googlenet_slim": "googlenet", "googlenet": ""}  # torchvision's is TF-Slim's, not the paper's
 _TIMM = {
     **{"mobilenet_v1": "mobilenetv1_100", "xception": "legacy_xception"},
     **{f"seresnet{depth}": f"legacy_seresnet{depth}" for depth in (18, 34, 50, 101, 152)},
@@ -33,7 +33,7 @@ LIBRARIES = ("torchvision", "timm")
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second of two implementations of one net, and how much memory their processes took at most."""
+    """Images per second of two implementations of one net, and the peak memory of their processes."""
 
     model: str
     reference: str
@@ -42,7 +42,7 @@ class Speed:
     size: int  # height and width, pixels
     ours: float
     theirs: float
-    ratio: float  # median of the rounds' ratios, above 1 where ours is faster
+    ratio: float  # median of the ratios of all rounds; above 1 means that ours is faster
     ours_mib: int
     theirs_mib: int
 
@@ -57,23 +57,23 @@ def bench(
     rounds: int = 5,
     threads: int | None = None,
 ) -> Iterator[Speed]:
-    """Times nets beside the reference implementations: inference, and training steps with SGD.
+    """Compares nets with their reference implementations, in inference and in training steps with SGD.
 
     Args:
         ids: Model ids.
-        against: `"torchvision"` or `"timm"`; None takes torchvision's net where there is one, else timm's.
-        batch: Images a batch in inference; 0 leaves it out.
-        train_batch: Images a batch in training; 0 leaves it out.
-        size: Height and width of the images in pixels; None is each net's own.
-        rounds: Turns of each library.
-        threads: Threads of each library; None is the number of this machine's processors.
+        against: `"torchvision"` or `"timm"`; None takes torchvision's net if there is one, else timm's.
+        batch: Images per batch in inference; 0 leaves inference out.
+        train_batch: Images per batch in training; 0 leaves training out.
+        size: Height and width of the images in pixels; None takes each net's own size.
+        rounds: Number of turns of each library.
+        threads: Threads of each library; None takes the number of processors available to this process.
 
     Yields:
-        A Speed for each net and work.
+        A Speed for each net and each kind of work.
 
     Raises:
-        ValueError: If a net is in neither library.
-        ImportError: If torch, torchvision or timm is missing: the extra `bench` brings them.
+        ValueError: If neither library has a net.
+        ImportError: If torch, torchvision or timm is missing; the extra `bench` installs them.
 
     Examples:
         >>> fast = next(bench(["squeezenet1_1"], batch=1, size=64, rounds=1))  # doctest: +SKIP
@@ -97,7 +97,7 @@ def bench(
 
 
 def reference(id: str, against: str | None = None) -> tuple[str, str]:
-    """The library that has a net, and its name there."""
+    """The library that has a net, and the name of the net there."""
     if against not in (None, *LIBRARIES):
         raise ValueError(f"against must be {' or '.join(LIBRARIES)}, got {against!r}.")
     names = {"torchvision": _TORCHVISION.get(id, id), "timm": _TIMM.get(id, id)}
@@ -109,7 +109,10 @@ def reference(id: str, against: str | None = None) -> tuple[str, str]:
 
 @cache
 def known_names() -> dict[str, list[str]]:
-    """The nets of each library, asked in a process of its own: some of their versions end one that has TensorFlow."""
+    """The names of the nets of each library.
+
+    A separate process lists them, because some versions of the libraries crash a process that has loaded TensorFlow.
+    """
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             return pool.submit(_list_names).result()
@@ -127,10 +130,14 @@ def _list_names() -> dict[str, list[str]]:
 
 @contextmanager
 def in_process(calls: Callable, *args: Any) -> Iterator[Connection]:
-    """A process that answers each "go" with the seconds of a call, for each way to call that `calls` offers."""
-    context = multiprocessing.get_context("spawn")  # neither library survives a fork
+    """Starts a process that times calls, and yields the connection to it.
+
+    `calls(*args)` runs in the process and returns one or more functions to time. The process answers each "go" with the
+    seconds that a call of each of them takes.
+    """
+    context = multiprocessing.get_context("spawn")  # TensorFlow and torch do not survive a fork
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, calls, args))  # no daemon: loaders have workers
+    process = context.Process(target=_serve, args=(there, calls, args))  # no daemon: data loaders start workers
     process.start()
     there.close()
     try:
@@ -148,12 +155,12 @@ def in_process(calls: Callable, *args: Any) -> Iterator[Connection]:
 
 
 def _serve(pipe: Connection, calls: Callable, args: tuple) -> None:
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a place
-        os.dup2(nowhere.fileno(), 2)  # both libraries tell of the machine there; errors go through the pipe
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - os.devnull is a name, not always a path
+        os.dup2(nowhere.fileno(), 2)  # both libraries log to stderr; errors go through the pipe
     try:
         ways = calls(*args)
         taken = [_time(way) for way in ways]
-        if min(taken) < 2:  # else what the first call allocates does not show
+        if min(taken) < 2:  # a longer call hardly feels the allocations of the first one
             taken = [_time(way) for way in ways]
         ways = [way for way, seconds in zip(ways, taken, strict=True) if seconds < 1.3 * min(taken)]
         pipe.send("ready")
@@ -172,9 +179,10 @@ def _serve(pipe: Connection, calls: Callable, args: tuple) -> None:
 
 
 def _seconds(call: Callable) -> float:
-    """The median of a second's worth of calls, without the first, which warms what the other library's turn has cooled.
+    """The median time of calls, over at least a second.
 
-    In a call of more than half a second that does not show.
+    The first call is left out, because the caches are cold after the other library's turn. If a call takes half a
+    second or more, that does not matter, and the first call counts, too.
     """
     taken = [_time(call)]
     if taken[0] < 0.5:
@@ -191,7 +199,7 @@ def _time(call: Callable) -> float:
 
 
 def turn(worker: Connection) -> list[float]:
-    """The seconds of a call, for each way to call that the process offers."""
+    """The seconds of a call, for each function that the process times."""
     worker.send("go")
     return worker.recv()
 
@@ -202,8 +210,8 @@ def _memory(worker: Connection) -> int:
 
 
 def _peak() -> int:
-    """The most memory that this process had, in MiB."""
-    try:  # getrusage counts what the parent had, too
+    """The peak memory of this process in MiB."""
+    try:  # getrusage would count the parent's memory, too
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) // 1024
     except (OSError, StopIteration):  # not Linux

@@ -1,4 +1,4 @@
-"""Speed of the training images beside torchvision's: decode, random crop, mirror, normalise."""
+"""Compares the speed of loading training images with torchvision: decode, random crop, flip, normalise."""
 
 import statistics
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bench import in_process, turn  # and nothing that imports TensorFlow, as there
+from .bench import in_process, turn  # import nothing that loads TensorFlow, as in bench.py
 
 if TYPE_CHECKING:
     from ..data.listing import Listing
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataSpeed:
-    """Images a second that two pipelines make of one folder."""
+    """Images per second of two input pipelines that read the same folder."""
 
     folder: Path
     images: int
-    size: int  # height and width of what comes out, pixels
+    size: int  # height and width of the crops, pixels
     batch: int
-    workers: int  # processes of torchvision's loader
+    workers: int  # worker processes of torchvision's loader
     ours: float
     theirs: float
-    ratio: float  # median of the rounds' ratios, above 1 where ours is faster
+    ratio: float  # median of the ratios of all rounds; above 1 means that ours is faster
 
 
 def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers: int = 2, rounds: int = 5) -> DataSpeed:
-    """Times epochs over a folder of images by class beside torchvision's.
+    """Compares our epochs over a folder of images by class with torchvision's.
 
-    Theirs is ImageFolder with RandomResizedCrop, RandomHorizontalFlip, ToTensor and Normalize, in a DataLoader whose
-    workers live on between epochs; ours is `load_data(augment="crop", flip=True)`, whose epochs follow one another as
-    in training, with TensorFlow's operations deterministic. The two take turns in processes of their own; a turn has
-    as many epochs as make 4,000 images.
+    The reference is torchvision's ImageFolder with RandomResizedCrop, RandomHorizontalFlip, ToTensor and Normalize, in
+    a DataLoader that keeps its workers between epochs. Ours is `load_data(augment="crop", flip=True)`. Its epochs
+    follow each other without a pause, as in training, and TensorFlow's operations are deterministic. Each pipeline has
+    its own process, and the two take turns. A turn has as many epochs as it takes to read at least 4,000 images.
 
     Args:
         folder: `DIR/class/*`, or `DIR/train/class/*`.
         size: Height and width of the crops in pixels.
-        batch: Images a batch.
-        workers: Processes of torchvision's loader.
-        rounds: Turns of each.
+        batch: Images per batch.
+        workers: Worker processes of torchvision's loader.
+        rounds: Number of turns of each pipeline.
 
     Raises:
-        ValueError: If the folder holds no images by class, or one that torchvision would stumble over.
-        ImportError: If torch or torchvision is missing: the extra `bench` brings them.
+        ValueError: If the folder has no images by class, or has an image that torchvision could not read.
+        ImportError: If torch or torchvision is missing; the extra `bench` installs them.
 
     Examples:
         >>> bench_data("photos").ratio  # doctest: +SKIP
@@ -55,7 +55,7 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
     from ..data.preprocessing import Preprocessing
 
     check_count("rounds", rounds)
-    if not find_spec("torchvision"):  # not imported: some versions end a process that has TensorFlow
+    if not find_spec("torchvision"):  # not imported, because some versions crash a process with TensorFlow
         raise ImportError("bench needs torch and torchvision: pip install 'inception_keras[bench]'.")
     folder = Path(folder)
     listing = _listed(folder)

@@ -1,1 +1,1 @@
-"""One paper or family a file; `zoo.py` is their table."""
+"""The architectures, one paper or family per file. `zoo.py` lists them."""

@@ -16,7 +16,7 @@ SECTION_3_5 = {
     "conv_4": (384,     3,      1,       2,      False),      # (13, 13, 384)
     "conv_5": (256,     3,      1,       2,      False),      # (13, 13, 256)
 }
-ONE_TOWER = {  # Krizhevsky, "One weird trick", arXiv:1404.5997; torchvision's conv_4 has 256 filters for its 384
+ONE_TOWER = {  # Krizhevsky, "One weird trick", arXiv:1404.5997; torchvision's conv_4 has 256 filters, not 384
     #          filters, kernel, strides, groups, pool           output at 224 x 224
     "conv_1": (64,      11,     4,       1,      True),       # (27, 27, 64)
     "conv_2": (192,     5,      1,       1,      True),       # (13, 13, 192)
@@ -34,11 +34,13 @@ def build_alexnet_2012(
     classifier_activation: str | None = "softmax",
     name: str = "alexnet_2012",
 ) -> Model:
-    """Figure 2, whose two GPUs are two groups, as Caffe's `bvlc_alexnet` has it: normalised before it is pooled.
+    """Figure 2, as in Caffe's `bvlc_alexnet`.
+
+    The two GPUs of the figure are two groups of a convolution. Maps are normalised before they are pooled.
 
     Args:
-        input_shape: (height, width, channels), at least 67 pixels. The paper says 224, but its map of 55x55 after
-            the first convolution comes of 227.
+        input_shape: (height, width, channels), at least 67 pixels. The paper says 224, but its 55x55 map after the
+            first convolution requires 227.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -47,10 +49,11 @@ def build_alexnet_2012(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Reference:
-        `models/bvlc_alexnet` of Caffe, which differs from the paper in k = 1 for 2 and in alpha / n for alpha.
+        `models/bvlc_alexnet` of Caffe. It differs from the paper in local response normalization: k is 1 instead of 2,
+        and alpha is divided by n.
 
     Examples:
         >>> build_alexnet_2012().count_params()
@@ -80,11 +83,11 @@ def build_alexnet(
     classifier_activation: str | None = "softmax",
     name: str = "alexnet",
 ) -> Model:
-    """AlexNet in one tower, without local response normalization, as torchvision has it.
+    """AlexNet in one tower, without local response normalization, as in torchvision.
 
     Args:
-        input_shape: (height, width, channels), at least 63 pixels. A last map that is not 6x6 is brought to it by an
-            adaptive mean, so that the parameters stay the same.
+        input_shape: (height, width, channels), at least 63 pixels. If the last map is not 6x6, adaptive average
+            pooling makes it 6x6, so that the number of parameters stays the same.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -93,7 +96,7 @@ def build_alexnet(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Reference:
         `torchvision/models/alexnet.py`.
@@ -121,7 +124,7 @@ def build_alexnet(
 
 
 def _fixed(input_shape: Any, least: int) -> Any:
-    """An input whose height and width are known: the dense layers need them."""
+    """The input. Its height and width must be known, because the dense layers need them."""
     image = image_input(input_shape, least)
     if None in image.shape[1:3]:
         raise ValueError(f"The dense layers of AlexNet need an input of a fixed size, got {tuple(input_shape)}.")

@@ -17,15 +17,15 @@ TABLE_1 = {
 
 
 def dense_layer(x: Any, growth: int, name: str | None = None) -> Any:
-    """DenseNet-B's layer, a 1x1 and a 3x3 convolution: (h, w, c) -> (h, w, c + growth).
+    """A layer of DenseNet-B, with a 1x1 and a 3x3 convolution: (h, w, c) -> (h, w, c + growth).
 
     Args:
         x: Feature maps.
-        growth: Filters of the 3x3 convolution, a quarter of those of the 1x1: the paper's growth rate k.
+        growth: Filters of the 3x3 convolution, the paper's growth rate k. The 1x1 convolution has four times as many.
         name: Name of the output; the layers inside are `name-conv_1` and so on.
 
     Returns:
-        The input and the new maps side by side.
+        The input and the new maps, concatenated.
 
     Examples:
         >>> dense_layer(keras.Input((56, 56, 64)), 32).shape
@@ -38,7 +38,7 @@ def dense_layer(x: Any, growth: int, name: str | None = None) -> Any:
 
 
 def transition(x: Any, name: str | None = None) -> Any:
-    """A 1x1 convolution to half the channels and a 2x2 mean: (h, w, c) -> (h / 2, w / 2, c / 2).
+    """A 1x1 convolution that halves the channels, then a 2x2 average pool: (h, w, c) -> (h / 2, w / 2, c / 2).
 
     Args:
         x: Feature maps.
@@ -65,10 +65,10 @@ def build_densenet(
     classifier_activation: str | None = "softmax",
     name: str = "densenet121",
 ) -> Model:
-    """A column of Table 1, top to bottom.
+    """Builds a column of Table 1, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 29 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 29 pixels; height and width may be None for any size.
         depth: 121, 161, 169 or 201.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
@@ -78,7 +78,7 @@ def build_densenet(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the depth or the number of classes.
 
     Examples:
         >>> build_densenet().output_shape
@@ -102,5 +102,5 @@ def build_densenet(
 
 
 def _bn_conv(x: Any, filters: int, kernel_size: int, *, name: str) -> Any:
-    """Batch norm, ReLU, convolution without bias: (h, w, c) -> (h, w, filters)."""
+    """Batch norm, ReLU and a convolution without bias: (h, w, c) -> (h, w, filters)."""
     return conv(bn(x, name, epsilon=1e-5), filters, kernel_size, activation=None, use_bias=False, name=name)

@@ -8,7 +8,7 @@ from ..arguments import checked
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
 from ..layers import BatchNormalization, ChannelSplit
 
-TABLE_1 = {  # 68 and 107 are the authors' later releases, in the table's form
+TABLE_1 = {  # 68 and 107 are later releases of the authors, in the form of the table
     #    stem: filters, kernel  conv2: 1x1, 3x3  groups  residual  blocks          dense increment, conv2 to conv5
     68:  ((10, 3),              128,             32,      64,      (3, 4, 12, 3),  (16, 32, 32, 64)),
     92:  ((64, 7),               96,             32,     256,      (3, 4, 20, 3),  (16, 32, 24, 128)),
@@ -19,22 +19,22 @@ TABLE_1 = {  # 68 and 107 are the authors' later releases, in the table's form
 
 
 def dual_path(x: Any, inner: int, residual: int, increment: int, groups: int, strides: int | None, name: str) -> Any:
-    """Figure 2(d): the first `residual` channels are summed as in a ResNet, the others pile up as in a DenseNet.
+    """Figure 2(d): the first `residual` channels are added as in a ResNet, the others concatenated as in a DenseNet.
 
-    (h, w, c) -> (h, w, c + increment), or at the start of a stage
+    (h, w, c) -> (h, w, c + increment); at the start of a stage,
     (h, w, c) -> (h / strides, w / strides, residual + 3 * increment).
 
     Args:
-        x: Feature maps, both paths side by side.
-        inner: Filters of the 1x1 and of the grouped 3x3 convolution.
+        x: Feature maps, with both paths concatenated.
+        inner: Filters of the first 1x1 convolution and of the grouped 3x3 convolution.
         residual: Channels of the residual path.
-        increment: Channels that the dense path grows by.
+        increment: Number of channels by which the dense path grows.
         groups: Groups of the 3x3 convolution.
-        strides: Step in pixels of the block that starts a stage, and so projects; None elsewhere.
+        strides: For a block that starts a stage, and so has a projection, its step in pixels; None for other blocks.
         name: Name of the output; the layers inside are `name-conv_1` and so on.
 
     Returns:
-        Both paths side by side.
+        Both paths, concatenated.
 
     Examples:
         >>> dual_path(keras.Input((56, 56, 64)), 96, 256, 16, 32, strides=1, name="stage_2-block_1").shape
@@ -61,10 +61,10 @@ def build_dpn(
     classifier_activation: str | None = "softmax",
     name: str = "dpn92",
 ) -> Model:
-    """Table 1, top to bottom, as the authors released it for MXNet.
+    """Builds a column of Table 1, top to bottom, as the authors released it for MXNet.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         depth: 68, 92, 98, 107 or 131.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
@@ -74,7 +74,7 @@ def build_dpn(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the depth or the number of classes.
 
     Reference:
         The authors' release, `cypw/DPNs`.
@@ -103,7 +103,7 @@ def build_dpn(
 
 
 def _bn_conv(x: Any, filters: int, kernel_size: int, strides: int = 1, *, name: str, groups: int = 1) -> Any:
-    """Batch norm, ReLU, convolution without bias: (h, w, c) -> (h / strides, w / strides, filters)."""
+    """Batch norm, ReLU and a convolution without bias: (h, w, c) -> (h / strides, w / strides, filters)."""
     x = BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}-bn")(x)
     x = layers.Activation("relu", name=f"{name}-relu")(x)
     return conv(x, filters, kernel_size, strides, groups=groups, activation=None, use_bias=False, name=name)

@@ -38,10 +38,10 @@ def naive_inception(
         conv_3x3: Filters of the 3x3 convolution.
         conv_5x5: Filters of the 5x5 convolution.
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
-        unit: What a convolution is: `blocks.conv` (bias, ReLU) or `blocks.conv_bn`.
+        unit: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
 
     Returns:
-        The four branches side by side; the fourth is a 3x3 max pool of `x`.
+        The four branches, concatenated. The fourth is a 3x3 max pool of `x`.
 
     Examples:
         >>> naive_inception(keras.Input((28, 28, 192)), 64, 128, 32).shape
@@ -71,11 +71,11 @@ def inception(
         conv_5x5: Filters of the 5x5 convolution.
         pool_proj: Filters of the 1x1 convolution after the pool.
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
-        unit: What a convolution is: `blocks.conv` (bias, ReLU) or `blocks.conv_bn`.
-        third: Kernel of the third branch: the paper's 5, or TF-Slim's 3.
+        unit: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
+        third: Kernel size of the third branch: 5 in the paper, 3 in TF-Slim.
 
     Returns:
-        The four branches side by side.
+        The four branches, concatenated.
 
     Examples:
         >>> inception(keras.Input((28, 28, 192)), 64, 96, 128, 16, 32, 32).shape
@@ -102,22 +102,22 @@ def aux_head(
     unit: Callable = conv,
     name: str | None = None,
 ) -> Any:
-    """Section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,).
+    """The auxiliary head of section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,).
 
     Args:
         x: Feature maps of a known size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
-        pool: The layer that makes the map smaller; by default the paper's mean over 5x5 pixels with stride 3, or
-            over the whole map where that is smaller than 5x5.
-        unit: What the convolution is: `blocks.conv` or `blocks.conv_bn`.
+        pool: The layer that makes the map smaller. The default is the paper's 5x5 average pool with stride 3; the
+            window is cut to the size of a map smaller than 5x5.
+        unit: The function that makes the convolution: `blocks.conv` or `blocks.conv_bn`.
         name: Name of the output.
 
     Returns:
-        Scores of the classes.
+        The scores of the classes.
 
     Raises:
-        ValueError: If the size of the map is not known: the fully connected layer needs it.
+        ValueError: If the size of the map is not known. The fully connected layer needs it.
 
     Examples:
         >>> aux_head(keras.Input((14, 14, 512)), 1000).shape
@@ -139,10 +139,10 @@ def aux_head(
 def build_naive_inception(
     input_shape: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str = "naive_inception"
 ) -> Model:
-    """`naive_inception` as a Model of its own, to be drawn, counted and run.
+    """`naive_inception` as a separate Model, to draw, to profile and to run.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; height and width may be None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         conv_1x1: Filters of the 1x1 convolution.
         conv_3x3: Filters of the 3x3 convolution.
         conv_5x5: Filters of the 5x5 convolution.
@@ -161,10 +161,10 @@ def build_inception(
     conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
     name: str = "inception",
 ) -> Model:
-    """`inception` as a Model of its own, to be drawn, counted and run.
+    """`inception` as a separate Model, to draw, to profile and to run.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; height and width may be None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         conv_1x1: Filters of the 1x1 convolution.
         reduce_3x3: Filters of the 1x1 convolution before the 3x3.
         conv_3x3: Filters of the 3x3 convolution.
@@ -183,7 +183,7 @@ def build_inception(
 
 @checked
 def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **options: Any) -> Model:
-    """`aux_head` as a Model of its own, to be drawn, counted and run.
+    """`aux_head` as a separate Model, to draw, to profile and to run.
 
     Args:
         input_shape: (height, width, channels) of the feature maps. All three must be known, because the fully connected
@@ -209,22 +209,22 @@ def build_googlenet(
     classifier_activation: str | None = "softmax",
     name: str = "googlenet",
 ) -> Model:
-    """Table 1, top to bottom.
+    """Builds Table 1, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 31 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 31 pixels; height and width may be None for any size.
         classes: Number of classes.
         aux: Adds the two auxiliary heads of section 5, after 4a and 4d.
-        batch_norm: Batch norm after each convolution, in place of its bias and of the two local response
-            normalizations; not in the paper.
-        classifier_activation: `"softmax"`, or None for logits, from every head.
+        batch_norm: Puts a batch norm after each convolution instead of its bias, and leaves out the two local response
+            normalizations. This is not in the paper.
+        classifier_activation: `"softmax"`, or None for logits; for every head.
         name: Name of the model.
 
     Returns:
         A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_googlenet().count_params(), build_googlenet(aux=True).count_params()

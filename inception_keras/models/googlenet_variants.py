@@ -1,4 +1,4 @@
-"""GoogLeNets that are not the paper's: TF-Slim's, which torchvision copied, and two for small images."""
+"""Variants of GoogLeNet: TF-Slim's, which torchvision copied, and two for small images."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,23 +21,24 @@ def build_googlenet_slim(
     classifier_activation: str | None = "softmax",
     name: str = "googlenet_slim",
 ) -> Model:
-    """Table 1 as TF-Slim's `inception_v1` and torchvision's `googlenet` have it.
+    """Builds GoogLeNet as in TF-Slim's `inception_v1` and torchvision's `googlenet`.
 
-    Batch norm for bias and local response normalization, a 3x3 for each 5x5, a 2x2 for the last max pool,
-    dropout 0.2 for 0.4; the auxiliary heads, torchvision's, start with an adaptive mean over 4x4 windows.
+    It differs from the paper's net in these points: batch norm replaces biases and local response normalization, each
+    5x5 convolution is a 3x3, the last max pool is 2x2, and dropout is 0.2 instead of 0.4. The auxiliary heads are
+    torchvision's: they start with an adaptive average pool to 4x4.
 
     Args:
-        input_shape: (height, width, channels), at least 15 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 15 pixels; height and width may be None for any size.
         classes: Number of classes.
         aux: Adds the two auxiliary heads, after 4a and 4d.
-        classifier_activation: `"softmax"`, or None for logits, from every head.
+        classifier_activation: `"softmax"`, or None for logits; for every head.
         name: Name of the model.
 
     Returns:
         A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Reference:
         `research/slim/nets/inception_v1.py` of tensorflow/models; `torchvision/models/googlenet.py`.
@@ -82,22 +83,25 @@ def build_googlenet_cifar(
     classifier_activation: str | None = "softmax",
     name: str = "googlenet_cifar",
 ) -> Model:
-    """Table 1 down to 4e with its 832 features, for small images: fast, because the stem leaves 4x4 pixels of 32x32.
+    """Builds Table 1 down to 4e, which has 832 features, for small images.
+
+    The net is fast, because its stem reduces 32x32 pixels to 4x4.
 
     Args:
-        input_shape: (height, width, channels), at least 15 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 15 pixels; height and width may be None for any size.
         classes: Number of classes.
-        aux: Adds the two auxiliary heads, after 4a and 4d; they pool over the whole map, 2x2 pixels.
-        batch_norm: Batch norm for bias and local response normalization.
-        naive: The modules of figure 2(a), whose maps get deeper with each, for those of figure 2(b).
-        classifier_activation: `"softmax"`, or None for logits, from every head.
+        aux: Adds the two auxiliary heads, after 4a and 4d. For 32x32 images, they pool over the whole map of 2x2
+            pixels.
+        batch_norm: Puts a batch norm after each convolution instead of its bias.
+        naive: Uses the modules of figure 2(a) instead of those of figure 2(b). Each adds channels to the maps.
+        classifier_activation: `"softmax"`, or None for logits; for every head.
         name: Name of the model.
 
     Returns:
         A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_googlenet_cifar().count_params()
@@ -124,21 +128,23 @@ def build_googlenet_small(
     classifier_activation: str | None = "softmax",
     name: str = "googlenet_small",
 ) -> Model:
-    """Table 1 whole, after a stem without strides and pools whose 7x7 is a 3x3: small images keep their size to 3b.
+    """Builds all of Table 1 for small images.
+
+    The stem has no strides and no pools, and its 7x7 convolution is a 3x3. So images keep their size up to 3b.
 
     Args:
-        input_shape: (height, width, channels), at least 4 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 4 pixels; height and width may be None for any size.
         classes: Number of classes.
-        aux: Adds the two auxiliary heads, after 4a and 4d, where 32x32 images are maps of 16x16.
-        batch_norm: Batch norm for bias.
-        classifier_activation: `"softmax"`, or None for logits, from every head.
+        aux: Adds the two auxiliary heads, after 4a and 4d, where the maps of 32x32 images have 16x16 pixels.
+        batch_norm: Puts a batch norm after each convolution instead of its bias.
+        classifier_activation: `"softmax"`, or None for logits; for every head.
         name: Name of the model.
 
     Returns:
         A Model with one output, or with the outputs `{"predictions", "aux_1", "aux_2"}`.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_googlenet_small().count_params()
@@ -163,7 +169,7 @@ def _small(
     name: str,
     naive: bool = False,
 ) -> Model:
-    """The rows of Table 1 and the heads, for small images."""
+    """The given rows of Table 1 and the heads, for small images."""
     head = partial(aux_head, classes=classes, classifier_activation=activation, unit=unit)
     heads = {}
     for row in rows:

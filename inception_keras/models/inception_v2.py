@@ -8,7 +8,7 @@ from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 from ..layers import BatchNormalization
 
-FIGURE_5 = {  # a module without 1x1 and projection has strides 2
+FIGURE_5 = {  # a module without a 1x1 convolution and a projection has strides 2
     #                1x1  3x3 reduce, 3x3  double 3x3 reduce, 3x3  pool, proj          output at 224 x 224
     "inception_3a": (64,   64,  64,         64,  96,               ("avg", 32)),     # (28, 28, 256)
     "inception_3b": (64,   64,  96,         64,  96,               ("avg", 64)),     # (28, 28, 320)
@@ -34,20 +34,21 @@ def inception_bn(
     *,
     name: str,
 ) -> Any:
-    """GoogLeNet's module with two 3x3 for its 5x5: (h, w, c) -> (h, w, sum of the branches).
+    """GoogLeNet's module with two 3x3 convolutions instead of a 5x5: (h, w, c) -> (h, w, sum of the branches).
 
     Args:
         x: Feature maps.
-        conv_1x1: Filters of the 1x1 convolution; 0 leaves it out and halves height and width.
+        conv_1x1: Filters of the 1x1 convolution. 0 leaves it out and halves height and width.
         reduce_3x3: Filters of the 1x1 convolution before the 3x3.
         conv_3x3: Filters of the 3x3 convolution.
-        reduce_double: Filters of the 1x1 convolution before the two 3x3.
-        conv_double: Filters of each of the two.
-        pool_proj: `"avg"` or `"max"`, and the filters of the 1x1 convolution after the pool; 0 leaves it out.
+        reduce_double: Filters of the 1x1 convolution before the two 3x3 convolutions.
+        conv_double: Filters of each of these two 3x3 convolutions.
+        pool_proj: `"avg"` or `"max"`, and the filters of the 1x1 convolution after the pool; 0 leaves that convolution
+            out.
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
 
     Returns:
-        The branches side by side.
+        The branches, concatenated.
 
     Examples:
         >>> inception_bn(keras.Input((28, 28, 192)), 64, 64, 64, 64, 96, ("avg", 32), name="inception_3a").shape
@@ -76,12 +77,13 @@ def build_inception_v2(
     classifier_activation: str | None = "softmax",
     name: str = "inception_v2",
 ) -> Model:
-    """Figure 5, top to bottom, padded as in TensorFlow; the first convolution is separable, with multiplier 8.
+    """Builds figure 5, top to bottom, padded as in TensorFlow. The first convolution is separable, with multiplier 8.
 
-    In 4c and 4d the projections after the pools are TF-Slim's 96, with which every output of rank 4 has 576 channels.
+    In 4c and 4d, the projections after the pools have 96 filters, as in TF-Slim. So the outputs of 4a to 4d all have
+    576 channels.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -90,7 +92,7 @@ def build_inception_v2(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Reference:
         `research/slim/nets/inception_v2.py` of tensorflow/models.

@@ -7,14 +7,15 @@ from keras import Model, layers
 from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 
-# A module is its branches, a branch its steps: "max" is a 3x3 pool with strides 2, "avg" one with strides 1, (filters,
-# kernel) a padded convolution, (filters, kernel, strides) one without padding. A list stands side by side.
+# A module is a tuple of branches, and a branch is a tuple of steps. "max" is a 3x3 max pool with strides 2; "avg" is
+# a 3x3 average pool with strides 1. (filters, kernel) is a padded convolution; (filters, kernel, strides) is one
+# without padding. A list holds convolutions that read the same input in parallel.
 
 
 def _figure_5(proj: int) -> tuple:
     return (
         ((64, 1),),
-        ((48, 1), (64, 5)),  # the paper's two 3x3 are a 5x5 in every release
+        ((48, 1), (64, 5)),  # the paper has two 3x3, every release a 5x5
         ((64, 1), (96, 3), (96, 3)),
         ("avg", (proj, 1)),
     )
@@ -54,15 +55,15 @@ AUX_AFTER = "inception_6e"
 
 
 def module(x: Any, branches: Any, name: str) -> Any:
-    """The branches of a module side by side: (h, w, c) -> (h', w', sum of the branches).
+    """Concatenates the branches of a module: (h, w, c) -> (h', w', sum of the branches).
 
     Args:
         x: Feature maps.
-        branches: Its branches, as the table has them.
+        branches: The branches, in the form of the table.
         name: Name of the output; the layers inside are `name-branch_1-conv_1` and so on.
 
     Returns:
-        The concatenation.
+        The branches, concatenated.
 
     Examples:
         >>> module(keras.Input((35, 35, 192)), TABLE_1["inception_5b"], name="inception_5b").shape
@@ -82,7 +83,7 @@ def module(x: Any, branches: Any, name: str) -> Any:
 
 
 def aux_head(x: Any, classes: int, activation: str | None = "softmax", *, name: str = "aux_1") -> Any:
-    """Figure 8: (17, 17, 768) -> (5, 5, 128) -> (1, 1, 768) -> (classes,).
+    """The auxiliary head of figure 8: (17, 17, 768) -> (5, 5, 128) -> (1, 1, 768) -> (classes,).
 
     Args:
         x: Feature maps of at least 17 pixels.
@@ -91,7 +92,7 @@ def aux_head(x: Any, classes: int, activation: str | None = "softmax", *, name: 
         name: Name of the output; the layers inside are `name-pool` and so on.
 
     Returns:
-        Scores of the classes.
+        The scores of the classes.
 
     Raises:
         ValueError: If the map is too small.
@@ -118,20 +119,21 @@ def build_inception_v3(
     classifier_activation: str | None = "softmax",
     name: str = "inception_v3",
 ) -> Model:
-    """Table 1 as it was released, top to bottom; its means count the padding as zeros, as torchvision's do.
+    """Builds Table 1 as released, top to bottom. As in torchvision, average pools count the padding as zeros.
 
     Args:
-        input_shape: (height, width, channels), at least 75 pixels, with `aux` 299; None where any size goes.
+        input_shape: (height, width, channels), at least 75 pixels, or 299 with `aux`; height and width may be None
+            for any size.
         classes: Number of classes.
         aux: Adds the auxiliary head of section 4, after the last of the 17x17 maps.
-        classifier_activation: `"softmax"`, or None for logits, from both heads.
+        classifier_activation: `"softmax"`, or None for logits; for both heads.
         name: Name of the model.
 
     Returns:
         A Model with one output, or with the outputs `{"predictions", "aux_1"}`.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Reference:
         `torchvision/models/inception.py`, with the authors' weights.
@@ -161,7 +163,7 @@ def build_inception_v3(
 
 
 def _step(x: Any, step: Any, name: str) -> Any:
-    """One step of a branch, as the table has it."""
+    """Applies one step of a branch, given in the form of the table."""
     if step == "max":
         return layers.MaxPooling2D(3, 2, name=name)(x)
     if step == "avg":

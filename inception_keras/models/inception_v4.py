@@ -7,8 +7,9 @@ from keras import Model, layers
 from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 
-# A module is its branches, a branch its steps: "max" is a 3x3 pool with strides 2, "avg" one with strides 1, (filters,
-# kernel) a padded convolution, (filters, kernel, strides) one without padding. A list stands side by side.
+# A module is a tuple of branches, and a branch is a tuple of steps. "max" is a 3x3 max pool with strides 2; "avg" is
+# a 3x3 average pool with strides 1. (filters, kernel) is a padded convolution; (filters, kernel, strides) is one
+# without padding. A list holds convolutions that read the same input in parallel.
 INCEPTION_A = (  # figure 4
     ((96, 1),),
     ((64, 1), (96, 3)),
@@ -57,15 +58,15 @@ FIGURE_15 = {  # Inception-ResNet-v2 after its stem: branches, scale of a residu
 
 
 def branches(x: Any, module: Any, *, name: str) -> Any:
-    """The branches of a module side by side: (h, w, c) -> (h', w', sum of the branches).
+    """Concatenates the branches of a module: (h, w, c) -> (h', w', sum of the branches).
 
     Args:
         x: Feature maps.
-        module: Its branches, as the tables have them.
+        module: The branches, in the form of the tables.
         name: Name of the output; the layers inside are `name-branch_1-conv_1` and so on.
 
     Returns:
-        The concatenation.
+        The branches, concatenated.
 
     Examples:
         >>> branches(keras.Input((35, 35, 384)), INCEPTION_A, name="inception_a_1").shape
@@ -75,12 +76,12 @@ def branches(x: Any, module: Any, *, name: str) -> Any:
 
 
 def inception_resnet(x: Any, module: Any, scale: float, *, activation: bool = True, name: str) -> Any:
-    """Figures 16, 17 and 19: the input plus a small part of a module's output; the shape stays (h, w, c).
+    """Figures 16, 17 and 19: adds the scaled output of a module to its input. The shape stays (h, w, c).
 
     Args:
         x: Feature maps.
-        module: Its branches, as the tables have them.
-        scale: Factor of the residual, 0.1 to 0.3 in section 3.3, without which wide nets die in training.
+        module: The branches, in the form of the tables.
+        scale: Factor of the residual, 0.1 to 0.3 in section 3.3. Without it, wide nets die in training.
         activation: Whether a ReLU follows.
         name: Name of the output.
 
@@ -108,10 +109,10 @@ def build_inception_v4(
     classifier_activation: str | None = "softmax",
     name: str = "inception_v4",
 ) -> Model:
-    """Figure 9, top to bottom.
+    """Builds figure 9, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 75 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 75 pixels; height and width may be None for any size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -120,7 +121,7 @@ def build_inception_v4(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_inception_v4().get_layer("inception_c_3").output.shape
@@ -146,10 +147,10 @@ def build_inception_resnet_v2(
     classifier_activation: str | None = "softmax",
     name: str = "inception_resnet_v2",
 ) -> Model:
-    """Figure 15, top to bottom, with the stem and the widths that its authors released in TF-Slim.
+    """Builds figure 15, top to bottom, with the stem and the widths that the authors released in TF-Slim.
 
     Args:
-        input_shape: (height, width, channels), at least 75 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 75 pixels; height and width may be None for any size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -158,7 +159,7 @@ def build_inception_resnet_v2(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Reference:
         `research/slim/nets/inception_resnet_v2.py` of tensorflow/models.
@@ -188,7 +189,7 @@ def build_inception_resnet_v2(
 
 
 def _branches(x: Any, module: Any, name: str) -> list:
-    """The outputs of a module's branches."""
+    """A list of the outputs of the branches of a module."""
     outputs = []
     for i, steps in enumerate(module, 1):
         y = [x]
@@ -203,7 +204,7 @@ def _branches(x: Any, module: Any, name: str) -> list:
 
 
 def _step(x: Any, step: Any, name: str) -> Any:
-    """One step of a branch, as the tables have it."""
+    """Applies one step of a branch, given in the form of the tables."""
     if step == "max":
         return layers.MaxPooling2D(3, 2, name=name)(x)
     if step == "avg":

@@ -9,7 +9,7 @@ from ..arguments import checked
 from ..blocks import classifier, image_input
 from ..layers import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 
-TABLE_1 = (  # the maps of S2 that each map of C3 reads
+TABLE_1 = (  # for each map of C3, the maps of S2 that it reads
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
     (0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5),
     (0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5),
@@ -32,9 +32,9 @@ DIGITS = """
 
 
 def digit_codes() -> np.ndarray:
-    """The ten 7x12 pictures of digits, 1 for ink and -1 for paper, as (10, 84).
+    """Ten pictures of digits of 7x12 pixels, with 1 for ink and -1 for paper, as an array of shape (10, 84).
 
-    Figure 3 shows the authors' own, of which the text gives no numbers; these are drawn in their manner.
+    Figure 3 shows the authors' pictures, but the paper does not list their pixels. These are drawn in the same style.
 
     Examples:
         >>> digit_codes().shape
@@ -53,22 +53,22 @@ def build_lenet5(
     classifier_activation: str | None = "softmax",
     name: str = "lenet5",
 ) -> Model:
-    """Section II.B, layer by layer, with the paper's names, start values and squashing function.
+    """Builds the net of section II.B, layer by layer, with the paper's names, initial values and squashing function.
 
     Args:
-        input_shape: (height, width, channels), at least 32 pixels. The paper's pixels are -0.1 for paper and 1.175 for
-            ink.
-        classes: Number of classes. Where they are not ten, the codes are random signs, which the paper allows too.
-        rbf: Ends in the distances to a fixed code for each class, a picture of it in 7x12 pixels; without, in a dense
-            layer.
-        classifier_activation: `"softmax"`, or None for logits, which are minus the distances.
+        input_shape: (height, width, channels), at least 32 pixels. The paper uses pixel values of -0.1 for white and
+            1.175 for ink.
+        classes: Number of classes. If it is not ten, the codes are random signs, which the paper allows too.
+        rbf: Whether the output is the distance to a fixed code for each class. The code of a digit is a picture of it
+            in 7x12 pixels. With False, the output is a dense layer.
+        classifier_activation: `"softmax"`, or None for logits. With `rbf`, the logits are the negative distances.
         name: Name of the model.
 
     Returns:
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_lenet5().count_params(), build_lenet5(rbf=False).count_params()
@@ -99,7 +99,9 @@ def build_lenet5_modern(
     classifier_activation: str | None = "softmax",
     name: str = "lenet5_modern",
 ) -> Model:
-    """The widths of LeNet-5 as today's courses build it: ReLU, plain max pools, C3 reading all maps, a dense output.
+    """Builds LeNet-5 as today's courses do, with the original widths.
+
+    It has ReLU, plain max pools, a C3 that reads all maps, and a dense output.
 
     Args:
         input_shape: (height, width, channels), at least 32 pixels.
@@ -111,7 +113,7 @@ def build_lenet5_modern(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_lenet5_modern().count_params()
@@ -129,7 +131,7 @@ def build_lenet5_modern(
 
 
 def _image(input_shape: Any) -> Any:
-    """The input; its size must be known, because F6 reads every pixel of C5."""
+    """The input. Its size must be known, because F6 reads every pixel of C5."""
     image = image_input(input_shape, least=32)
     if None in input_shape:
         raise ValueError(f"input_shape must be a known (height, width, channels), got {tuple(input_shape)}.")
@@ -137,5 +139,5 @@ def _image(input_shape: Any) -> Any:
 
 
 def _start(fan_in: float) -> dict:
-    """Appendix A: weights start evenly between -2.4 / fan_in and 2.4 / fan_in."""
+    """Appendix A: initial weights are uniform between -2.4 / fan_in and 2.4 / fan_in."""
     return {"kernel_initializer": initializers.RandomUniform(-2.4 / fan_in, 2.4 / fan_in)}

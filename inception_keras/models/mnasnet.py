@@ -27,11 +27,11 @@ def build_mnasnet(
     classifier_activation: str | None = "softmax",
     name: str = "mnasnet1_0",
 ) -> Model:
-    """MnasNet-B1, top to bottom, as torchvision has it.
+    """Builds MnasNet-B1, top to bottom, as in torchvision.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
-        width: Factor of all channels but the last 1280, such as 0.5, 0.75, 1.0 and 1.3.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
+        width: Factor of all numbers of channels but the last 1280, such as 0.5, 0.75, 1.0 or 1.3.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -40,10 +40,10 @@ def build_mnasnet(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a width or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the width or the number of classes.
 
     Reference:
-        `torchvision/models/mnasnet.py`, version 2, whose stem is scaled too.
+        `torchvision/models/mnasnet.py`, version 2, which scales the stem, too.
 
     Examples:
         >>> build_mnasnet().output_shape
@@ -73,6 +73,6 @@ def build_mnasnet(
 
 
 def _scaled(channels: int, width: float) -> int:
-    """The channels times a width, as a multiple of 8, the nearer one, but not less than 90 % of it."""
+    """The channels times a width, rounded to the nearest multiple of 8, but to no less than 90 % of the product."""
     nearest = max(8, int(channels * width + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels * width else nearest + 8

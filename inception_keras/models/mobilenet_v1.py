@@ -29,8 +29,8 @@ TABLE_1 = (  # each row is the paper's "Conv dw" and the 1x1 "Conv" after it
 def depthwise_separable(x: Any, filters: int, strides: int = 1, *, name: str) -> Any:
     """Figure 3, right: (h, w, c) -> (h / strides, w / strides, filters).
 
-    A step of two pads right and bottom alone: so the authors' TensorFlow did at even sizes, and so the published
-    weights want it.
+    With strides of 2, only the right and the bottom are padded. TensorFlow did so at even sizes when the authors
+    trained the published weights, which need this padding.
 
     Args:
         x: Feature maps.
@@ -39,7 +39,7 @@ def depthwise_separable(x: Any, filters: int, strides: int = 1, *, name: str) ->
         name: Name of the output; the layers inside are `name-depthwise`, `name-pointwise` and so on.
 
     Returns:
-        The second convolution after batch norm and ReLU6.
+        The output of the 1x1 convolution, after batch norm and ReLU6.
 
     Examples:
         >>> depthwise_separable(keras.Input((112, 112, 64)), 128, strides=2, name="block_2").shape
@@ -64,11 +64,11 @@ def build_mobilenet_v1(
     classifier_activation: str | None = "softmax",
     name: str = "mobilenet_v1",
 ) -> Model:
-    """Table 1, top to bottom, padded as the authors' release and `keras.applications.MobileNet`.
+    """Builds Table 1, top to bottom, padded as in the authors' release and `keras.applications.MobileNet`.
 
     Args:
-        input_shape: (height, width, channels), at least 31 pixels; None where any size goes.
-        width: Factor of every number of filters; the published ones are 1, 0.75, 0.5 and 0.25.
+        input_shape: (height, width, channels), at least 31 pixels; height and width may be None for any size.
+        width: Factor of every number of filters. There are published weights for 1, 0.75, 0.5 and 0.25.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -77,7 +77,7 @@ def build_mobilenet_v1(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a width or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the width or the number of classes.
 
     Reference:
         `research/slim/nets/mobilenet_v1.py` of tensorflow/models.

@@ -7,7 +7,7 @@ from keras import Model, layers
 from ..arguments import checked
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input, squeeze_excite, unique_name
 
-TABLE_2 = (  # bottlenecks: expansion t, channels c, repeats n, strides s of the first
+TABLE_2 = (  # bottlenecks: expansion t, channels c, repeats n, strides s of the first repeat
     (1, 16, 1, 1),  # (112, 112, 16)
     (6, 24, 2, 2),  # (56, 56, 24)
     (6, 32, 3, 2),  # (28, 28, 32)
@@ -34,17 +34,17 @@ def inverted_residual(
 
     Args:
         x: Feature maps.
-        filters: Channels of the output, which has no activation.
-        expanded: Channels between the two 1x1 convolutions; the first is left out where they are those of `x`.
+        filters: Channels of the output. The output has no activation.
+        expanded: Channels between the two 1x1 convolutions. If `x` has as many, the first convolution is left out.
         strides: Step of the depthwise convolution in pixels.
         name: Name of the output; the layers inside are `name-expand` and so on.
         kernel_size: Kernel of the depthwise convolution in pixels.
         excited: Width of a squeeze-and-excitation after the depthwise convolution, as in MobileNetV3; 0 for none.
-        activation: After the first two convolutions.
-        epsilon: Of the batch norms.
+        activation: Activation after each of the first two convolutions.
+        epsilon: The epsilon of the batch norms.
 
     Returns:
-        The maps, added to `x` where they have its shape.
+        The new maps; `x` is added to them if it has the same shape.
 
     Examples:
         >>> inverted_residual(keras.Input((56, 56, 24)), 32, 144, strides=2).shape
@@ -69,10 +69,10 @@ def build_mobilenet_v2(
     classifier_activation: str | None = "softmax",
     name: str = "mobilenet_v2",
 ) -> Model:
-    """Table 2, top to bottom.
+    """Builds Table 2, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -81,7 +81,7 @@ def build_mobilenet_v2(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_mobilenet_v2().output_shape

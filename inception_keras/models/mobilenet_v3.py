@@ -52,10 +52,10 @@ def build_mobilenet_v3(
     classifier_activation: str | None = "softmax",
     name: str = "mobilenet_v3_large",
 ) -> Model:
-    """Table 1 or 2, top to bottom.
+    """Builds Table 1 or 2, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         size: `"large"` or `"small"`.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
@@ -65,7 +65,7 @@ def build_mobilenet_v3(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a size or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the size or the number of classes.
 
     Examples:
         >>> build_mobilenet_v3(size="small").output_shape
@@ -96,6 +96,6 @@ def build_mobilenet_v3(
 
 
 def _quarter(channels: int) -> int:
-    """A quarter as a multiple of 8, the nearer one, but not less than 90 % of it."""
+    """A quarter of the channels, rounded to the nearest multiple of 8, but to no less than 90 % of the quarter."""
     nearest = max(8, (channels // 4 + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * (channels // 4) else nearest + 8

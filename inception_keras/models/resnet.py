@@ -7,7 +7,7 @@ from keras import Model, layers
 from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input, max_pool, unique_name
 
-TABLE_1 = {  # blocks of conv2_x, conv3_x, conv4_x, conv5_x: two 3x3 convolutions, from 50 on 1x1, 3x3 and 1x1
+TABLE_1 = {  # blocks in conv2_x to conv5_x. A block is two 3x3 convolutions, or from depth 50 on 1x1, 3x3 and 1x1
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
     50: (3, 4, 6, 3),
@@ -22,11 +22,11 @@ def basic(x: Any, filters: int, strides: int = 1, name: str | None = None) -> An
     Args:
         x: Feature maps.
         filters: Filters of both 3x3 convolutions.
-        strides: Step of the first one in pixels.
+        strides: Step of the first convolution in pixels.
         name: Name of the output; the layers inside are `name-conv_1` and so on.
 
     Returns:
-        The sum after a ReLU.
+        The sum, after a ReLU.
 
     Examples:
         >>> basic(keras.Input((56, 56, 64)), 128, strides=2).shape
@@ -58,11 +58,11 @@ def bottleneck(
         name: Name of the output; the layers inside are `name-conv_1` and so on.
         inner: Filters of the first 1x1 and of the 3x3 convolution; by default `filters`.
         groups: Groups of the 3x3 convolution.
-        version: 1 has the strides in the first 1x1 convolution, as the paper; 1.5 in the 3x3.
+        version: 1 puts the strides in the first 1x1 convolution, as in the paper; 1.5 puts them in the 3x3 convolution.
         **options: For `blocks.conv_bn`.
 
     Returns:
-        The sum after a ReLU.
+        The sum, after a ReLU.
 
     Examples:
         >>> bottleneck(keras.Input((56, 56, 256)), 128, strides=2).shape
@@ -88,13 +88,13 @@ def build_resnet(
     classifier_activation: str | None = "softmax",
     name: str = "resnet50",
 ) -> Model:
-    """A column of Table 1, with the strides of a bottleneck in its 3x3 ("version 1.5"), as in torchvision.
+    """Builds a column of Table 1, as in torchvision: bottlenecks have their strides in the 3x3 ("version 1.5").
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         depth: 18, 34, 50, 101 or 152.
         groups: Groups of a bottleneck's 3x3 convolution: the cardinality of ResNeXt's section 3.
-        group_width: Filters of each of these groups in conv2_x; 64 in one group is the paper's.
+        group_width: Filters of each of these groups in conv2_x. The paper has one group of 64.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -103,7 +103,7 @@ def build_resnet(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the depth or the number of classes.
 
     Reference:
         Xie et al., arXiv:1611.05431, for `groups`; Zagoruyko, Komodakis, arXiv:1605.07146, for `group_width` in one
@@ -141,10 +141,11 @@ def build_resnet_v1(
     classifier_activation: str | None = "softmax",
     name: str = "resnet50_v1",
 ) -> Model:
-    """A column of Table 1 with the strides where the paper has them: in the first 1x1 of a bottleneck.
+    """Builds a column of Table 1 with strides as in the paper, in the first 1x1 convolution of a bottleneck.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel (release "caffe": 3); None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel (release "caffe": 3); height and width may be None
+            for any size.
         depth: 50, 101 or 152.
         release: `"keras"` is `keras.applications`' net: every convolution has a bias, and the first pool is padded by
             one pixel. `"caffe"` is the authors' own: only the first convolution of ResNet-50 has a bias, and the first
@@ -157,7 +158,7 @@ def build_resnet_v1(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a depth, a release or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the depth, the release or the number of classes.
 
     Reference:
         `keras/applications/resnet.py`; the prototxts of `KaimingHe/deep-residual-networks`.
@@ -189,7 +190,7 @@ def _check_depth(depth: Any, known: Any) -> None:
 
 
 def _shortcut(x: Any, filters: int, strides: int, *, name: str, epsilon: float = 1e-5, **options: Any) -> Any:
-    """The input, or, where the shape changes, a 1x1 convolution of it: the paper's option B."""
+    """The input, or a 1x1 convolution of it if the shape changes (the paper's option B)."""
     if strides == 1 and x.shape[-1] == filters:
         return x
     return conv_bn(x, filters, 1, strides, activation=None, epsilon=epsilon, name=f"{name}-shortcut", **options)

@@ -16,13 +16,13 @@ def basic_cifar(x: Any, filters: int, strides: int = 1, name: str | None = None,
 
     Args:
         x: Feature maps.
-        filters: Filters of both convolutions; with strides, twice the channels of `x`.
-        strides: Step of the first one in pixels.
+        filters: Filters of both convolutions. If `strides` is 2, it must be twice the number of channels of `x`.
+        strides: Step of the first convolution in pixels.
         name: Name of the output; the layers inside are `name-conv_1` and so on.
-        residual: False leaves the shortcut out: a block of the paper's plain nets.
+        residual: False leaves the shortcut out and gives a block of the paper's plain nets.
 
     Returns:
-        The sum after a ReLU.
+        The sum, or without `residual` the second convolution, after a ReLU.
 
     Examples:
         >>> basic_cifar(keras.Input((32, 32, 16)), 32, strides=2).shape
@@ -50,12 +50,14 @@ def build_resnet_cifar(
     classifier_activation: str | None = "softmax",
     name: str = "resnet20_cifar",
 ) -> Model:
-    """Section 4.2: a 3x3 convolution, three stages of 2n of them, mean, classifier; depth 6n + 2.
+    """Builds a net of section 4.2, with 6n + 2 layers.
+
+    It has a 3x3 convolution, three stages of 2n convolutions each, global average pooling and a classifier.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         depth: 20, 32, 44, 56 or 110.
-        residual: False leaves the shortcuts out: the plain nets that the paper compares with.
+        residual: False leaves the shortcuts out and gives a plain net, to which the paper compares.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -64,7 +66,7 @@ def build_resnet_cifar(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the depth or the number of classes.
 
     Examples:
         >>> build_resnet_cifar().output_shape

@@ -27,21 +27,21 @@ _BN: dict = {"epsilon": 1e-5}
 def se_residual(
     x: Any, filters: int, units: Any, groups: int = 1, strides: int = 1, shortcut: int = 1, *, name: str
 ) -> Any:
-    """Figure 3: a residual block whose output is squeezed and excited before the sum.
+    """Figure 3: a residual block with squeeze-and-excitation before the sum.
 
     (h, w, c) -> (h / strides, w / strides, filters of the last unit).
 
     Args:
         x: Feature maps.
         filters: Filters of the stage, 64 to 512.
-        units: For each convolution its kernel in pixels and its filters over those of the stage.
+        units: For each convolution, its kernel size in pixels and the factor that its filters are of `filters`.
         groups: Groups of the 3x3 convolution.
-        strides: Step of the block in pixels: of the first convolution, or of the 3x3 where that is grouped.
-        shortcut: Kernel in pixels of the shortcut's convolution, which stands where the shape changes.
+        strides: Step of the block in pixels. The second convolution has it if `groups` is above 1, else the first.
+        shortcut: Kernel size in pixels of the convolution in the shortcut, which is there only if the shape changes.
         name: Name of the output; the layers inside are `name-conv_1` and so on.
 
     Returns:
-        The sum after a ReLU.
+        The sum, after a ReLU.
 
     Examples:
         >>> se_residual(keras.Input((56, 56, 256)), 64, ((1, 1), (3, 1), (1, 4)), name="stage_2-block_2").shape
@@ -54,7 +54,7 @@ def se_residual(
     strided = 2 if groups > 1 else 1
     for i, (kernel, factor) in enumerate(units, 1):
         options: dict = {"groups": groups} if i == 2 else {}
-        # a basic block has a ReLU before its gates, a bottleneck has none
+        # a basic block has a ReLU before squeeze-and-excitation, a bottleneck has none
         activation = None if i == len(units) == 3 else "relu"
         step = strides if i == strided else 1
         x = conv_bn(x, filters * factor, kernel, step, activation=activation, name=f"{name}-conv_{i}", **_BN, **options)
@@ -72,10 +72,10 @@ def build_senet(
     classifier_activation: str | None = "softmax",
     name: str = "seresnet50",
 ) -> Model:
-    """Table 1 of the paper, and SENet-154 of its section 5.1, as the authors released them for Caffe.
+    """Builds a net of the paper's table 1, or SENet-154 of section 5.1, as the authors released them for Caffe.
 
     Args:
-        input_shape: (height, width, channels), at least 3 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 3 pixels; height and width may be None for any size.
         variant: A key of `TABLE_1`.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
@@ -85,7 +85,7 @@ def build_senet(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a variant or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the variant or the number of classes.
 
     Reference:
         The authors' release, `hujie-frank/SENet`.
@@ -100,7 +100,7 @@ def build_senet(
     wide = variant == "senet154"
 
     x = image = image_input(input_shape, least=3)
-    if wide:  # three 3x3 convolutions for the 7x7, a 3x3 in the shortcuts, and dropout
+    if wide:  # three 3x3 convolutions instead of the 7x7, 3x3 shortcuts after stage 2, and dropout
         for i, filters in enumerate((64, 64, 128), 1):
             x = conv_bn(x, filters, 3, 2 if i == 1 else 1, name=f"conv_1-conv_{i}", **_BN)
     else:
@@ -126,10 +126,10 @@ def build_seinception(
     classifier_activation: str | None = "softmax",
     name: str = "seinception",
 ) -> Model:
-    """Figure 2, the SE-Inception module, in all nine places of GoogLeNet with batch norm.
+    """Builds GoogLeNet with batch norm, with the SE-Inception module of figure 2 in all nine places.
 
     Args:
-        input_shape: (height, width, channels), at least 31 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 31 pixels; height and width may be None for any size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -138,7 +138,7 @@ def build_seinception(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Examples:
         >>> build_seinception().output_shape

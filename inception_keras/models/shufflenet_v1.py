@@ -8,7 +8,7 @@ from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input, max_pool
 from ..layers import BatchNormalization, ChannelShuffle, DepthwiseConv2D
 
-TABLE_1 = {  # filters of the stages by groups
+TABLE_1 = {  # for each number of groups, the filters of the stages
     #   stage 2, stage 3, stage 4
     1: (144,     288,     576),
     2: (200,     400,     800),
@@ -16,22 +16,22 @@ TABLE_1 = {  # filters of the stages by groups
     4: (272,     544,     1088),
     8: (384,     768,     1536),
 }
-REPEATS = (4, 8, 4)  # units of stages 2, 3 and 4; the first of each has strides 2
+REPEATS = (4, 8, 4)  # units in stages 2, 3 and 4; the first unit of each has strides 2
 
 
 def shuffle_unit(x: Any, filters: int, groups: int, first_groups: int, strides: int = 1, *, name: str) -> Any:
-    """Figure 2(b), or with strides 2 its 2(c): (h, w, c) -> (h / strides, w / strides, filters).
+    """Figure 2(b), or 2(c) with strides 2: (h, w, c) -> (h / strides, w / strides, filters).
 
     Args:
         x: Feature maps.
         filters: Channels of the output.
         groups: Groups of the last 1x1 convolution and of the shuffle.
         first_groups: Groups of the first 1x1 convolution.
-        strides: 1 adds the input; 2 sets its 3x3 mean beside.
+        strides: Step in pixels. With 1, the input is added; with 2, a 3x3 average pool of the input is concatenated.
         name: Name of the output; the layers inside are `name-conv_1` and so on.
 
     Returns:
-        The sum or the concatenation after a ReLU.
+        The sum or the concatenation, after a ReLU.
 
     Examples:
         >>> shuffle_unit(keras.Input((56, 56, 24)), 240, 3, 1, strides=2, name="stage_2-unit_1").shape
@@ -61,10 +61,10 @@ def build_shufflenet_v1(
     classifier_activation: str | None = "softmax",
     name: str = "shufflenet_v1_g3",
 ) -> Model:
-    """Table 1, top to bottom.
+    """Builds a column of Table 1, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
@@ -74,7 +74,7 @@ def build_shufflenet_v1(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a number of groups or of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the number of groups or the number of classes.
 
     Examples:
         >>> build_shufflenet_v1(groups=3).output_shape

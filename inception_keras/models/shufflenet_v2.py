@@ -21,16 +21,16 @@ _conv_bn, _depthwise_bn = partial(conv_bn, epsilon=1e-5), partial(depthwise_bn, 
 
 
 def shuffle_unit(x: Any, filters: int, strides: int = 1, name: str | None = None) -> Any:
-    """Figure 3(c), and 3(d) with strides 2: (h, w, c) -> (h / strides, w / strides, filters).
+    """Figure 3(c), or 3(d) with strides 2: (h, w, c) -> (h / strides, w / strides, filters).
 
     Args:
-        x: Feature maps; without strides their channels are `filters`.
-        filters: Channels of the output, even.
+        x: Feature maps. With strides of 1, the number of channels must be `filters`.
+        filters: Channels of the output, an even number.
         strides: Step of the depthwise convolutions in pixels.
         name: Name of the output; the layers inside are `name-conv_1` and so on.
 
     Returns:
-        Both halves, shuffled.
+        Both halves, concatenated and shuffled.
 
     Examples:
         >>> shuffle_unit(keras.Input((56, 56, 24)), 116, strides=2).shape
@@ -59,10 +59,10 @@ def build_shufflenet_v2(
     classifier_activation: str | None = "softmax",
     name: str = "shufflenet_v2_x1_0",
 ) -> Model:
-    """A column of Table 5, top to bottom.
+    """Builds a column of Table 5, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 1 pixel; None where any size goes.
+        input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         width: 0.5, 1.0, 1.5 or 2.0.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
@@ -72,7 +72,7 @@ def build_shufflenet_v2(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a width or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the width or the number of classes.
 
     Examples:
         >>> build_shufflenet_v2().output_shape

@@ -21,7 +21,7 @@ TABLE_1: dict[str, tuple[int, int, int] | None] = {  # None is a row "maxpool 3x
     "pool_8": None,                       # (13, 13, 512)
     "fire_9": (64,       256, 256),       # (13, 13, 512)
 }
-# The authors' second release: a smaller first convolution, and the pools two modules earlier.
+# The authors' second release: the first convolution is smaller, and the pools come earlier.
 ROWS_1_1 = (
     *("pool_1", "fire_2", "fire_3", "pool_3", "fire_4", "fire_5", "pool_5"),
     *("fire_6", "fire_7", "fire_8", "fire_9"),
@@ -34,13 +34,13 @@ def fire(x: Any, squeeze_1x1: int, expand_1x1: int, expand_3x3: int, name: str |
 
     Args:
         x: Feature maps.
-        squeeze_1x1: Filters of the 1x1 convolution that both others read.
+        squeeze_1x1: Filters of the 1x1 convolution that the other two convolutions read.
         expand_1x1: Filters of the second 1x1 convolution.
         expand_3x3: Filters of the 3x3 convolution.
         name: Name of the output; the layers inside are `name-squeeze_1x1` and so on.
 
     Returns:
-        The two expanded branches side by side.
+        The two expanded branches, concatenated.
 
     Examples:
         >>> fire(keras.Input((55, 55, 96)), 16, 64, 64).shape
@@ -62,20 +62,21 @@ def build_squeezenet(
     classifier_activation: str | None = "softmax",
     name: str = "squeezenet1_0",
 ) -> Model:
-    """Table 1, top to bottom; version "1.1" is the authors' second release, with 2.4 times fewer operations.
+    """Builds Table 1, top to bottom. Version "1.1" is the authors' second release, with 2.4 times fewer operations.
 
     Args:
-        input_shape: (height, width, channels), at least 21 pixels (version "1.1": 17); None where any size goes.
+        input_shape: (height, width, channels), at least 21 pixels (version "1.1": 17); height and width may be None
+            for any size.
         version: `"1.0"` or `"1.1"`.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
 
     Returns:
-        A Model; its logits have passed a ReLU, as the authors' have.
+        A Model. Its logits have passed a ReLU, as in the authors' release.
 
     Raises:
-        ValueError: If an input shape, a version or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the version or the number of classes.
 
     Examples:
         >>> build_squeezenet().count_params(), build_squeezenet(version="1.1").count_params()

@@ -8,7 +8,7 @@ from ..arguments import checked
 from ..blocks import classifier, conv, conv_bn, image_input
 from ..layers import AdaptiveAveragePooling2D
 
-TABLE_1 = {  # 3x3 convolutions before each "maxpool", with 64, 128, 256, 512 and 512 filters
+TABLE_1 = {  # number of 3x3 convolutions before each "maxpool", with 64, 128, 256, 512 and 512 filters
     11: (1, 1, 2, 2, 2),  # A
     13: (2, 2, 2, 2, 2),  # B
     16: (2, 2, 3, 3, 3),  # D
@@ -27,13 +27,13 @@ def build_vgg(
     classifier_activation: str | None = "softmax",
     name: str = "vgg16",
 ) -> Model:
-    """A column of Table 1, top to bottom.
+    """Builds a column of Table 1, top to bottom.
 
     Args:
-        input_shape: (height, width, channels), at least 32 pixels. A last map that is not 7x7 is brought to it by an
-            adaptive mean, as in torchvision, so that the parameters stay the same.
+        input_shape: (height, width, channels), at least 32 pixels. If the last map is not 7x7, adaptive average
+            pooling makes it 7x7, as in torchvision, so that the number of parameters stays the same.
         depth: 11, 13, 16 or 19: columns A, B, D and E.
-        batch_norm: Batch norm after each convolution, which keeps its bias; not in the paper.
+        batch_norm: Puts a batch norm after each convolution, which keeps its bias. This is not in the paper.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -42,10 +42,10 @@ def build_vgg(
         A Model.
 
     Raises:
-        ValueError: If an input shape, a depth or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape, the depth or the number of classes.
 
     Reference:
-        The authors' release for Caffe; `torchvision/models/vgg.py` for batch norm.
+        The authors' release for Caffe; for batch norm, `torchvision/models/vgg.py`.
 
     Examples:
         >>> build_vgg().output_shape

@@ -7,7 +7,7 @@ from keras import Model, layers
 from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 
-FIGURE_5 = {  # separable 3x3 convolutions of a module, strides of its pool
+FIGURE_5 = {  # filters of a module's separable 3x3 convolutions, strides of its pool
     #                                 output at 299 x 299
     "block_1": ((128, 128), 2),     # (74, 74, 128)
     "block_2": ((256, 256), 2),     # (37, 37, 256)
@@ -18,7 +18,7 @@ FIGURE_5 = {  # separable 3x3 convolutions of a module, strides of its pool
 
 
 def separable_bn(x: Any, filters: int, *, name: str) -> Any:
-    """Depthwise 3x3, 1x1 convolution, batch norm, nothing between: (h, w, c) -> (h, w, filters).
+    """A depthwise 3x3 convolution, a 1x1 convolution and batch norm: (h, w, c) -> (h, w, filters).
 
     Examples:
         >>> separable_bn(keras.Input((19, 19, 728)), 1024, name="block_12-conv_2").shape
@@ -36,13 +36,13 @@ def build_xception(
     classifier_activation: str | None = "softmax",
     name: str = "xception",
 ) -> Model:
-    """Figure 5: entry, middle and exit flow, padded as in `keras.applications`.
+    """Builds figure 5, with entry, middle and exit flow, padded as in `keras.applications`.
 
-    The pools pad as TensorFlow does. Ports to torch pad one pixel on every side, which is the same on maps of odd
-    sizes only; at 299 x 299 they differ in `block_2`.
+    The pools pad as TensorFlow does. Ports to torch pad one pixel on every side, which is the same only for maps of odd
+    sizes. At 299 x 299, the results differ in `block_2`.
 
     Args:
-        input_shape: (height, width, channels), at least 7 pixels; None where any size goes.
+        input_shape: (height, width, channels), at least 7 pixels; height and width may be None for any size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.
@@ -51,10 +51,10 @@ def build_xception(
         A Model.
 
     Raises:
-        ValueError: If an input shape or a number of classes is not one that the net can take.
+        ValueError: If the net cannot take the input shape or the number of classes.
 
     Reference:
-        `keras.applications.Xception`, the author's own.
+        `keras.applications.Xception`, by the author of the paper.
 
     Examples:
         >>> build_xception().count_params()
@@ -68,7 +68,7 @@ def build_xception(
         if strides > 1:
             shortcut = conv_bn(x, filters[-1], 1, strides, activation=None, name=f"{row}-shortcut")
         for i, count in enumerate(filters, 1):
-            if row != "block_1" or i > 1:  # the second convolution has had its ReLU
+            if row != "block_1" or i > 1:  # conv_2 already ends with a ReLU
                 x = layers.Activation("relu", name=f"{row}-conv_{i}-relu")(x)
             x = separable_bn(x, count, name=f"{row}-conv_{i}")
         if strides > 1:
