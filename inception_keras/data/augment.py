@@ -1,7 +1,7 @@
-"""Random changes of training images.
+"""Random augmentation of training images.
 
-Every number is a function of a key, and is drawn for all images of a batch: who makes a share of the batch changes his
-images as one who makes all of it.
+Every random number is a function of a key and is drawn for the whole batch. So a worker that builds part of a batch
+augments its images exactly as a single worker building the whole batch would.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,22 +11,22 @@ from typing import Any
 import tensorflow as tf
 
 KINDS = ("none", "shift", "crop")
-TRIES = 10  # for a random crop that fits; with the two below as in torchvision
-_AREA = 0.08  # least share of the image that a random crop has
-_ASPECT = 4 / 3  # its greatest width by its height, and height by width
-_SHIFT = 1 / 8  # of a side: the 4 of 32 pixels that are usual for CIFAR
-_ROW, _COLUMN, _FLIP, _CROP, _MIX = range(5)  # what a number is for
+TRIES = 10  # attempts to find a random crop that fits; this and the next two values are torchvision's
+_AREA = 0.08  # smallest share of the image's area that a random crop covers
+_ASPECT = 4 / 3  # largest ratio of width to height, and of height to width
+_SHIFT = 1 / 8  # share of a side; 4 of 32 pixels, as is usual for CIFAR
+_ROW, _COLUMN, _FLIP, _CROP, _MIX = range(5)  # the purpose of a random number
 
 Draw = Callable[..., Any]  # (purpose, *shape) -> uniform numbers from 0 to 1, (images, *shape)
 
 
 def key(seed: int, epoch: Any, step: Any) -> Any:
-    """Of all random numbers of a batch."""
+    """The key of all random numbers of a batch."""
     return tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), step)
 
 
 def draw(key: Any, count: Any, positions: Any) -> Draw:
-    """Random numbers for the images at some positions of a batch of `count`."""
+    """A function that draws random numbers for the images at `positions` in a batch of `count` images."""
 
     def numbers(purpose: int, *shape: int) -> Any:
         return tf.gather(tf.random.stateless_uniform((count, *shape), _fold(key, purpose)), positions)
@@ -35,7 +35,7 @@ def draw(key: Any, count: Any, positions: Any) -> Draw:
 
 
 def shift(images: Any, draw: Draw) -> Any:
-    """Shifts each image by its own number of pixels, up to an eighth of its sides; black comes in."""
+    """Shifts each image at random by up to an eighth of its height and width; the uncovered border is black."""
     sides = images.shape[1:3]
     pads = [max(1, round(_SHIFT * side)) for side in sides]
     images = tf.pad(images, [(0, 0), *((pad, pad) for pad in pads), (0, 0)])
@@ -46,23 +46,29 @@ def shift(images: Any, draw: Draw) -> Any:
 
 
 def flip(images: Any, draw: Draw) -> Any:
-    """Mirrors half of the images."""
-    rows = tf.reshape(images, (-1, *images.shape[2:]))  # of three axes, for which TensorFlow has a faster way
+    """Mirrors each image with a probability of one half."""
+    rows = tf.reshape(images, (-1, *images.shape[2:]))  # three axes, which TensorFlow reverses faster than four
     both = tf.concat([images, tf.reshape(tf.reverse(rows, [1]), tf.shape(images))], axis=0)
     count = tf.shape(images)[0]
     return tf.gather(both, tf.range(count) + tf.where(draw(_FLIP) < 0.5, count, 0))
 
 
 def crop_numbers(draw: Draw) -> Any:
-    """What `windows` makes a crop of: (images, TRIES, 4)."""
+    """The random numbers from which `windows` makes crops: (images, TRIES, 4)."""
     return draw(_CROP, TRIES, 4)
 
 
 def windows(numbers: Any, height: Any, width: Any) -> Any:
-    """Random crops: int32 (..., 4) of top, left, height and width for numbers (..., TRIES, 4) and sides (...) or ().
+    """Random crops: int32 (..., 4) with top, left, height and width.
 
-    As torchvision's RandomResizedCrop: an area of 0.08 to 1 and an aspect of 3/4 to 4/3, its logarithm uniform; of
-    ten tries the first that fits, and else as much of the centre as such an aspect leaves.
+    As in torchvision's RandomResizedCrop, the area is 0.08 to 1 of the image, and the aspect ratio is 3/4 to 4/3 with a
+    uniform logarithm. The first of ten tries that fits is taken. If none fits, the crop is as much of the centre as
+    these aspect ratios allow.
+
+    Args:
+        numbers: Random numbers (..., TRIES, 4).
+        height: Heights of the images, of shape (...) or ().
+        width: Widths of the images, of shape (...) or ().
     """
     height, width = tf.cast(height, tf.float32)[..., None], tf.cast(width, tf.float32)[..., None]
     area = (_AREA + (1 - _AREA) * numbers[..., 0]) * height * width
@@ -80,14 +86,15 @@ def windows(numbers: Any, height: Any, width: Any) -> Any:
 
 
 def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> Any:
-    """A crop of a JPEG file, uint8 (h, w, channels): no more than the crop is decoded.
+    """A crop of a JPEG file, uint8 (h, w, channels). Only the crop is decoded.
 
-    Of one of twice the `size` and more, JPEG's own transform makes a half, a quarter or an eighth in less time.
+    If the crop is at least twice `size`, it is decoded at a half, a quarter or an eighth of its resolution. JPEG's own
+    transform does this, and it takes less time.
     """
     spare = tf.reduce_min(window[2:] // size)
 
     def decode(ratio: int) -> Callable[[], Any]:
-        exact = {"channels": channels, "dct_method": "INTEGER_ACCURATE"}  # as Pillow does it
+        exact = {"channels": channels, "dct_method": "INTEGER_ACCURATE"}  # as Pillow decodes
         return lambda: tf.io.decode_and_crop_jpeg(content, window // ratio, ratio=ratio, **exact)
 
     ratios = (1, 2, 4, 8)
@@ -96,10 +103,10 @@ def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> 
 
 
 def crop(images: Any, draw: Draw) -> Any:
-    """A random crop of each image, enlarged to the image's size: uint8 (n, h, w, c)."""
+    """A random crop of each image, resized to the size of the image: uint8 (n, h, w, c)."""
     height, width = images.shape[1:3]
     top, left, high, wide = tf.unstack(tf.cast(windows(crop_numbers(draw), height, width), tf.float32), axis=-1)
-    # the centres of the first and the last pixel, in an image with its border pixels doubled, from 0 to 1
+    # the centres of the first and the last pixel of the crop, as shares of an image whose border pixels are doubled
     boxes = [
         (start + 0.5 + sign * (long / 2 - long / side / 2) + long / 2) / (side + 1)
         for sign in (-1, 1)
@@ -111,15 +118,15 @@ def crop(images: Any, draw: Draw) -> Any:
 
 
 def mix(images: Any, labels: Any, key: Any, mixup: float, cutmix: float) -> tuple[Any, Any]:
-    """Mixes every image and its one-hot label with the next; the last is not among those that come back.
+    """Mixes every image and its one-hot label with the next image; n images come back, without the last.
 
     Args:
         images: float32 (n + 1, h, w, c).
         labels: float32 (n + 1, classes).
-        key: Of the batch; the share of the mixture is one for all its images.
-        mixup: alpha of mixup: images are laid over each other, shares are of Beta(alpha, alpha). 0 is none.
-        cutmix: alpha of cutmix: a rectangle of the next image takes the image's place. 0 is none; if neither is,
-            every other batch has the one, every other the other.
+        key: The key of the batch. All its images are mixed in the same proportion.
+        mixup: Alpha of mixup, which blends two images in a proportion drawn from Beta(alpha, alpha). 0 turns it off.
+        cutmix: Alpha of CutMix, which pastes a rectangle of the next image into the image. 0 turns it off. If both are
+            above 0, each batch uses one of them, chosen at random with equal probability.
     """
     height, width = images.shape[1:3]
     choice, down, right = tf.unstack(tf.random.stateless_uniform((3,), _fold(key, _MIX)))
@@ -137,7 +144,10 @@ def mix(images: Any, labels: Any, key: Any, mixup: float, cutmix: float) -> tupl
 
 
 def _inside(place: Any, share: Any, side: int) -> Any:
-    """Which pixels lie in a rectangle of a share of the image around a place; a part of it may lie outside."""
+    """Which pixels lie in a rectangle that covers `share` of the image around `place`.
+
+    It may extend beyond the image.
+    """
     half = tf.sqrt(share) * side / 2
     centres = tf.range(side, dtype=tf.float32) + 0.5
     return tf.abs(centres - place * side) < half

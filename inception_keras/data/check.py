@@ -1,4 +1,4 @@
-"""What is in a folder of images, and what is wrong with it."""
+"""Reports what a folder of images contains, and what is wrong with it."""
 
 import csv
 import hashlib
@@ -25,13 +25,13 @@ _MAX_BAD = 0.1  # as for load_data
 class Problem:
     """Something wrong with an image.
 
-    `kind` is "empty", "truncated", "too large", "unreadable", "not read" (a format that no image is read of),
-    "missing", "no class" (an image that is in no class), "not an image", "extension", "duplicate", "train and test"
-    (the same image in both) or "classes".
+    `kind` is "empty", "truncated", "too large", "unreadable", "not read" (an image format that is not supported),
+    "missing", "no class" (an image that belongs to no class), "not an image", "extension", "duplicate", "train and
+    test" (the same image in both) or "classes".
     """
 
     kind: str
-    image: str  # its path in the folder, or where it stands in a file
+    image: str  # its path relative to the folder, or its position in a file
     detail: str
 
 
@@ -41,14 +41,14 @@ class Check:
 
     folder: Path
     problems: tuple[Problem, ...]
-    classes: tuple[dict[str, Any], ...]  # a row each: class, images of each part, smallest and largest (width, height)
+    classes: tuple[dict[str, Any], ...]  # for each class: name, counts by split, smallest and largest (width, height)
     used: int = 0  # images that load_data uses
     left_out: int = 0  # files that it lists in `skipped`
-    notes: tuple[str, ...] = ()  # what else it does not use, and is no fault
-    refusal: str = ""  # the sentence with which it refuses the folder; empty if it does not
+    notes: tuple[str, ...] = ()  # remarks on data that load_data does not use, but that are no fault
+    refusal: str = ""  # the error with which load_data refuses the folder; empty if it accepts the folder
 
     def to_csv(self, path: str | Path) -> None:
-        """Writes the problems, a header line first."""
+        """Writes the problems to a CSV file that begins with a header line."""
         with Path(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([field.name for field in fields(Problem)])
@@ -57,7 +57,7 @@ class Check:
 
 @dataclass(frozen=True)
 class _Seen:
-    """An image that was looked at; without a digest it could not be read."""
+    """An image that was examined. An image that could not be read has no digest."""
 
     part: str
     label: int
@@ -69,20 +69,20 @@ class _Seen:
 
 
 def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
-    """Looks at every image of a folder, and changes nothing.
+    """Examines every image of a folder. No file is changed.
 
     Args:
         data_dir: A folder that `load_data` reads.
-        label: The column of a CSV file that has the labels, if several could.
+        label: The column of a CSV file that holds the labels, if more than one column could.
 
     Returns:
-        The problems, a row for each class, and what `load_data` makes of the folder: how many images it uses, how
-        many files it leaves out, and why it refuses the folder if it does. A mere wrong extension, a .jpg that is a
-        PNG, does not keep `load_data` from reading the image.
+        The problems, a row for each class, and what `load_data` does with the folder: how many images it uses, how many
+        files it leaves out, and why it refuses the folder if it does. A wrong extension, such as a PNG named .jpg, is a
+        problem, but `load_data` still reads the image.
 
     Raises:
-        ValueError: If the folder holds nothing that is understood, or a file that is no list of images.
-        OSError: If a file or folder cannot be read: FileNotFoundError if there is none.
+        ValueError: If the folder holds no supported data, or a CSV or data file in it is invalid.
+        OSError: If a file or folder cannot be read; FileNotFoundError if the folder does not exist.
 
     Examples:
         >>> from PIL import Image
@@ -135,7 +135,7 @@ def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
 
 
 def _refusal(found: Listing | Arrays, seen: Sequence[_Seen], root: Path) -> str:
-    """The sentence with which `load_data` refuses the images; empty if it takes them."""
+    """The error with which `load_data` refuses the images; empty if it accepts them."""
     title = root.resolve().name
     good: dict[str, list[int]] = {part: [] for part in found.parts}
     for image in seen:
@@ -192,7 +192,7 @@ def _hash(arrays: Arrays) -> Iterator[_Seen]:
 
 
 def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem]:
-    """Each image whose bytes came before, with the first that had them."""
+    """Reports each image whose bytes equal those of an earlier image, with the name of that image."""
     first: dict[bytes, list[_Seen]] = defaultdict(list)
     for image in seen:
         if image.digest is None:
@@ -200,7 +200,7 @@ def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem
         same = first[image.digest]
         other = next((one for one in same if one.part == image.part), same[0] if same else None)
         if other is None or other.part != image.part:
-            same.append(image)  # the first of its part
+            same.append(image)  # the first one in its split
         if other is not None:
             across = {other.part, image.part} == {"train", "test"}
             detail = f"is the same as {other.name}"
@@ -212,7 +212,7 @@ def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem
 
 
 def _rows(good: Sequence[_Seen], names: Sequence[str], parts: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A row for each class, of the images that can be read."""
+    """One row for each class, counting the images that can be read."""
     by_class: dict[int, list[_Seen]] = defaultdict(list)
     for image in good:
         by_class[image.label].append(image)

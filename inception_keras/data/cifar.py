@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as they are published, in binary and in Python's form, packed or not."""
+"""Reads CIFAR-10 and CIFAR-100 in their published forms, binary or Python, as archives or unpacked."""
 
 import gzip
 import tarfile
@@ -14,22 +14,25 @@ from .images import line
 from .parts import Part
 from .pickled import read_pickle
 
-_LIMIT = LARGEST // 4  # bytes, more than any CIFAR archive unfolds to
+_LIMIT = LARGEST // 4  # bytes; every CIFAR archive is smaller when unpacked
 _PIXELS = 3 * 32 * 32
 
 
 @dataclass(frozen=True)
 class _Form:
     archive: str
-    folder: str  # into which it unfolds
+    folder: str  # the folder in the archive
     train: str
     test: str
     names: str
     classes: int
-    before: int = 0  # bytes before the pixels of an image, the last of them the label; Python's form has none
+    before: int = 0  # label bytes before each image's pixels; the last one is used. 0 in the Python form
 
     def has(self, folder: Path) -> bool:
-        """Whether the training images are there; "train" may be any file, but not with "meta" beside it."""
+        """Whether the folder holds the training images.
+
+        Any folder may have a file called "train", so that name counts only if "meta" lies beside it.
+        """
         wanted = (self.train, self.names) if self.train == "train" else (self.train,)
         return all(any(file.is_file() for file in folder.glob(pattern)) for pattern in wanted)
 
@@ -56,7 +59,7 @@ CIFAR = {
 
 
 def find_cifar(folder: Path, kind: str) -> Path | None:
-    """The archive, or the folder that has its files, in a folder; None where it has neither."""
+    """The CIFAR archive in a folder, or the folder with the unpacked files; None if there is neither."""
     for form in CIFAR[kind]:
         for place in (folder, folder / form.folder):
             if form.has(place):
@@ -67,10 +70,14 @@ def find_cifar(folder: Path, kind: str) -> Path | None:
 
 
 def read_cifar(source: Path, kind: str) -> tuple[dict[str, Part], tuple[str, ...] | None]:
-    """The `train` and `test` of a CIFAR archive or of the folder that it unfolds to, and its names of the classes.
+    """Reads the `train` and `test` splits of CIFAR, and the class names if there are any.
+
+    Args:
+        source: An archive, or the folder with its unpacked files.
+        kind: `"cifar10"` or `"cifar100"`.
 
     Raises:
-        ValueError: If a file is missing, cut short or not of CIFAR's format.
+        ValueError: If a file is missing, truncated or not in CIFAR's format.
     """
     forms = CIFAR[kind]
     files = _members(source, forms) if source.is_file() else _contents(source, forms)
@@ -98,7 +105,7 @@ def _part(files: Mapping[str, bytes], names: list[str], form: _Form, source: Pat
 
 
 def _records(content: bytes, form: _Form, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """The binary form: for each image its labels, then its pixels."""
+    """The binary form: the labels of each image, followed by its pixels."""
     record = form.before + _PIXELS
     if not content or len(content) % record:
         wanted = f"a multiple of {record}, the size of a labelled image"
@@ -108,7 +115,7 @@ def _records(content: bytes, form: _Form, where: str) -> tuple[np.ndarray, np.nd
 
 
 def _batch(content: bytes, form: _Form, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Python's form: a pickled dict of the pixels as an array, and of the labels as a list."""
+    """The Python form: a pickled dict with the pixels as an array and the labels as a list."""
     batch = _dict(content, where)
     key = "labels" if form.classes == 10 else "fine_labels"
     pixels, labels = batch.get("data"), batch.get(key)
@@ -158,7 +165,7 @@ def _contents(folder: Path, forms: tuple[_Form, ...]) -> dict[str, bytes]:
 
 
 def _members(archive: Path, forms: tuple[_Form, ...]) -> dict[str, bytes]:
-    """The archive's files by name, read in memory: nothing is unfolded onto the disk."""
+    """The wanted files of the archive by name. They are read into memory; nothing is unpacked to disk."""
     files = {}
     try:
         with gzip.open(archive) as unzipped:

@@ -14,35 +14,35 @@ from .listing import Listing, number
 
 _IMAGE_COLUMN = re.compile(r"id|image|img|file|name|path|photo|picture", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d+\.0+")
-_IS_VALID = "is_valid"  # fastai's name of the column that marks images for validation
-_SAMPLE = 100  # rows that tell whether a column holds ids of images
+_IS_VALID = "is_valid"  # fastai's name for the column that marks validation images
+_SAMPLE = 100  # rows that are examined to tell whether a column holds image ids
 
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file, and where its images are named."""
+    """A CSV file, and the column in which it names the images."""
 
     path: Path
     columns: tuple[str, ...] = ()
-    image: int | None = None  # the column of the images; None if there is none
-    fault: str = ""  # why it cannot be read
-    base: Path | None = None  # a folder for one split that the file lies in
-    by_id: bool = False  # whether images are named without extension
+    image: int | None = None  # index of the column that names the images; None if no column does
+    fault: str = ""  # why the file cannot be read
+    base: Path | None = None  # the folder of a split, if the file lies in one
+    by_id: bool = False  # whether images are named without their extension
 
     @property
     def split(self) -> str | None:
-        """The split that the name of the file means."""
+        """The split that the file's name stands for; else the split of the folder that it lies in; else None."""
         stem = re.sub(r"[-_. ]?(labels?|list|annotations?|metadata|classes)$", "", self.path.stem, flags=re.IGNORECASE)
         return split_of(stem) or (split_of(self.base.name) if self.base else None)
 
     @property
     def is_submission(self) -> bool:
-        """Whether it shows how a competition wants its answers, such as sample_submission.csv."""
+        """Whether the file shows the format of a competition's answers, such as sample_submission.csv."""
         return "submission" in self.path.stem.lower()
 
     @property
     def candidates(self) -> list[str]:
-        """The columns that may be of labels; unnamed ones are numbers of rows."""
+        """The columns that may hold labels. Columns without a name are row numbers, and are left out."""
         return [
             name
             for i, name in enumerate(self.columns)
@@ -50,13 +50,13 @@ class Table:
         ]
 
     def split_column(self, labels: list[str]) -> str:
-        """The column that holds the split of each row, and is none of the labels; may be empty."""
+        """The column that holds the split of each row, leaving out the label columns; empty if there is none."""
         found = {name.lower(): name for name in self.columns if name not in labels}
         return found.get("split") or found.get(_IS_VALID, "")
 
 
 def find_csv(files: Files) -> list[Table]:
-    """The CSV files of a folder; if none of them names images, those in its folders for training, validation, test."""
+    """The CSV files of a folder; if none of them names images, also the CSV files in its folders of splits that do."""
     tables = [_open(path, files) for path in _csv_files(files.root)]
     if not any(table.image is not None for table in tables):
         folders = [folder for folder in subfolders(files.root) if split_of(folder.name)]
@@ -66,7 +66,7 @@ def find_csv(files: Files) -> list[Table]:
 
 
 def is_training(tables: list[Table]) -> bool:
-    """Whether the CSV files have training images with labels."""
+    """Whether the CSV files name training images with labels."""
     return any(
         table.image is not None and table.candidates and not table.is_submission and table.split in (None, "train")
         for table in tables
@@ -74,20 +74,22 @@ def is_training(tables: list[Table]) -> bool:
 
 
 def list_csv(tables: list[Table], files: Files, label: str | None = None) -> Listing:
-    """The images of one file, with a column `split` or without; or of train.csv, val.csv and test.csv.
+    """Lists the images of one CSV file, or of train.csv, val.csv and test.csv.
 
-    A column `is_valid`, as fastai has it, marks the images for validation. If a single file says nothing of splits, but
-    all of its images lie in folders of splits, the folders decide. The first line names the columns. A file for
-    validation or test without labels, and a sample of a competition's answers, are passed over.
+    The first line names the columns. A column `split` gives the split of each row. A column `is_valid`, as in fastai,
+    marks the validation images. If there is a single file that does not give the splits, but all of its images lie in
+    folders of splits, these folders give the splits. A validation or test file without labels, and a sample of a
+    competition's answers, are passed over.
 
     Args:
         tables: What `find_csv` found.
-        files: Those of the folder.
-        label: The column of the labels; None if there is but one beside the paths and `split`, or one named "label",
-            or if all columns hold 0 and 1, a 1 in the column of the class.
+        files: The files of the folder.
+        label: The column of the labels. None takes the only column beside the paths and the split, or one named
+            "label". If neither exists and all columns hold 0 and 1, the labels are one-hot: the column with the 1 is
+            the class.
 
     Raises:
-        ValueError: If a file is no CSV, lacks a label or a column, or leads out of the folder.
+        ValueError: If a file is no valid CSV, a label or a column is missing, or a path leads out of the folder.
     """
     root = files.root
     tables, notes = _chosen(tables, root)
@@ -117,7 +119,7 @@ def list_csv(tables: list[Table], files: Files, label: str | None = None) -> Lis
     labels = {split: [row.label for row in found] for split, found in parts.items()}
     every = {label for found in labels.values() for label in found}
     if any(map(_WHOLE.fullmatch, every)) and all(_WHOLE.fullmatch(one) or one.isdecimal() for one in every):
-        # pandas writes whole numbers so, where a column had an empty cell
+        # pandas writes whole numbers as 1.0 if the column has an empty cell
         labels = {split: [label.partition(".")[0] for label in found] for split, found in labels.items()}
     origin = tables[0].path if len(tables) == 1 else root
     numbers, classes = number(labels, origin, wanted if len(wanted) > 1 else ())
@@ -138,7 +140,7 @@ class _Row:
 
 
 def _chosen(tables: list[Table], root: Path) -> tuple[list[Table], list[str]]:
-    """The files that are read, and notes on those that are not."""
+    """The CSV files to read, and notes on those that are passed over."""
     chosen = [table for table in tables if table.image is not None]
     notes = []
     if len(chosen) > 1:
@@ -158,7 +160,7 @@ def _chosen(tables: list[Table], root: Path) -> tuple[list[Table], list[str]]:
 
 
 def _rows(table: Table, files: Files, wanted: list[str], split: str) -> Iterator[_Row]:
-    """The rows of a file; the label of one that has none is empty."""
+    """The rows of a file. A row without a label gets an empty label."""
     rows = _cells(table.path)
     _, names = next(rows)
     named = [name for name in names if name]
@@ -193,7 +195,10 @@ def _split_of_cell(column: str, cell: str, where: str) -> str:
 
 
 def _by_folder(rows: dict[str, list[_Row]], files: Files) -> dict[str, list[_Row]]:
-    """The rows by the split whose folder has the image, if that is so for all of them; else as they are."""
+    """Assigns each row to the split in whose folder its image lies.
+
+    The rows are returned unchanged if an image lies outside such folders, or if there is no training image.
+    """
     found: dict[str, list[_Row]] = {}
     for row in (row for part in rows.values() for row in part):
         below = row.image.relative_to(files.root).parts if row.image.is_relative_to(files.root) else ("",)
@@ -204,7 +209,7 @@ def _by_folder(rows: dict[str, list[_Row]], files: Files) -> dict[str, list[_Row
 
 
 def _one_of(cells: list[str], columns: list[str], where: str) -> str:
-    """The column that has the 1."""
+    """The name of the column that holds the 1; empty if all cells are empty."""
     if not any(cells):
         return ""
     values = list(map(_bit, cells))
@@ -227,7 +232,7 @@ def _bit(cell: str) -> int | None:
 
 
 def _label_columns(table: Table, label: str | None) -> list[str]:
-    """The column of the labels, or all columns of one-hot ones."""
+    """The column of the labels, or all columns of one-hot labels."""
     columns = table.candidates
     if label is None:
         columns = [name for name in columns if name.lower() != _IS_VALID] or columns
@@ -247,7 +252,7 @@ def _label_columns(table: Table, label: str | None) -> list[str]:
 
 
 def _once(rows: list[_Row], notes: list[str]) -> list[_Row]:
-    """The rows without those that say again what an earlier one says."""
+    """The rows without repetitions of an earlier row's image and label."""
     first = {(row.image, row.label): row for row in reversed(rows)}
     again = [row for row in rows if first[row.image, row.label] is not row]
     if again:
@@ -256,7 +261,7 @@ def _once(rows: list[_Row], notes: list[str]) -> list[_Row]:
 
 
 def _fault(parts: dict[str, list[_Row]]) -> str:
-    """A sentence if an image has two labels; else nothing."""
+    """An error if an image has two different labels; else an empty text."""
     labels: dict[Path, _Row] = {}
     for row in (row for rows in parts.values() for row in rows):
         other = labels.setdefault(row.image, row)
@@ -270,13 +275,13 @@ def _csv_files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path, files: Files) -> Table:
-    """Looks at the first rows of a CSV file."""
+    """Examines the first rows of a CSV file."""
     stay_inside(path, files.root)
     rows: list[list[str]] = []
     try:
         rows += (cells for _, cells in islice(_cells(path), _SAMPLE + 1))
     except ValueError as error:
-        if len(rows) < 2:  # else it is one of images, and its error comes when it is read
+        if len(rows) < 2:  # a file with rows may still name images; its error is raised when it is read
             return Table(path, fault=str(error).rstrip("."))
     if len(rows) < 2:
         return Table(path, fault=f"{path} has no rows below the names of its columns")
@@ -308,7 +313,7 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
         with path.open(encoding=encoding, newline="") as file:
             head = file.readline(2**16), file.readline(2**16)
             file.seek(0)
-            told = re.fullmatch(r"sep=(.)\s*", head[0])  # by Excel
+            told = re.fullmatch(r"sep=(.)\s*", head[0])  # Excel writes this line
             if told:
                 file.readline()
             rows = csv.reader(file, delimiter=told[1] if told else _delimiter(head), strict=True)
@@ -322,7 +327,7 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(lines: tuple[str, str]) -> str:
-    """What parts the cells: what gives both lines as many, and the more the better."""
+    """The delimiter that gives both lines the same number of cells, and among those the one that gives the most."""
 
     def cells(delimiter: str) -> tuple[bool, int]:
         counts = [len(row) for row in csv.reader(lines, delimiter=delimiter)]

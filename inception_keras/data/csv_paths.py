@@ -1,4 +1,4 @@
-"""Finds the image files that a CSV file means: by path, by name, or by an id without extension."""
+"""Finds the image files that a CSV file names by path, by file name, or by an id without extension."""
 
 import os
 import re
@@ -18,10 +18,10 @@ def is_address(cell: str) -> bool:
 
 
 class Files:
-    """The files of a folder, by what a CSV file may call them.
+    """The image files of a folder, and how a CSV file may refer to them.
 
     Args:
-        root: The folder; no path leads out of it.
+        root: The folder; no path may lead out of it.
     """
 
     def __init__(self, root: Path):
@@ -29,12 +29,15 @@ class Files:
 
     @cached_property
     def images(self) -> list[Path]:
-        """All that are named as images."""
+        """All files with the name of an image."""
         return [path for path in walk(self.root, self.root, outside=True) if looks_like_image(path)]
 
     @cached_property
     def _by_name(self) -> dict[str, list[tuple[Path, list[str]]]]:
-        """The images, and the parts of their paths below the folder, by name with and without extension."""
+        """The images by file name, with and without extension.
+
+        Each image comes with the components of its path below the folder.
+        """
         found: dict[str, list[tuple[Path, list[str]]]] = {}
         for path in self.images:
             parts = _parts(path.relative_to(self.root).as_posix())
@@ -43,26 +46,30 @@ class Files:
         return found
 
     def has(self, cell: str) -> bool:
-        """Whether there is one image of this name, or with this id; or one in each of several splits."""
+        """Whether a cell names exactly one image, by file name or id.
+
+        Several images also count if each lies in the folder of a different split.
+        """
         parts = _parts(cell)
         paths = [path for path, _ in self._by_name.get(parts[-1], ())] if parts else []
         tops = [path.relative_to(self.root).parts[0] for path in paths]
         return len(paths) == 1 or (len(paths) > 1 and all(map(split_of, tops)) and len(set(tops)) == len(tops))
 
     def find(self, cell: str, base: Path, split: str, where: str) -> Path:
-        """The file that a cell means; if there is none, the path where it should be.
+        """The file that a cell refers to; if there is none, the path where it should be.
 
-        A path below `base` or the folder comes first. Then come images anywhere in the folder whose path ends with
-        the cell; of an absolute path, or one that begins with .., which may come from another machine, its end counts.
+        A path below `base` or the folder takes precedence. Otherwise the images anywhere in the folder are searched for
+        one whose path ends with the cell. A path that is absolute or begins with .. may come from another computer, so
+        only its end has to match.
 
         Args:
-            cell: What the CSV file says.
-            base: The folder that it lies in.
-            split: The split of its row: of several images, the one in the folder of this split is meant.
+            cell: The cell of the CSV file.
+            base: The folder that relative paths start from.
+            split: The split of the row. If several images match, the one in the folder of this split is taken.
             where: The row, for errors.
 
         Raises:
-            ValueError: If the cell is a URL, means several files, or leads out of the folder.
+            ValueError: If the cell is a URL, matches several files, or leads out of the folder.
         """
         if is_address(cell):
             raise ValueError(f"{where}: {cell!r} is an address, no file: download the images, and write their paths.")
@@ -74,13 +81,13 @@ class Files:
         parts = _parts(text)
         is_absolute = text.startswith(("/", "../")) or text[1:2] == ":"
         names = _parts(self.root.resolve().as_posix())
-        options = []  # images, and how many parts of their paths agree with the cell
+        options = []  # images, and how many trailing components of their paths match the cell
         for path, own in self._by_name.get(parts[-1] if parts else "", ()):
             same = 1
             while same < min(len(parts), len(own)) and parts[-1 - same] == own[-1 - same]:
                 same += 1
             rest = parts[: len(parts) - same]
-            # all of the cell agrees, but for the folder itself; or of an absolute path all that is below the folder
+            # the whole cell matches, perhaps after the folder's own path; of an absolute path, its end may suffice
             if not rest or (same == len(own) and rest == names[-len(rest) :]):
                 options.append((same, path))
             elif is_absolute and (same == len(own) or same > 1):
@@ -99,7 +106,10 @@ class Files:
 
 
 def _parts(cell: str) -> list[str]:
-    """The parts of a path as they are compared: without case, in one Unicode form (macOS takes accents apart)."""
+    """The components of a path in a form that can be compared.
+
+    Case is ignored. All text is in one Unicode form, as macOS separates accents from letters.
+    """
     text = unicodedata.normalize("NFC", cell.replace("\\", "/")).casefold()
     return [part for part in text.split("/") if part not in ("", ".")]
 

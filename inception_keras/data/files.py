@@ -1,4 +1,4 @@
-"""Readers of binary files, first of all MNIST's IDX. What a file says of itself is not believed."""
+"""Readers of binary files, mainly MNIST's IDX. Sizes stated in a file are never trusted."""
 
 import gzip
 import struct
@@ -13,23 +13,23 @@ import numpy as np
 from .images import line
 from .parts import Part
 
-LARGEST = 2**32  # bytes that a file may unfold to
+LARGEST = 2**32  # most bytes that a file may decompress to
 BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
-_DEFLATE = 1032  # deflate makes a byte of at most so many
+_DEFLATE = 1032  # the highest compression ratio of deflate
 
 
 def find_idx(folder: Path, split: str, content: str) -> Path | None:
-    """The file of `"train"` or `"t10k"` with the `"images"` or `"labels"`, by one of the names that it goes by."""
+    """The IDX file of `"train"` or `"t10k"` with its `"images"` or `"labels"`, under any of its usual names."""
     rank = {"images": 3, "labels": 1}[content]
     names = [f"{split}-{content}{mark}idx{rank}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def read_mnist(folder: Path) -> dict[str, Part]:
-    """The `train` and `test` of a folder of IDX files; `test` only where its files are there.
+    """The `train` and `test` splits of a folder of IDX files; `test` only if its files exist.
 
     Raises:
-        ValueError: If a file is missing, not IDX, cut short or too long, or the files do not fit each other.
+        ValueError: If a file is missing, not IDX, truncated or too long, or the files do not fit each other.
     """
     parts = {}
     for part, split in (("train", "train"), ("test", "t10k")):
@@ -50,10 +50,10 @@ def read_mnist(folder: Path) -> dict[str, Part]:
 
 
 def read_idx(path: Path, rank: int) -> np.ndarray:
-    """An IDX file of unsigned bytes with `rank` axes, gzipped or not, as uint8.
+    """Reads an IDX file of unsigned bytes with `rank` axes as uint8. The file may be gzipped.
 
     Raises:
-        ValueError: If it is not such a file, or its length is not what its header says.
+        ValueError: If it is not such a file, or its length differs from what its header states.
     """
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
@@ -85,13 +85,13 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
 
 
 class Bounded:
-    """A stream that ends in an error where it gives more than `limit` bytes."""
+    """A stream that raises an error once it has given more than `limit` bytes."""
 
     def __init__(self, file: Any, path: Path, limit: int):
         self._file, self._path, self._left, self._limit = file, path, limit, limit
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes."""
+        """Reads at most `size` bytes."""
         content = self._file.read(size)
         self._left -= len(content)
         if self._left < 0:
@@ -100,7 +100,7 @@ class Bounded:
 
 
 def read(file: Any, size: int) -> bytes:
-    """At most `size` bytes; memory grows with what there is, not with what was asked for."""
+    """Reads at most `size` bytes. Memory grows with the bytes that exist, not with the number requested."""
     content = bytearray()
     while len(content) < size and (more := file.read(min(size - len(content), 2**20))):
         content += more
@@ -108,5 +108,5 @@ def read(file: Any, size: int) -> bytes:
 
 
 def by(shape: tuple[int, ...]) -> str:
-    """Sides as they are spoken: 2 x 3."""
+    """A shape as people say it: 2 x 3."""
     return " x ".join(map(str, shape))

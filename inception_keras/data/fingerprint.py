@@ -1,4 +1,7 @@
-"""What tells one data set from another wherever it lies: its labels in their order, and its files' names and sizes."""
+"""Fingerprints that tell data sets apart, wherever they are stored.
+
+They are made from the labels in their order, and from the names and sizes of the files.
+"""
 
 import os
 from hashlib import blake2b
@@ -8,16 +11,16 @@ import numpy as np
 
 from .named import Data
 
-# notes and tables beside the images may come and go; what a table says of the images is in the labels
+# notes and tables beside the images may change; the labels that a table gives are in the other fingerprint
 _NOT_DATA = {".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".rst", ".txt", ".xml", ".yaml", ".yml"}
 
 
 def fingerprint(data: Data, folder: str | Path | None) -> dict[str, str]:
-    """Two short texts, each equal for equal data: "labels", and "files" if the data are from a folder.
+    """Two short texts that are equal for equal data: "labels", and "files" if the data come from a folder.
 
     Args:
         data: A data set.
-        folder: The folder that it was read from.
+        folder: The folder that the data were read from.
     """
     labels = blake2b(digest_size=16)
     for name, batches in data.batches.items():
@@ -27,7 +30,7 @@ def fingerprint(data: Data, folder: str | Path | None) -> dict[str, str]:
 
 
 def fingerprint_of_files(folder: Path) -> str:
-    """A short text that is equal for folders whose files of data have equal names and sizes."""
+    """A short text that is equal for folders whose data files have equal names and sizes."""
     files = blake2b(digest_size=16)
     for name, size in sorted(_files(folder)):
         files.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
@@ -35,7 +38,10 @@ def fingerprint_of_files(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[tuple[str, int]]:
-    """Relative path and bytes of each file of data; what is hidden or begins with "__" or "@" is not data."""
+    """The relative path and the size of each data file.
+
+    Hidden names and names that begin with "__" or "@" are left out.
+    """
     found = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__", "@"))]

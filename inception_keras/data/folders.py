@@ -1,4 +1,4 @@
-"""A folder of images by class."""
+"""Lists a folder of images that has a folder for each class."""
 
 from pathlib import Path
 
@@ -8,21 +8,21 @@ from .listing import Listing, Skipped
 
 
 def list_folder(root: Path) -> Listing | None:
-    """The images of `root/class`, or of `root/train/class` with folders for validation and test beside it.
+    """The images of `root/class`, or of `root/train/class` with folders for validation and test beside `train`.
 
-    A class has the images in its folder and in all folders below it. Splits are known by their names, see
-    `layout.split_of`. A folder for validation or test whose images are in no folder of a class is passed over, and
-    one without images of some classes is used, with a note.
+    A class has all images in its folder and in the folders below it. Splits are recognised by their names, see
+    `layout.split_of`. A validation or test folder whose images do not lie in class folders is passed over with a note.
+    If it lacks images of some classes, it is used, and a note says so.
 
     Returns:
-        None if there are no folders of classes.
+        None if there are no class folders.
 
     Raises:
-        ValueError: If two folders mean the same split, a split has a class that `train` has not, or a link leads out
-            of the folder.
+        ValueError: If two folders stand for the same split, a split has a class that `train` does not have, or a link
+            leads out of the folder.
     """
     splits, others = _splits(root)
-    places: dict[str, Path] = {}  # the folder of each split, and the folders of its classes
+    places: dict[str, Path] = {}  # the folder of each split; `folders` has the folders of its classes
     folders: dict[str, list[Path]] = {}
     notes: list[str] = []
     train = splits.get("train")
@@ -34,7 +34,7 @@ def list_folder(root: Path) -> Listing | None:
                     f"{folder} is no folder for training, validation or test: "
                     f"its {counted(found, 'image')} are not used"
                 )
-    elif others:  # a class may be called "train", too
+    elif others:  # then "train" is the name of a class
         places["train"], folders["train"] = root, [*others, *([train] if train else [])]
     elif not any(subfolders(folder) for folder in splits.values()):
         return None
@@ -43,7 +43,7 @@ def list_folder(root: Path) -> Listing | None:
         if split not in splits:
             continue
         place, inner = splits[split], subfolders(splits[split])
-        # one folder for all, such as test/unknown, is what Keras's generators want of images without classes
+        # Keras's generators read images without classes from a single folder, such as test/unknown
         if inner and not (known and len(inner) == 1 and inner[0].name not in known):
             places[split], folders[split] = place, inner
         else:
@@ -85,7 +85,10 @@ def list_folder(root: Path) -> Listing | None:
 
 
 def unsorted_images(root: Path) -> str:
-    """What there is in a folder without classes, for an error's sentence; an empty text if there are no images."""
+    """Where the images of a folder without classes lie, as part of an error message.
+
+    The text is empty if there are no images.
+    """
     counts = {place: sum(map(looks_like_image, walk(place, root, outside=True))) for place in subfolders(root)}
     counts[root] = len(_loose(root))
     found = [f"{counted(count, 'image')} in {place.name}" for place, count in counts.items() if count]
@@ -93,7 +96,7 @@ def unsorted_images(root: Path) -> str:
 
 
 def _splits(root: Path) -> tuple[dict[str, Path], list[Path]]:
-    """The folders of the splits, and all others."""
+    """The folders of the splits, and all other folders."""
     splits: dict[str, Path] = {}
     others = []
     for folder in subfolders(root):
@@ -111,7 +114,10 @@ def _splits(root: Path) -> tuple[dict[str, Path], list[Path]]:
 
 
 def _nested(folders: list[Path]) -> list[str]:
-    """A note if every class has the same folders in it: then these may be the classes, or splits of each class."""
+    """A note if all classes contain folders of the same names.
+
+    In that case these folders may be the real classes, or the splits of each class.
+    """
     inner = [{folder.name for folder in subfolders(place)} for place in folders]
     if len(inner) < 2 or len(inner[0]) < 2 or any(names != inner[0] for names in inner):
         return []
@@ -129,14 +135,14 @@ def _check_known(found: set[str], classes: list[str], place: Path) -> None:
 
 
 def _loose(folder: Path) -> list[Path]:
-    """The images that lie beside the folders of the classes."""
+    """The images that lie beside the class folders."""
     return [
         path for path in folder.iterdir() if looks_like_image(path) and not is_leftover(path.name) and path.is_file()
     ]
 
 
 def _files(folder: Path, root: Path) -> tuple[list[Path], Skipped, Skipped]:
-    """The images of a class; images that are not named as such; and files that are no images."""
+    """The images of a class, the images that have no image extension, and the files that are no images."""
     images: list[Path] = []
     misnamed: Skipped = []
     strange: Skipped = []

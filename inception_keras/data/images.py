@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-SUFFIXES = {  # of the formats that are read, by Pillow's names of them
+SUFFIXES = {  # the formats that are read, by Pillow's names
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "GIF": (".gif",),
@@ -22,7 +22,7 @@ SUFFIXES = {  # of the formats that are read, by Pillow's names of them
 FORMATS = tuple(SUFFIXES)
 EXTENSIONS = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _READ = "JPEG, PNG, GIF, BMP, WebP or TIFF image"
-_OTHERS = {  # images that are not read
+_OTHERS = {  # image formats that are not read
     "a HEIC image": ".heic .heif .hif",
     "an AVIF image": ".avif",
     "a JPEG XL image": ".jxl",
@@ -41,8 +41,8 @@ _OTHER = {suffix: kind for kind, suffixes in _OTHERS.items() for suffix in suffi
 _BRANDS = {b"avif": "an AVIF image", b"avis": "an AVIF image"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC image"
 )
-_PILLOW = re.compile(r"PIL\.")  # its modules
-_UPRIGHT = {  # by EXIF's orientation
+_PILLOW = re.compile(r"PIL\.")  # Pillow's modules
+_UPRIGHT = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -54,9 +54,9 @@ _UPRIGHT = {  # by EXIF's orientation
 
 
 class UnreadableImage(ValueError):
-    """An image that cannot be read; the text is the predicate of a sentence, such as "is empty".
+    """An image that cannot be read. The message is the predicate of a sentence, such as "is empty".
 
-    `kind` is "empty", "truncated", "too large", "not read" (a format that no image is read of) or "unreadable".
+    `kind` is "empty", "truncated", "too large", "not read" (an image format that is not supported) or "unreadable".
     """
 
     def __init__(self, text: str, kind: str = "unreadable"):
@@ -65,25 +65,25 @@ class UnreadableImage(ValueError):
 
 
 class Inner(ABC):
-    """An image inside a larger file. Its `str` is the name that it goes by."""
+    """An image inside a larger file. `str` gives the name that messages use for it."""
 
     __slots__ = ()
 
     @abstractmethod
     def open(self, mode: str = "rb") -> BinaryIO:
-        """The bytes of the image, as `Path.open` gives those of a file."""
+        """Opens the bytes of the image, as `Path.open` opens those of a file."""
 
 
 Source = Path | Inner
 
 
 def read_image(source: str | Source, channels: int = 3, remarks: list[str] | None = None) -> Image.Image:
-    """A file as an upright 8-bit image: RGB, or grey for one channel; of several pages or frames the first.
+    """Reads a file as an upright 8-bit image, RGB or (for one channel) grey; of several frames, the first.
 
     Raises:
-        UnreadableImage: If it is none of `FORMATS`, is broken or cut short, or has more pixels than Pillow's
+        UnreadableImage: If the file has none of `FORMATS`, is broken or truncated, or has more pixels than Pillow's
             `Image.MAX_IMAGE_PIXELS`.
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
     """
     with _opened(Path(source) if isinstance(source, str) else source) as image:
         if remarks is not None:
@@ -92,11 +92,12 @@ def read_image(source: str | Source, channels: int = 3, remarks: list[str] | Non
 
 
 def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, tuple[int, int], bool]:
-    """The format, the width and height as they are stored, and whether it is upright RGB or grey.
+    """The format, the stored (width, height), and whether the image is upright and stored as RGB or grey.
 
-    `remarks` gets what `load_data` should say of the image, such as that it has several pages.
+    Messages for the user, such as that the image has several pages, are added to `remarks`.
 
-    Raises as `read_image` does, in a fraction of its time for a JPEG: every byte is read, few pixels are made.
+    It raises the same errors as `read_image`. For a JPEG it takes a fraction of the time: it reads every byte, but
+    makes few pixels.
     """
     with _opened(source) as image:
         format, size = str(image.format), image.size
@@ -109,7 +110,7 @@ def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, 
 
 
 def plain(image: Image.Image, channels: int) -> Image.Image:
-    """An image of any mode as an upright 8-bit RGB or grey one; what is transparent shows white."""
+    """An image of any mode as an upright 8-bit RGB or grey image; transparent areas become white."""
     orientation = _orientation(image)
     if image.mode == "F":
         raise UnreadableImage("has floating-point pixels, whose range is not known; give uint8 ones")
@@ -118,23 +119,27 @@ def plain(image: Image.Image, channels: int) -> Image.Image:
         if values.min() < 0 or values.max() > 65535:
             raise UnreadableImage("has 32-bit pixels, whose range is not known; give uint8 ones")
         image = Image.fromarray((values >> 8).astype(np.uint8))
-    if image.has_transparency_data:  # the colours behind it are arbitrary: nobody has ever seen them
+    if image.has_transparency_data:  # the colours of transparent pixels are arbitrary, as no viewer shows them
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB" if channels == 3 else "L")
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
-        image.info = {}  # that it lies on its side would stand there still
+        image.info = {}  # it would still hold the old orientation
     return image
 
 
 def looks_like_image(path: Path) -> bool:
-    """Whether a file is named as an image, of a format that is read or not."""
+    """Whether a file has the extension of an image, whether or not its format is supported."""
     return path.suffix.lower() in EXTENSIONS or path.suffix.lower() in _OTHER
 
 
 def unread(path: Path) -> tuple[str, str]:
-    """What a file is that is not named as an image: its kind if it is an image by its content, and a predicate."""
+    """Why a file without an image extension is not read.
+
+    Returns:
+        The image format that its content shows (empty if none), and the predicate of a sentence.
+    """
     kind = ""
     if path.is_file():
         with path.open("rb") as file:
@@ -146,7 +151,10 @@ def unread(path: Path) -> tuple[str, str]:
 
 
 def _kind(head: bytes) -> str:
-    """The format of an image by the first bytes of its file: one of `FORMATS`, a key of `_OTHERS`, or nothing."""
+    """The image format that the first bytes of a file show.
+
+    It is one of `FORMATS`, a key of `_OTHERS`, or empty.
+    """
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "")
     for kind, start in (
@@ -167,12 +175,12 @@ def _kind(head: bytes) -> str:
 
 
 def _remarks(image: Image.Image) -> list[str]:
-    """What becomes of an image that the user should know."""
+    """What the user should know about how an image is read."""
     remarks = []
-    if getattr(image, "is_animated", False) and image.format != "MPO":  # a telephone's JPEG has its preview in it
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO is a JPEG of a phone with a preview in it
         page = "page" if image.format == "TIFF" else "frame"
         remarks.append(f"with several {page}s, of which the first is used")
-    if image.mode.startswith("I") and 0 < np.asarray(image).max() < 4096:  # of microscopes and X-rays
+    if image.mode.startswith("I") and 0 < np.asarray(image).max() < 4096:  # from microscopes and X-ray devices
         remarks.append("with 16-bit pixels below 4096, nearly black where 65535 is white: scale them first")
     return remarks
 
@@ -183,7 +191,7 @@ def _orientation(image: Image.Image) -> int | None:
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Image.Image]:
-    if isinstance(source, Path) and not source.is_file():  # a pipe would be waited for
+    if isinstance(source, Path) and not source.is_file():  # opening a pipe would block
         raise FileNotFoundError(f"There is no image {source}.")
     try:
         with source.open("rb") as file:
@@ -192,7 +200,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
                 raise UnreadableImage("is empty", "empty")
             kind = _kind(head)
             other = _OTHER.get(source.suffix.lower() if isinstance(source, Path) else "")
-            if kind not in FORMATS or kind == "TIFF":  # raw photographs begin as TIFF does, with a preview
+            if kind not in FORMATS or kind == "TIFF":  # raw photographs begin like a TIFF file, with a preview
                 other = other or (None if kind in FORMATS else kind)
                 if other:
                     raise UnreadableImage(f"is {other}, which is not read: convert it to JPEG or PNG", "not read")
@@ -212,15 +220,15 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise UnreadableImage(
             f"has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit of Pillow", "too large"
         ) from None
-    except Exception as error:  # decoders raise all kinds: OSError, SyntaxError, struct.error, zlib.error ...
+    except Exception as error:  # decoders raise many kinds of errors: OSError, SyntaxError, struct.error, zlib.error ...
         kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         raise UnreadableImage(f"cannot be read: {line(error)}", kind) from None
 
 
 def _ignore_warnings() -> None:
-    """Silences what Pillow warns of in files that it reads anyway, and of large ones, which are refused in a sentence.
+    """Silences Pillow's warnings about files that it reads anyway, and about large images, which raise an error here.
 
-    The filters stay, since `warnings.catch_warnings` is not for threads.
+    The filters stay in place, since `warnings.catch_warnings` is not thread-safe.
     """
     for category in (UserWarning, Image.DecompressionBombWarning):
         if ("ignore", None, category, _PILLOW, 0) not in warnings.filters:
@@ -235,6 +243,6 @@ def _check_pixels(size: tuple[int, int]) -> None:
 
 
 def line(error: BaseException) -> str:
-    """What an error says, on one line and without a full stop, to stand in a sentence."""
+    """The message of an error on one line and without a full stop, to be used inside a sentence."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split()).rstrip(".")

@@ -1,4 +1,4 @@
-"""What the names of files and folders say: splits, leftovers of archives and systems, and classes in their order."""
+"""What file and folder names mean: splits, files left by operating systems, and the order of classes."""
 
 import os
 import re
@@ -19,7 +19,7 @@ _SPLITS = {
 }
 SPLIT_NAMES = tuple(_SPLITS)
 _SPLIT = re.compile(rf"({'|'.join(sorted(_SPLITS, key=len, reverse=True))})([-_. ]?(set|data|images?))?", re.IGNORECASE)
-_LEFTOVERS = {  # of macOS, Windows, Linux, Synology, QNAP and Python; hidden ones begin with a dot
+_LEFTOVERS = {  # left by macOS, Windows, Linux, Synology, QNAP and Python; hidden files begin with a dot
     "__macosx",
     "__pycache__",
     "@eadir",
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def split_of(name: str) -> str | None:
-    """`"train"`, `"validation"` or `"test"` if a name means one: train, Training, test_set, valid, dev ...
+    """The split that a name stands for, `"train"`, `"validation"` or `"test"`; None if it stands for none.
 
     Examples:
         >>> split_of("Training_Set"), split_of("dev"), split_of("cats")
@@ -54,21 +54,21 @@ def is_leftover(name: str) -> bool:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name and without leftovers; none if there is no such folder."""
+    """The folders inside a folder, sorted and without leftovers; an empty list if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_leftover(path.name))
 
 
 def walk(folder: Path, root: Path, *, outside: bool = False) -> Iterator[Path]:
-    """The files in a folder and in all folders below it, in order and without leftovers.
+    """The files in a folder and in all folders below it, sorted and without leftovers.
 
-    A folder that is linked to from several places is entered once.
+    A folder that several links lead to is visited once.
 
     Args:
         folder: Where to begin.
-        root: The folder that no link may lead out of.
-        outside: Whether folders outside of `root` are passed over; else they are an error.
+        root: No link may lead out of this folder.
+        outside: Whether folders outside `root` are passed over. Otherwise they are an error.
 
     Raises:
         ValueError: If a link leads out of `root`.
@@ -95,15 +95,15 @@ def walk(folder: Path, root: Path, *, outside: bool = False) -> Iterator[Path]:
 
 
 def is_inside(path: Path, root: Path) -> bool:
-    """Whether a path is in a folder once all links are followed."""
+    """Whether a path lies in a folder after all links are resolved."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def stay_inside(path: Path, root: Path) -> Path:
-    """The path, if no link leads out of the folder from it.
+    """Returns the path if no link leads from it out of the folder.
 
     Raises:
-        ValueError: If one does.
+        ValueError: If a link does.
     """
     if not is_inside(path, root):
         raise ValueError(f"{path} leads out of {root}: put the file itself into the folder.")
@@ -111,7 +111,7 @@ def stay_inside(path: Path, root: Path) -> Path:
 
 
 def in_order(classes: Iterable[Hashable]) -> list[Any]:
-    """Classes in the order that every format has: by value if all are numbers, else by text.
+    """Sorts classes in the order used for every format: by value if all are numbers, else as text.
 
     Examples:
         >>> in_order(["10", "9", "-1"]), in_order(["10", "9", "b"])
@@ -124,7 +124,7 @@ def in_order(classes: Iterable[Hashable]) -> list[Any]:
 
 
 def some(names: Iterable[object], most: int = 5) -> str:
-    """The first names of many, and how many more there are."""
+    """The first `most` names, and how many more there are."""
     listed = [str(name) for name in names]
     more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more

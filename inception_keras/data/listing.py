@@ -1,4 +1,4 @@
-"""Images that are listed with their labels before any is opened: which of them can be read, and how many must be."""
+"""Lists of images with labels, made before any image is opened. Reading checks how many of the images are usable."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,26 +16,26 @@ from .layout import counted, in_order, some
 from .parts import Part
 from .preprocessing import Preprocessing
 
-_IN_MEMORY = 2**29  # bytes of resized images that are kept; of more, the files are decoded in each epoch
-_NAMED = 10  # bad images that an error names
+_IN_MEMORY = 2**29  # bytes of resized images that are kept in memory; larger sets are decoded anew in each epoch
+_NAMED = 10  # unusable images that an error lists
 
 Skipped = list[tuple[Source, str]]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Images of each part with the numbers of their classes."""
+    """The images of each split with their class indices."""
 
-    origin: Path  # what the training images are listed by
+    origin: Path  # the file or folder that lists the training images
     parts: dict[str, tuple[Sequence[Source], list[int]]]
     classes: tuple[str, ...]
-    skipped: Skipped = field(default_factory=list)  # files beside the images that are none
-    unused: Skipped = field(default_factory=list)  # images that belong to no class, and count as unreadable
-    notes: list[str] = field(default_factory=list)  # what else is not used, and is no fault
-    fault: str = ""  # why the images cannot be trained on; may be empty
+    skipped: Skipped = field(default_factory=list)  # files beside the images that are no images
+    unused: Skipped = field(default_factory=list)  # images that belong to no class; they count as unreadable
+    notes: list[str] = field(default_factory=list)  # remarks on data that are not used, but are no fault
+    fault: str = ""  # why the images cannot be used for training; empty if they can
 
     def check_classes(self) -> None:
-        """Raises a ValueError if there are fewer than two classes, or one without training images."""
+        """Raises a ValueError if there are fewer than two classes, or if a class has no training images."""
         if self.fault:
             raise ValueError(self.fault)
         if len(self.classes) < 2:
@@ -46,7 +46,7 @@ class Listing:
         self.check_present(self.parts["train"][1], "training image")
 
     def check_present(self, labels: Sequence[int], wanted: str) -> None:
-        """Raises a ValueError if one of the classes is not among the labels; `wanted` names what is lacking."""
+        """Raises a ValueError if a class is missing from the labels; `wanted` names what is missing."""
         lacking = sorted(set(range(len(self.classes))) - set(labels))
         if lacking:
             raise ValueError(f"{self.origin} has no {wanted} of the class {self.classes[lacking[0]]}.")
@@ -54,13 +54,14 @@ class Listing:
     def read(
         self, preprocessing: Preprocessing, max_bad: float, in_memory: bool = True, training: bool = True
     ) -> tuple[dict[str, Part], Skipped, list[str]]:
-        """The images that can be read, those that cannot with the reasons, and notes on others.
+        """Reads all images: returns the readable ones, the unusable ones with reasons, and notes.
 
-        Every file is opened and read to its end, in threads. Small sets come back as resized pixels if they
-        may be kept `in_memory`, others as files. For `training` there must be two classes, and images of each.
+        Every file is opened and read to its end, in threads. If `in_memory` is set, small sets are returned as resized
+        pixels; otherwise the images are returned as files. With `training`, there must be at least two classes, and
+        readable images of each.
 
         Raises:
-            ValueError: If the classes are not as they must be, or a larger share than `max_bad` cannot be used.
+            ValueError: If the classes do not meet these conditions, or a larger share than `max_bad` cannot be used.
         """
         if training:
             self.check_classes()
@@ -77,7 +78,7 @@ class Listing:
         return parts, [*self.skipped, *self.unused, *broken], [*self.notes, *remarked(remarks)]
 
     def check_share(self, broken: Sequence[tuple[object, str]], max_bad: float) -> None:
-        """Raises a ValueError with the first of them if more images than `max_bad` allows cannot be used."""
+        """Raises a ValueError that lists the first unusable images, if there are more than `max_bad` allows."""
         bad: list[tuple[object, str]] = [*self.unused, *broken]
         count = len(self.unused) + sum(len(sources) for sources, _ in self.parts.values())
         if len(bad) > max_bad * count:
@@ -90,7 +91,7 @@ class Listing:
 
 
 def remarked(remarks: Sequence[tuple[object, str]]) -> list[str]:
-    """Remarks on single images as notes, one for each kind of remark."""
+    """Remarks on single images, combined into one note for each kind of remark."""
     by_text: dict[str, list[object]] = {}
     for source, text in remarks:
         by_text.setdefault(text, []).append(source)
@@ -105,10 +106,13 @@ def _read(
     skipped: Skipped,
     remarks: Skipped,
 ) -> Part:
-    """The images that can be read; the others are added to `skipped`, and what is to be said of some to `remarks`."""
+    """The readable images of a split.
+
+    Unreadable images are added to `skipped` with the reason, and remarks on images to `remarks`.
+    """
 
     def read(source: Source) -> tuple[Any, str, list[str]]:
-        """The pixels, or the sides of an upright JPEG; why it cannot be read; and remarks."""
+        """The pixels, or height and width of an upright JPEG; why it cannot be read; and remarks."""
         said: list[str] = []
         try:
             if keep:
@@ -143,17 +147,18 @@ def _read(
 def number(
     labels: Mapping[str, Sequence[Hashable]], origin: Path, known: Iterable[Hashable] = ()
 ) -> tuple[dict[str, list[int]], list]:
-    """Labels of any kind as 0, 1, 2 ..., and the labels in that order: by value if all are numbers, else by text.
+    """Replaces labels of any kind by 0, 1, 2 ..., and returns the sorted classes as well.
 
-    Without training images, the classes are those of all images.
+    Classes are sorted by value if all are numbers, else as text. They are taken from the training images, or from all
+    images if there are no training images.
 
     Args:
-        labels: The labels of each part.
-        origin: Where they come from, for errors.
-        known: Classes that exist also if no image has them.
+        labels: The labels of each split.
+        origin: The source of the labels, for error messages.
+        known: Classes that exist even if no image has them.
 
     Raises:
-        ValueError: If there is no image, or a part has a label that the training images have not.
+        ValueError: If there are no images, or a split has a label that no training image has.
     """
     if not any(labels.values()):
         raise ValueError(f"{origin} has no images.")
@@ -168,7 +173,7 @@ def number(
 
 @contextmanager
 def readable(root: Path) -> Iterator[None]:
-    """Ends what a file system can refuse in a sentence that names the file."""
+    """Turns errors of the file system into one sentence that names the file."""
     try:
         yield
     except OSError as error:

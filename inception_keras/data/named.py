@@ -1,4 +1,4 @@
-"""Data sets by name or from a folder, ready to train on."""
+"""Loads data sets by name or from a folder, ready for training."""
 
 import warnings
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from .preprocessing import LARGEST, Preprocessing
 from .recognise import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .unreadable import Unreadable
 
-_ALPHA = 1e4  # above the alphas of mixup and cutmix that make sense: Beta(1e4, 1e4) is a half, give or take 0.004
+_ALPHA = 1e4  # larger alphas of mixup and cutmix make no sense: Beta(1e4, 1e4) is already 0.5 with a deviation of 0.004
 
 
 @dataclass(frozen=True)
@@ -34,35 +34,35 @@ class Data:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     counts: dict[str, int]  # images in train, validation and test
-    preprocessing: Preprocessing  # makes of a photograph what the pipelines make of their images; by default -1 to 1
-    skipped: Skipped  # files that could not be read, and why; it grows where some become unreadable
-    batches: dict[str, Batches] = field(repr=False)  # how each part becomes batches
-    notes: tuple[str, ...] = ()  # what else of a folder is not used, such as test images without classes
+    preprocessing: Preprocessing  # turns a photograph into an input, as the pipelines do; by default -1 to 1
+    skipped: Skipped  # unreadable files with the reasons; grows if files become unreadable later
+    batches: dict[str, Batches] = field(repr=False)  # the settings of each split's batches
+    notes: tuple[str, ...] = ()  # data that are not used, such as test images without classes
 
     @cached_property
     def train(self) -> tf.data.Dataset:
-        """`epoch(0)`, `epoch(1)` ...: the next each time that it is iterated."""
+        """The training batches: `epoch(0)` in the first iteration, `epoch(1)` in the second, and so on."""
         return self.batches["train"].dataset(None)
 
     @cached_property
     def validation(self) -> tf.data.Dataset:
-        """The images that tell how well the net learns."""
+        """The validation batches, which measure the net during training."""
         return self.part("validation")
 
     @cached_property
     def test(self) -> tf.data.Dataset:
-        """The images that tell how well it has learnt."""
+        """The test batches, which measure the net after training."""
         return self.part("test")
 
     def epoch(self, number: int, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        """The training batches of one epoch, a function of the seed and the epoch's number alone.
+        """The training batches of one epoch. They depend only on the seed and the epoch's number.
 
         Args:
-            number: Of the epoch, from 0.
-            skip: Batches at the beginning that are left out; their images are not decoded.
-            shard: (index, count): of each batch the images of worker `index` of `count`. The shares of all workers,
-                one after the other, are the whole batch. Where the last batch has fewer images than there are
-                workers, a share may be empty.
+            number: The epoch's number, counted from 0.
+            skip: Number of batches to leave out at the beginning; their images are not decoded.
+            shard: (index, count) gives worker `index` of `count` its share of each batch. The shares of all workers in
+                order are the whole batch. A share of the last batch may be empty if it has fewer images than there are
+                workers.
 
         Returns:
             A dataset of a known length.
@@ -81,11 +81,11 @@ class Data:
         return self.batches["train"].dataset(number, skip, shard)
 
     def epochs(self, number: int = 0, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        """The training batches of this epoch and of all that follow, without end and without a pause between them.
+        """The training batches of this and all later epochs, without end and without a pause between epochs.
 
         Args:
             number: As for `epoch`.
-            skip: Batches at the beginning of the first epoch that are left out.
+            skip: Number of batches to leave out at the beginning of the first epoch.
             shard: As for `epoch`.
 
         Returns:
@@ -103,9 +103,10 @@ class Data:
         return self.batches["train"].dataset(number, skip, shard, endless=True)
 
     def check(self) -> None:
-        """Raises a ValueError with the files, if more than `max_bad` of a part have become unreadable.
+        """Raises a ValueError that lists the files if too many images of a split have become unreadable.
 
-        A pipeline fails on them with an error of TensorFlow, which holds this one and a traceback.
+        `max_bad` is the largest share allowed. The pipeline itself fails with a TensorFlow error that contains this
+        error and a traceback.
 
         Examples:
             >>> load_data("digits").check()
@@ -115,7 +116,7 @@ class Data:
                 batches.unreadable.check()
 
     def part(self, name: str, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
-        """A part in the order of its images, without augmentation, or a worker's share of each of its batches.
+        """The batches of a split, or a worker's share of each, in the stored order and without augmentation.
 
         Args:
             name: `"train"`, `"validation"` or `"test"`.
@@ -125,7 +126,7 @@ class Data:
             A dataset of a known length.
 
         Raises:
-            ValueError: If there is no such part or worker.
+            ValueError: If there is no such split or worker.
 
         Examples:
             >>> data = load_data("digits")
@@ -154,62 +155,66 @@ def load_data(
     max_bad: float = 0.1,
     preprocessing: Preprocessing | None = None,
 ) -> Data:
-    """Loads a data set, splits it, and makes batches of it.
+    """Loads a data set, splits it into training, validation and test, and makes batches.
 
-    The format of `data_dir` is recognised: IDX files as MNIST names them, gzipped or not; the archives of CIFAR-10 and
-    CIFAR-100 or the files in them, binary or in Python's form; a .npz file as Keras keeps its sets, with `x_train` and
-    `y_train`; TFRecord shards; CSV files of paths or ids and labels; or a folder of images by class, `DIR/class`, or
-    `DIR/train/class` with folders for validation and test beside it. A class has all images in its folder and below.
-    Splits are known by name, in any case: train, training; val, valid, validation, dev; test, testing; with _set
-    after it or without. Classes are in one order in every format: by value if all are numbers, else by text. Nothing
-    in a file is ever run.
+    The format of `data_dir` is recognised. It may hold IDX files as MNIST names them, gzipped or not; the archives of
+    CIFAR-10 and CIFAR-100 or the files in them, in binary or Python form; a .npz file in Keras's layout, with `x_train`
+    and `y_train`; TFRecord shards; CSV files with paths or ids and labels; or a folder of images by class, `DIR/class`,
+    or `DIR/train/class` with folders for validation and test beside it. A class has all images in its folder and below.
+    Splits are recognised by name, ignoring case: train, training; val, valid, validation, dev; test, testing; each with
+    or without a suffix such as _set. Every format orders the classes the same way: by value if all are numbers, else as
+    text. No code in a file is ever executed.
 
-    Encoded images are JPEG, PNG, GIF, BMP, WebP or TIFF; they become RGB, are turned upright, and are resized to cover
-    `image_size` and cropped at the centre. An image that cannot be used is left out and listed in `skipped`. What else
-    of a folder is not used, such as test images without classes, is told by a warning and in `notes`.
+    Encoded images may be JPEG, PNG, GIF, BMP, WebP or TIFF. They are converted to RGB, turned upright, resized to cover
+    `image_size` and cropped at the centre. An image that cannot be used is left out and listed in `skipped`. A warning
+    and `notes` report other data that are not used, such as test images without classes.
 
-    A test set that is given is kept; else a fifth of each class is cut off. A validation set is then cut off the rest.
-    Equal seeds give equal splits, and equal batches epoch by epoch.
+    If the data have a test set, it is used; otherwise a fifth of the images of each class becomes the test set. If the
+    data have no validation set, it is taken from the remaining training images. Equal seeds give equal splits, and
+    equal batches in every epoch.
 
     Args:
         name: `"digits"` (scikit-learn's 1,797 scans, read offline), `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
-            `"cifar100"`, which are downloaded. With `data_dir` it may be None, and chooses where a folder holds
-            several sets; `"fashion_mnist"` gives IDX files their class names.
-        data_dir: A folder to read in place of a download.
-        image_size: Pixels of a side, or (height, width); None keeps the images' own, but 32 x 32 for digits and
-            224 x 224 for encoded images.
+            `"cifar100"`, which are downloaded. With `data_dir` it may be None. It then chooses among several sets in
+            the folder, and `"fashion_mnist"` gives IDX files their class names.
+        data_dir: A folder to read instead of a download.
+        image_size: Side length in pixels, or (height, width). None uses 32 x 32 for digits, 224 x 224 for encoded
+            images, and the stored size for all others.
         batch_size: Images in a batch.
-        validation: Share of the training images that is cut off for validation, between 0 and 1.
-        seed: Of splits, order and augmentation.
-        augment: What is done to training images: `"none"`; `"shift"`, by up to an eighth of their sides; or `"crop"`: a
-            part of the image, of 8 to 100 % of its area and an aspect of 3/4 to 4/3, is resized to `image_size`, as
-            torchvision's RandomResizedCrop does it. Then files are decoded in each epoch, the crop alone where they
-            are JPEGs. True is `"shift"`, False `"none"`.
-        flip: Whether half of the training images are mirrored; None mirrors where there is augmentation, and the
-            images are not of digits.
-        sampling: Which training images an epoch has. `"natural"`: each of them once. `"balanced"`: as many images, but
-            every class equally often, give or take one image. Images of a rare class are then repeated, and none is
-            shown again before every other image of its class was shown; of a frequent class each epoch has a random
-            part. It is a function of the seed and the number of the epoch.
-        mixup: alpha of mixup (Zhang et al., 2018): every image of a batch is mixed with the next by a share of
-            Beta(alpha, alpha), and so are their labels, which are one-hot then. 0 is none.
-        cutmix: alpha of cutmix (Yun et al., 2019): a rectangle of the next image is laid over every image of a batch.
-            If both are above 0, each batch has one of the two by chance.
-        one_hot: Labels of all parts are float32 (n, classes).
-        label: The column of a CSV file that has the labels, if several could.
-        max_bad: Share of the encoded images that may be unreadable, from 0 to 1; and of each part's that may become
-            so, or vanish, while batches are made: another image of the batch takes the place of one that does.
-        preprocessing: What the images go through, such as `preprocessing("squeezenet1_1")` for that net's weights, and
-            their size if `image_size` is None; grey images become RGB for it. None gives pixels from -1 to 1.
+        validation: Share of the training images that becomes the validation set, between 0 and 1.
+        seed: Seed of splits, order and augmentation.
+        augment: Augmentation of the training images: `"none"`; `"shift"`, by up to an eighth of their sides; or
+            `"crop"`, which resizes a random part of the image to `image_size`. As in torchvision's RandomResizedCrop,
+            the part has 8 to 100 % of the area and an aspect ratio of 3/4 to 4/3. With `"crop"`, files are decoded anew
+            in each epoch; of a JPEG, only the crop is decoded. True means `"shift"`, False means `"none"`.
+        flip: Whether half of the training images are mirrored. None mirrors if there is augmentation and the images are
+            not digits.
+        sampling: Which training images an epoch has. `"natural"` has each image once. `"balanced"` has as many images
+            in total, but equally many of each class, to within one image. Images of a rare class are repeated, but no
+            image is repeated before every other image of its class was shown. Of a frequent class, each epoch has a
+            random part. The choice depends only on the seed and the epoch's number.
+        mixup: Alpha of mixup (Zhang et al., 2018). Every image of a batch is blended with the next image in a
+            proportion drawn from Beta(alpha, alpha). The labels become one-hot and are blended the same way. 0 turns it
+            off.
+        cutmix: Alpha of CutMix (Yun et al., 2019). A rectangle of the next image is pasted into every image of a batch.
+            0 turns it off. If both alphas are above 0, each batch uses one of the two, chosen at random.
+        one_hot: Whether the labels of all splits are one-hot, float32 (n, classes).
+        label: The column of a CSV file that holds the labels, if more than one column could.
+        max_bad: Largest share of the encoded images that may be unreadable, from 0 to 1. The same limit holds in each
+            split for images that become unreadable or vanish while batches are made. Such an image is replaced by
+            another image of the batch.
+        preprocessing: How images are prepared, such as `preprocessing("squeezenet1_1")` for that net's weights. It also
+            gives the size if `image_size` is None. If it has three channels, grey images become RGB. None scales pixels
+            to -1 to 1.
 
     Returns:
         Pipelines of a known length, class names, shapes, counts and the preprocessing.
 
     Raises:
-        ValueError: If an option, a format or a file is not one that is understood, or too many images cannot be read;
-            the sentence names it.
-        OSError: If a file or folder cannot be read: FileNotFoundError if there is none.
-        ConnectionError: If a download fails; the sentence names what `data_dir` may hold instead.
+        ValueError: If an option, a format or a file is not valid, or too many images cannot be read. The message names
+            it.
+        OSError: If a file or folder cannot be read; FileNotFoundError if it does not exist.
+        ConnectionError: If a download fails. The message names what `data_dir` may hold instead.
 
     Examples:
         >>> data = load_data("digits", batch_size=32)
@@ -239,7 +244,7 @@ def load_data(
     size = _size(image_size)
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
-    keep = changes["augment"] != "crop"  # what is resized already makes a poor crop
+    keep = changes["augment"] != "crop"  # random crops need the files: crops of resized images would be blurred
     raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else by_name(str(name), wanted)
     parts = complete(raw.parts, raw.name, validation, seed)
     classes = len(raw.class_names) if one_hot or mixup or cutmix else 0
@@ -265,7 +270,7 @@ def load_data(
 
 
 def _changes(augment: Any, flip: Any, mixup: Any, cutmix: Any) -> dict[str, Any]:
-    """The options of augmentation, checked."""
+    """The checked options of augmentation."""
     if isinstance(augment, bool):
         augment = "shift" if augment else "none"
     check_choice("augment", augment, KINDS)
@@ -286,7 +291,7 @@ def _size(image_size: Any) -> tuple[int, int] | None:
 
 
 def by_name(name: str, wanted: Wanted) -> Raw:
-    """A data set that scikit-learn has or Keras downloads."""
+    """A data set that scikit-learn contains or Keras downloads."""
     check_choice("name", name, tuple(NAMES))
     if name == "digits":
         from sklearn.datasets import load_digits
@@ -296,7 +301,7 @@ def by_name(name: str, wanted: Wanted) -> Raw:
         return in_memory(name, name, {"train": Part(pixels, digits.target)}, None, wanted)
     try:
         train, test = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras raises bare Exceptions, and ValueError where a download is not whole
+    except Exception as error:  # Keras raises a bare Exception, or ValueError after an incomplete download
         reason = " ".join(str(error).split()).rstrip(".")
         raise ConnectionError(
             f"{name} could not be downloaded ({reason}); give a folder by --data-dir (data_dir=), "

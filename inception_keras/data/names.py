@@ -1,4 +1,4 @@
-"""Names of the classes of the public sets, in the order of their labels."""
+"""Class names of the public data sets, in the order of their labels."""
 
 _CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 _CIFAR100 = """

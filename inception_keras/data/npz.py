@@ -1,4 +1,4 @@
-"""NumPy archives of images and labels as Keras keeps its data sets; no object in them is ever unpickled."""
+"""Reads NumPy archives of images and labels in the layout of Keras's data sets. Nothing in them is ever unpickled."""
 
 import io
 import zipfile
@@ -16,13 +16,13 @@ _KEYS = {"train": "train", "validation": "val", "test": "test"}
 
 
 def find_npz(root: Path) -> list[Path]:
-    """The .npz files that have training images as `x_train`, and those that are broken."""
+    """The .npz files that hold `x_train`, and the damaged ones."""
     found = []
     for path in sorted(root.glob("*.npz")):
         try:
             with zipfile.ZipFile(path) as archive:
                 ours = "x_train.npy" in archive.namelist()
-        except Exception:  # a damaged archive can raise anything; it is named when it is read
+        except Exception:  # a damaged archive can raise any error; reading it raises one that names it
             ours = path.is_file()
         if ours:
             found.append(path)
@@ -30,12 +30,14 @@ def find_npz(root: Path) -> list[Path]:
 
 
 def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """The parts `x_train`, `y_train`, and where they are there `x_val`, `y_val`, `x_test`, `y_test`; the classes.
+    """Reads the splits of an archive and the names of the classes.
 
-    Images are uint8 (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels whole numbers or text, (n,) or (n, 1).
+    The training split is `x_train` and `y_train`. The splits `x_val`, `y_val` and `x_test`, `y_test` are read if they
+    exist. Images are uint8 (n, h, w), (n, h, w, 1) or (n, h, w, 3). Labels are whole numbers or text, (n,) or (n, 1).
 
     Raises:
-        ValueError: If the file is broken, an array is missing or of another kind, or they do not fit each other.
+        ValueError: If the file is damaged, an array is missing or has another type, or the arrays do not fit each
+            other.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -50,7 +52,7 @@ def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
         raise ValueError(f"{path}: {line(error)}.") from None
     except OSError:
         raise
-    except Exception as error:  # a damaged archive can raise anything
+    except Exception as error:  # a damaged archive can raise any error
         raise ValueError(f"{path} is not a whole .npz file: {line(error)}.") from None
 
     images, labels = {}, {}
