@@ -1,4 +1,4 @@
-"""Pillow images of every mode as upright RGB or grey ones, and one sentence for those that cannot be read."""
+"""Reads images of every Pillow mode as upright RGB or grey images, and explains why an image cannot be read."""
 
 import re
 import warnings
@@ -220,7 +220,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         raise UnreadableImage(
             f"has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit of Pillow", "too large"
         ) from None
-    except Exception as error:  # decoders raise many kinds of errors: OSError, SyntaxError, struct.error, zlib.error ...
+    except Exception as error:  # decoders raise many errors: OSError, SyntaxError, struct.error, zlib.error ...
         kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         raise UnreadableImage(f"cannot be read: {line(error)}", kind) from None
 

@@ -244,7 +244,7 @@ def load_data(
     size = _size(image_size)
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
-    keep = changes["augment"] != "crop"  # random crops need the files: crops of resized images would be blurred
+    keep = changes["augment"] != "crop"  # random crops are cut from the files: a resized image makes a poor crop
     raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else by_name(str(name), wanted)
     parts = complete(raw.parts, raw.name, validation, seed)
     classes = len(raw.class_names) if one_hot or mixup or cutmix else 0

@@ -1,4 +1,4 @@
-"""Images with their labels, and how a test and a validation set are cut from them."""
+"""Images with their labels, and how test and validation sets are split off."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-TEST_SHARE = 0.2  # where a data set brings no test set
+TEST_SHARE = 0.2  # share of the images that becomes the test set, if the data have none
 
 
 @dataclass(frozen=True)
 class Part:
-    """Images, uint8 (n, h, w, c) or n files, with int32 labels (n,)."""
+    """The images of a split, uint8 (n, h, w, c) or n files, with int32 labels (n,)."""
 
     images: np.ndarray | Sequence[Any]
     labels: np.ndarray
-    jpeg: np.ndarray | None = None  # int32 (n, 2): height and width of files that are upright JPEGs, 0 of others
+    jpeg: np.ndarray | None = None  # int32 (n, 2): height and width of upright JPEG files, 0 for other files
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels).reshape(-1).astype(np.int32))
@@ -25,16 +25,16 @@ class Part:
         return len(self.labels)
 
     def take(self, which: np.ndarray) -> "Part":
-        """The images of these indices."""
+        """The images at these indices."""
         images = self.images[which] if isinstance(self.images, np.ndarray) else [self.images[i] for i in which]
         return Part(images, self.labels[which], None if self.jpeg is None else self.jpeg[which])
 
 
 def complete(parts: dict[str, Part], origin: str, validation: float = 0.1, seed: int = 0) -> dict[str, Part]:
-    """`train`, `validation` and `test`: those that are missing are cut from `train`, first the test set.
+    """Returns `train`, `validation` and `test`; missing ones are split off `train`, the test set first.
 
     Raises:
-        ValueError: If there are too few images to cut from.
+        ValueError: If there are too few images.
     """
     parts = dict(parts)
     for name, share in (("test", TEST_SHARE), ("validation", validation)):
@@ -48,7 +48,7 @@ def complete(parts: dict[str, Part], origin: str, validation: float = 0.1, seed:
 
 
 def _cut(part: Part, share: float, seed: int) -> tuple[Part, Part]:
-    """Cuts off a share of the images, the same of every class; the last image of a class always stays."""
+    """Splits off the same share of the images of every class. At least one image of each class remains."""
     counts = np.bincount(part.labels)
     quota = share * counts
     taken = np.floor(quota).astype(int)

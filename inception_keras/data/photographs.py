@@ -1,4 +1,4 @@
-"""Photographs in any form that people have them: paths, folders, patterns, arrays, PIL images."""
+"""Photographs in every form that users have them: paths, folders, patterns, arrays, PIL images."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,12 +22,12 @@ _LOADING = Lock()  # two threads must not decode the same PIL image
 
 
 class Photograph:
-    """One photograph, not opened yet.
+    """A photograph that has not been opened yet.
 
     Args:
         source: A Path, a PIL image or a uint8 array.
-        name: What the photograph goes by in a table.
-        foreign: Why it is no photograph, if it is another file in a folder.
+        name: The name of the photograph in tables.
+        foreign: For a file in a folder that is not an image: the reason why it is not read. Otherwise empty.
     """
 
     __slots__ = ("foreign", "name", "source")
@@ -39,7 +39,7 @@ class Photograph:
         """The input of a net.
 
         Raises:
-            UnreadableImage: If it cannot be read; the text is the predicate of a sentence.
+            UnreadableImage: If the photograph cannot be read; the message is the predicate of a sentence.
         """
         try:
             if isinstance(self.source, Path):
@@ -59,15 +59,15 @@ class Photograph:
 
 
 def photographs(given: Any) -> Iterable[Photograph]:
-    """One or many photographs as a list, or as a stream if a generator or a `tf.data.Dataset` is given.
+    """Returns photographs as a list, or as a stream if a generator or a `tf.data.Dataset` is given.
 
-    A folder stands for all images in it and below it, in the order of their paths. An array (n, h, w, c), or (n, h, w)
-    of grey images, is a batch. Of a data set's pairs, the first is the image.
+    A folder stands for all images in it and below it, sorted by path. An array (n, h, w, c), or (n, h, w) with grey
+    images, is a batch. If a data set yields tuples, the first element of each is the image.
 
     Raises:
         TypeError: If something is no photograph.
-        ValueError: If an array does not hold pixels, or a folder no images.
-        FileNotFoundError: If a pattern fits no file.
+        ValueError: If an array does not hold pixels, or a folder holds no images.
+        FileNotFoundError: If a pattern matches no file.
     """
     if isinstance(given, tf.data.Dataset):
         given = (first[0] if isinstance(first, tuple) else first for first in given)
@@ -114,12 +114,15 @@ def _files(text: str) -> Iterator[Photograph]:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a name that is too long, or in a folder that may not be entered; said where it is opened
+    except OSError:  # a name that is too long, or a folder without access; opening the file raises it again
         return False
 
 
 def _walk(folder: Path) -> Iterator[Photograph]:
-    """The files in and below a folder, but leftovers of systems; a file may be named as an image or be one inside."""
+    """The files in a folder and below it, without files left by operating systems.
+
+    A file counts as an image by its name or by its content.
+    """
     with readable(folder):
         for path in walk(folder, Path(folder.resolve().anchor)):  # a link may lead anywhere
             yield Photograph(path, str(path), "" if looks_like_image(path) or unread(path)[0] else "is no image")
@@ -146,7 +149,7 @@ def _arrays(array: np.ndarray, name: str) -> Iterator[Photograph]:
 
 
 def _pixels(array: np.ndarray) -> str:
-    """What an array of another type seems to hold, and how it becomes pixels."""
+    """What an array of another dtype seems to hold, and how to convert it to pixels."""
     kind = f"{array.dtype} {array.shape}"
     if array.dtype.kind not in "fiub" or not array.size:
         return kind

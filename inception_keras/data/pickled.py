@@ -1,4 +1,4 @@
-"""Pickles as data: their opcodes are read here, and nothing that stands in them is looked up, called or run."""
+"""Reads pickles as plain data: opcodes are interpreted here, and nothing is imported, called or executed."""
 
 import io
 import pickletools
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-_OPCODES = 1_000_000  # of the largest pickle that is read; CIFAR's have 300,000
+_OPCODES = 1_000_000  # opcodes in the largest pickle that is read; CIFAR's pickles have 300,000
 _TEXT = ("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE")
-_BYTES = ("STRING", "BINSTRING", "SHORT_BINSTRING")  # Python 2's, which pickletools takes for Latin-1
+_BYTES = ("STRING", "BINSTRING", "SHORT_BINSTRING")  # strings of Python 2, which pickletools decodes as Latin-1
 _PLAIN = (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", *_TEXT),
 )
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_NAMES = {  # what may be named, by what it is here
+_NAMES = {  # the only names allowed, and what each stands for here
     "numpy ndarray": "ndarray",
     "numpy dtype": "dtype",
     "numpy.core.multiarray _reconstruct": "reconstruct",
@@ -29,29 +29,29 @@ _MARK = object()
 
 
 class _Name(str):
-    """One of the names above."""
+    """One of the allowed names."""
 
 
 class _Array:
-    """An array that BUILD fills, or the dtype uint8."""
+    """An array whose content BUILD sets, or the dtype uint8."""
 
     def __init__(self, value: Any = None):
         self.value = value
 
 
 def read_pickle(content: bytes) -> Any:
-    """What a pickle of dicts, lists, tuples, strings, bytes, whole numbers and uint8 arrays holds.
+    """Reads a pickle of dicts, lists, tuples, strings, bytes, whole numbers and uint8 arrays.
 
-    Strings of Python 2 become bytes. Arrays come as (n, m, ...) of uint8.
+    Strings of Python 2 become bytes. Arrays of any shape become uint8 arrays.
 
     Raises:
-        ValueError: If there is anything else in it, or it is not whole.
+        ValueError: If the pickle contains anything else, or is incomplete.
     """
     try:
         return _plain(_Reader().read(content))
     except ValueError:
         raise
-    except Exception as error:  # a damaged pickle can raise anything
+    except Exception as error:  # a damaged pickle can raise any error
         raise ValueError(f"it is no whole pickle ({type(error).__name__})") from None
 
 
@@ -112,7 +112,7 @@ class _Reader:
             raise ValueError(f"it has the opcode {name}, which no plain data needs")
 
     def _marked(self) -> list[Any]:
-        """What lies above the last mark, which is taken off."""
+        """Removes the items above the last mark, and the mark itself, from the stack, and returns the items."""
         items = []
         while (item := self.stack.pop()) is not _MARK:
             items.append(item)
@@ -142,20 +142,20 @@ def _text(value: Any) -> str:
 
 def _set(target: dict, items: list[Any]) -> dict:
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, (str, bytes)):  # others can be made to take very long
+        if not isinstance(key, (str, bytes)):  # keys of other types can be crafted to take very long
             raise ValueError(f"it has a key of the type {type(key).__name__}")
         target[key] = value
     return target
 
 
 def _make(name: Any, arguments: Any) -> Any:
-    """What NumPy's own functions would give for these arguments, as far as it is uint8."""
+    """What NumPy's functions would return for these arguments, as far as that is uint8."""
     what = str(name) if isinstance(name, _Name) else None
     if what == "dtype" and arguments[0] in ("u1", b"u1", "|u1", b"|u1"):
         return _Array(np.uint8)
     if what == "reconstruct":
         return _Array()
-    if what == "encode" and arguments[1] in ("latin1", "latin-1"):  # how Python 3 writes bytes for Python 2
+    if what == "encode" and arguments[1] in ("latin1", "latin-1"):  # how Python 3 writes bytes in old protocols
         return arguments[0].encode("latin-1")
     if what == "frombuffer" and arguments[1].value is np.uint8:
         content, _, shape, order = arguments
@@ -167,7 +167,7 @@ def _build(target: Any, state: Any) -> None:
     if not isinstance(target, _Array):
         raise ValueError(f"it sets the state of a {type(target).__name__}")
     if target.value is np.uint8:
-        return  # the order of the bytes, of which there is one
+        return  # the state of uint8 is its byte order, which means nothing for one byte
     _, shape, dtype, fortran, content = state
     if not isinstance(dtype, _Array) or dtype.value is not np.uint8:
         raise ValueError("it has an array that is not uint8")
@@ -184,7 +184,7 @@ def _shaped(content: Any, shape: Any, fortran: bool) -> np.ndarray:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as such: on the first two levels, where CIFAR has them."""
+    """Replaces array objects by arrays on the first two levels, which are the only ones that CIFAR uses."""
     if isinstance(value, _Array):
         return value.value
     if isinstance(value, dict):

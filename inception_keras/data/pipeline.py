@@ -1,4 +1,4 @@
-"""A part of a data set as batches: shuffled, decoded, augmented, normalised."""
+"""Turns a split of a data set into batches: shuffles, decodes, augments and normalises."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,25 +21,25 @@ from .unreadable import Unreadable
 
 _AUTO = tf.data.AUTOTUNE
 SAMPLINGS = ("natural", "balanced")
-_CACHE = 2**29  # bytes of a validation or test set that are kept
+_CACHE = 2**29  # bytes of a validation or test set that may be cached
 
 
 @dataclass(frozen=True)
 class Batches:
-    """How a part becomes batches: pairs of float32 images (n, h, w, c) and int32 labels (n,).
+    """How a split becomes batches: pairs of float32 images (n, h, w, c) and int32 labels (n,).
 
-    What is random is a function of the seed, the epoch's number and the batch's, so any batch can be made anew.
+    All randomness depends only on the seed, the epoch's number and the batch's number, so any batch can be made again.
     """
 
     part: Part
     preprocessing: Preprocessing
-    size: int  # images in a batch; there may be fewer in the last
-    unreadable: Unreadable | None = None  # where files are written down that can be read no more
+    size: int  # images in a batch; the last batch may have fewer
+    unreadable: Unreadable | None = None  # records files that become unreadable
     classes: int = 0  # if above 0, labels are one-hot: float32 (n, classes)
-    seed: int | None = None  # of order and augmentation; None keeps the order, and leaves the images as they are
+    seed: int | None = None  # seed of order and augmentation; None keeps the stored order and does not augment
     augment: str = "none"  # one of augment.KINDS
     flip: bool = False
-    mixup: float = 0.0  # alphas, as in augment.mix; they need one-hot labels
+    mixup: float = 0.0  # alphas, as in augment.mix; mixing needs one-hot labels
     cutmix: float = 0.0
     sampling: str = "natural"  # one of SAMPLINGS
 
@@ -52,10 +52,10 @@ class Batches:
         """The batches of an epoch.
 
         Args:
-            number: Of the epoch, from 0; None makes the next epoch each time that the dataset is iterated.
-            skip: Batches that are left out at the beginning.
-            shard: (index, count): of each batch the share of one of several workers.
-            endless: Whether all epochs after this one follow; `skip` is of the first.
+            number: The epoch's number, counted from 0. None gives the next epoch each time the dataset is iterated.
+            skip: Number of batches to leave out at the beginning.
+            shard: (index, count) gives worker `index` of `count` its share of each batch.
+            endless: Whether all later epochs follow this one. `skip` concerns the first epoch only.
         """
         if number is not None:
             check_count("the number of an epoch", number, least=0)
@@ -69,7 +69,7 @@ class Batches:
         if workers > self.size:
             raise ValueError(f"A batch of {self.size} images cannot be shared by {workers} workers.")
 
-        with tf.device("CPU:0"):  # where batches are made, also if there is a GPU
+        with tf.device("CPU:0"):  # batches are made on the CPU even if there is a GPU
             dataset = self._images(_numbers(number, endless), skip, shard)
             if not self._in_memory and not self._random and len(self.part) * prod(self._shape) <= _CACHE:
                 dataset = dataset.cache()
@@ -77,10 +77,10 @@ class Batches:
         length = tf.data.INFINITE_CARDINALITY if endless else len(self) - skip
         return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AUTO)
 
-    # -- what is to be in a batch
+    # -- which images are in a batch
 
     def _order(self, number: Any) -> Any:
-        """The indices of an epoch's images; they are shuffled, not images: 8 bytes an image."""
+        """The indices of an epoch's images. Indices are shuffled rather than images, as they take only 8 bytes each."""
         order = tf.range(len(self.part), dtype=tf.int64)
         if not self._random:
             return order
@@ -90,10 +90,10 @@ class Batches:
         return tf.random.experimental.stateless_shuffle(order, seed)
 
     def _balanced(self, order: Any, seed: Any) -> Any:
-        """As many indices as there are images, with the same number of every class that has images, give or take one.
+        """As many indices as there are images, with equally many of every class that has images, to within one.
 
-        The classes take turns, in a random order; at its turn a class gives its next image, and after its last image
-        begins again with its first. So no image is repeated before every other image of its class was shown.
+        The classes take turns in a random order. At its turn, a class gives its next image; after its last image it
+        starts again with its first. So no image is repeated before every other image of its class was shown.
         """
         counts = np.bincount(self.part.labels)
         counts = counts[counts > 0]
@@ -104,7 +104,7 @@ class Batches:
         return tf.gather(by_class, tf.gather(first, turns) + order // len(counts) % tf.gather(counts, turns))
 
     def _plan(self, order: Any, number: Any, step: Any, shard: tuple[int, int]) -> dict[str, Any]:
-        start = step * self.size % len(self.part)  # no batch is empty, or `unbatch` would end the process
+        start = step * self.size % len(self.part)  # never an empty batch: `unbatch` would crash the process
         batch = order[start : start + self.size]
         whole = tf.size(batch, tf.int64)
         first, end = (_first(whole, index, shard[1]) for index in (shard[0], shard[0] + 1))
@@ -112,9 +112,9 @@ class Batches:
         return {"number": number, "step": step, "batch": batch, "key": key, "first": first, "end": end}
 
     def _positions(self, plan: dict[str, Any]) -> Any:
-        """Where in the batch the images of a worker are, and the one that his last is mixed with.
+        """Indices of this worker's images, plus the next image, which mixup pairs with the last one.
 
-        There is one at least: a batch of files cannot be empty.
+        There is at least one index, as a batch of files cannot be empty.
         """
         end = plan["end"] + 1 if self._mixes else tf.maximum(plan["end"], plan["first"] + 1)
         return tf.range(plan["first"], end) % tf.size(plan["batch"], tf.int64)
@@ -122,10 +122,10 @@ class Batches:
     def _draw(self, plan: dict[str, Any]) -> Draw:
         return augment.draw(plan["key"], tf.size(plan["batch"]), self._positions(plan))
 
-    # -- uint8 images of the final size, and their indices
+    # -- uint8 images at the final size, and their indices
 
     def _images(self, numbers: tf.data.Dataset, skip: int, shard: tuple[int, int]) -> tf.data.Dataset:
-        """The plans of all epochs' batches with their images."""
+        """The plans of the batches of all epochs, with their images."""
         first = tf.constant(skip, tf.int64)
 
         def plans(count: int) -> tf.data.Dataset:
@@ -139,9 +139,10 @@ class Batches:
             return plans(len(self)).map(self._gather, _AUTO)
         if not self._crops:
             return plans(len(self)).map(partial(self._each, self._slow), _AUTO)
-        # TensorFlow decodes no more than the crop, but its errors end a dataset, and it knows neither EXIF nor CMYK:
-        # what it may not or cannot decode is left to Pillow. A batch with an error is left out, and made anew when
-        # the next is there; after the last one of an epoch comes one of no image
+        # TensorFlow can decode only the crop, which is fast. But its errors end a dataset, and it supports neither
+        # EXIF nor CMYK, so Pillow decodes the other images. A batch with an error is dropped, and made again when the
+        # next batch arrives. An extra batch without images follows the last batch of an epoch, so that a dropped last
+        # batch is noticed too
         black = tf.zeros((1, *self._shape), tf.uint8)
 
         def quick(plan: dict[str, Any]) -> dict[str, Any]:
@@ -151,13 +152,13 @@ class Batches:
         def with_missing(expected: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
             end = batch["step"] + 1
             steps = tf.range(expected, tf.minimum(end, len(self)))
-            if_one = partial(tf.cond, tf.size(steps) == 1)  # of many, copies of the images could fill the memory
+            if_one = partial(tf.cond, tf.size(steps) == 1)  # copies for several batches could fill the memory
             batch |= {
                 "step": if_one(lambda: end - 1, lambda: tf.constant(-1, tf.int64)),
                 "images": if_one(lambda: batch["images"], lambda: black),
             }
             shapes = {name: tf.concat([[tf.size(steps)], tf.shape(value)], 0) for name, value in batch.items()}
-            expected = tf.where(end > len(self), tf.constant(0, tf.int64), end)  # then comes another epoch
+            expected = tf.where(end > len(self), tf.constant(0, tf.int64), end)  # the next batch begins another epoch
             return expected, (steps, {name: tf.broadcast_to(value, shapes[name]) for name, value in batch.items()})
 
         def complete(step: Any, batch: dict[str, Any]) -> dict[str, Any]:
@@ -168,17 +169,20 @@ class Batches:
             return tf.cond(batch["step"] == step, lambda: batch, careful)
 
         batches = plans(len(self) + 1).map(quick, _AUTO).ignore_errors()
-        # not a flat_map: that takes a fourth of the speed
+        # flat_map would cost a fourth of the speed
         return batches.scan(first, with_missing).unbatch().map(complete, _AUTO)
 
     def _gather(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """Of a part in memory."""
+        """The images of a batch, if the split is in memory."""
         chosen = tf.gather(plan["batch"], self._positions(plan))
         images = resized(tf.gather(self._memory[0], chosen), self.preprocessing)
         return plan | {"images": augment.crop(images, self._draw(plan)) if self._crops else images, "chosen": chosen}
 
     def _each(self, read: Callable[[dict[str, Any]], tuple[Any, Any]], plan: dict[str, Any]) -> dict[str, Any]:
-        """What `read` makes of each image of a batch; in a loop, as an element of a data set costs half its work."""
+        """Applies `read` to each image of a batch.
+
+        The images are read in a loop: as elements of a dataset of their own, they would take twice the work.
+        """
         slots = {"position": self._positions(plan)}
         slots["chosen"] = tf.gather(plan["batch"], slots["position"])
         if self._crops:
@@ -190,18 +194,19 @@ class Batches:
         return plan | {"images": images, "chosen": chosen}
 
     def _quick(self, slot: dict[str, Any]) -> tuple[Any, Any]:
-        """A crop by TensorFlow, of files that are as they were when they were listed."""
+        """Lets TensorFlow decode a crop of a file that has not changed since it was listed."""
 
         def decode() -> tuple[Any, Any]:
             *size, channels = self._shape
             image = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
-            # of less than twice the size, bilinear interpolation touches every pixel: a third of antialiasing's work
+            # without antialiasing, at a third of the work: the crop is less than twice the size, so bilinear interpolation
+            # uses every pixel
             return resized(image, self.preprocessing, antialias=False), slot["chosen"]
 
         return tf.cond(slot["jpeg"][0] > 0, decode, lambda: self._slow(slot))
 
     def _careful(self, slot: dict[str, Any]) -> tuple[Any, Any]:
-        """The same, also of files that have changed."""
+        """As `_quick`, but falls back to Pillow for a file that TensorFlow cannot decode, as it may have changed."""
         once = tf.data.Dataset.from_tensors(slot)
         quick = once.map(self._quick).ignore_errors()
         return quick.concatenate(once.map(self._slow)).take(1).get_single_element()
@@ -217,12 +222,15 @@ class Batches:
         return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), ())
 
     def _slow(self, slot: dict[str, Any]) -> tuple[Any, Any]:
-        """An image by Pillow, and its index; if it cannot be read, of the next of the batch that can."""
+        """Lets Pillow decode an image, and returns it with its index.
+
+        If the image cannot be read, the next readable image of the batch takes its place.
+        """
 
         @tf.autograph.experimental.do_not_convert
         def read(batch: np.ndarray, position: int, crop: np.ndarray | None = None) -> tuple[np.ndarray, np.int64]:
             others = ((batch[position] + i) % len(self.part) for i in range(len(self.part)))
-            for index in chain(np.roll(batch, -position), others):  # the others, in case that the batch has none
+            for index in chain(np.roll(batch, -position), others):  # others: if the batch has no readable image
                 path = self.part.images[index]
                 try:
                     image = read_image(path, self.preprocessing.channels)
@@ -234,14 +242,14 @@ class Batches:
             raise ValueError(f"None of {len(self.part)} images can be read any more.")
 
         arguments = [slot[name] for name in ("batch", "position", "crop") if name in slot]
-        # "stateful" would mean that they are read one after the other where TensorFlow is to be deterministic
+        # with "stateful", images would be read one after the other when TensorFlow's op determinism is on
         image, index = tf.numpy_function(read, arguments, [tf.uint8, tf.int64], stateful=False)
         return tf.ensure_shape(image, self._shape), tf.ensure_shape(index, ())
 
     # -- batches
 
     def _finish(self, plan: dict[str, Any]) -> tuple[Any, Any]:
-        """A worker's share of a batch, as the net gets it."""
+        """A worker's share of a batch, ready for the net."""
         images, labels, draw = plan["images"], tf.gather(self._memory[1], plan["chosen"]), self._draw(plan)
         if self._random and self.augment == "shift":
             images = augment.shift(images, draw)
@@ -259,20 +267,20 @@ class Batches:
 
     @cached_property
     def _memory(self) -> tuple[Any, Any]:
-        """Images (or None, if they are files) and labels, as tensors that all epochs share."""
+        """Images (None if they are files) and labels, as tensors that all epochs share."""
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(self.part.images) if self._in_memory else None, tf.constant(self.part.labels)
 
     @cached_property
     def _paths(self) -> Any:
-        """The names of the files; None if some are inside of others."""
+        """The names of the files; None if some images lie inside larger files."""
         with tf.init_scope(), tf.device("CPU:0"):
             names = [str(source) for source in self.part.images if isinstance(source, Path)]
             return tf.constant(names) if len(names) == len(self.part) else None
 
     @cached_property
     def _jpegs(self) -> Any:
-        """Height and width of the files that TensorFlow may decode, 0 of the others."""
+        """Height and width of the files that TensorFlow may decode, 0 for the other files."""
         with tf.init_scope(), tf.device("CPU:0"):
             none = np.zeros((len(self.part), 2), np.int32)
             return tf.constant(none if self.part.jpeg is None else self.part.jpeg)
@@ -299,19 +307,19 @@ class Batches:
 
 
 def _shuffle(values: Any, seed: Any, purpose: int) -> Any:
-    """Values in a random order, which is another for each (negative) purpose."""
+    """Shuffles values at random. Each (negative) purpose gives a different order."""
     folded = tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))
     return tf.random.experimental.stateless_shuffle(values, folded)
 
 
 def _numbers(number: int | None, endless: bool) -> tf.data.Dataset:
-    """The numbers of the epochs; None counts the times that the dataset is iterated."""
+    """The epoch numbers; None counts how often the dataset has been iterated."""
     if number is not None:
         return tf.data.Dataset.range(number, np.iinfo(np.int64).max if endless else number + 1)
     times = count()
 
     def following(zero: Any) -> Any:
-        # not "stateful": where TensorFlow is to be deterministic, nothing of such a dataset is done in parallel
+        # not "stateful": with TensorFlow's op determinism, no step of such a dataset would run in parallel
         function = tf.numpy_function(lambda _: np.int64(next(times)), [zero], tf.int64, stateful=False)
         return tf.ensure_shape(function, ())
 
@@ -319,7 +327,7 @@ def _numbers(number: int | None, endless: bool) -> tf.data.Dataset:
 
 
 def _first(count: Any, index: int, workers: int) -> Any:
-    """Where the share of a worker begins; those of the first are greater by one, where they are not equal."""
+    """Where the share of a worker begins. If the shares are unequal, those of the first workers have one image more."""
     return count // workers * index + tf.minimum(tf.cast(count % workers, tf.int64), index)
 
 
@@ -332,9 +340,9 @@ def _window(numbers: Any, height: Any, width: Any) -> Any:
 
 
 def resized(images: Any, preprocessing: Preprocessing, antialias: bool = True) -> Any:
-    """uint8 images (..., h, w, c) of the size of `preprocessing`."""
+    """Resizes uint8 images (..., h, w, c) to the size of `preprocessing`."""
     if tuple(images.shape[-3:-1]) == preprocessing.size:
         return images
-    # rounded as Pillow does, so that a photograph and a batch are seen alike
+    # rounded as Pillow does, so that single photographs and batches give the same pixels
     images = tf.image.resize(images, preprocessing.size, preprocessing.interpolation, antialias=antialias)
     return tf.saturate_cast(tf.round(images), tf.uint8)

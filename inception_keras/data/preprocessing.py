@@ -1,4 +1,4 @@
-"""What a net was trained to see: how a photograph becomes its input."""
+"""How a photograph becomes an input of a net, in the way that the net was trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,12 +17,12 @@ from ..weights.published import find
 from ..zoo import find as find_model
 from .images import Inner, UnreadableImage, line, plain, read_image
 
-LARGEST = 2**14  # pixels of a side that a net may ask for
+LARGEST = 2**14  # largest side of an input, in pixels
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def _is_float32(value: Any, but_zero: bool) -> bool:
-    """Whether a number is finite in float32, in which images are normalised."""
+    """Whether a number is finite in float32, and, with `but_zero`, not zero there. Images are normalised in float32."""
     with np.errstate(over="ignore"):
         single = np.float32(float(value)) if abs(value) < 1e300 else np.float32(np.inf)
     return bool(np.isfinite(single)) and bool(single or not but_zero)
@@ -30,7 +30,7 @@ def _is_float32(value: Any, but_zero: bool) -> bool:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Turns photographs into inputs of a net: resize, crop at the centre, `(x / scale - mean) / std`.
+    """Turns photographs into inputs of a net: resizes, crops the centre, and computes `(x / scale - mean) / std`.
 
     The defaults map 0 ... 255 to -1 ... 1. Caffe's nets have `order="bgr"`, `mean=(104.006, 116.669, 122.679)` and
     `std=(1.0,)`; torchvision's have `scale=255.0`, `mean=(0.485, 0.456, 0.406)` and `std=(0.229, 0.224, 0.225)`.
@@ -38,16 +38,16 @@ class Preprocessing:
     Args:
         size: (height, width) of the input, in pixels.
         channels: 3 for colour, 1 for grey.
-        resize: Length that the shorter side gets before the centre is cropped, as torchvision does it; None squashes
-            the whole image into `size`.
+        resize: Length of the shorter side before the centre is cropped, as in torchvision. None squashes the whole
+            image into `size`.
         interpolation: `"bilinear"` or `"bicubic"`, both antialiased.
         order: `"rgb"` or `"bgr"`.
-        scale: What pixels of 0 ... 255 are divided by.
-        mean: What is then subtracted: one number, or one for each channel in `order`.
-        std: What the rest is divided by: one number, or one for each channel in `order`.
+        scale: Pixels of 0 ... 255 are divided by this number.
+        mean: Subtracted after that: one number, or one for each channel in `order`.
+        std: The result is divided by this: one number, or one for each channel in `order`.
 
     Raises:
-        ValueError: If a value is none of those above.
+        ValueError: If a value is not allowed.
 
     Examples:
         >>> from skimage import data
@@ -69,7 +69,7 @@ class Preprocessing:
     std: tuple[float, ...] = (127.5,)
 
     def __post_init__(self) -> None:
-        for name in ("size", "mean", "std"):  # JSON has lists
+        for name in ("size", "mean", "std"):  # lists if they come from JSON
             if not isinstance(getattr(self, name), (tuple, list)):
                 raise ValueError(f"{name} must be a tuple of numbers, got {got(getattr(self, name))}.")
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -79,7 +79,7 @@ class Preprocessing:
             check_count("a side of size", side, most=LARGEST)
         check_choice("channels", self.channels, (1, 3))
         if self.resize is not None:
-            check_count("resize", self.resize, least=max(self.size), most=2 * LARGEST)  # less would not fill the crop
+            check_count("resize", self.resize, least=max(self.size), most=2 * LARGEST)  # else the crop is not filled
         check_choice("interpolation", self.interpolation, tuple(_INTERPOLATION))
         check_choice("order", self.order, ("rgb", "bgr"))
         for name, values in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
@@ -91,25 +91,26 @@ class Preprocessing:
                 raise ValueError(f"{name} must have one number, or one for each channel, got {len(values)}.")
 
     def __call__(self, image: Any) -> np.ndarray:
-        """The input of the net for one image.
+        """Turns one image into an input of the net.
 
         Args:
-            image: A path, a PIL image, or a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4). A photograph whose
-                EXIF says that it lies on its side is turned upright; what is transparent shows white.
+            image: A path, a PIL image, or a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4). A photograph is
+                turned upright by its EXIF orientation. Transparent areas become white.
 
         Returns:
             float32 (height, width, channels).
 
         Raises:
-            ValueError: If it is no whole image.
-            FileNotFoundError: If there is no such file.
+            ValueError: If the image is broken or of another kind.
+            FileNotFoundError: If the file does not exist.
         """
         return self.normalise(self.fit(image).astype(np.float32))
 
     def fit(self, image: Any, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
-        """The pixels before they are normalised: uint8 (height, width, channels), resized and cropped.
+        """Resizes and crops an image: uint8 (height, width, channels), before normalisation.
 
-        A window (top, left, height, width) of the image is squashed into `size`.
+        If `window`, (top, left, height, width) in the image, is given, only this part is used, and squashed into
+        `size`.
         """
         picture = self._open(image)
         height, width = self.size
@@ -131,33 +132,33 @@ class Preprocessing:
         return np.asarray(picture).reshape(height, width, self.channels)
 
     def normalise(self, pixels: Any) -> Any:
-        """`(x / scale - mean) / std` in `order`, for float32 arrays and tensors (..., w, channels) of RGB 0 ... 255."""
+        """Computes `(x / scale - mean) / std` in `order`. `pixels` are float32 RGB 0 ... 255, (..., w, channels)."""
         if not hasattr(pixels, "shape") or len(pixels.shape) < 2:
             raise TypeError(f"pixels must be an array or tensor (..., width, channels), got {got(pixels)}.")
         if self.order == "bgr":
             pixels = pixels[..., ::-1]
         *outer, width, channels = pixels.shape
         reshape = np.reshape if isinstance(pixels, np.ndarray) else tf.reshape
-        rows = reshape(pixels, (-1, *outer[1:], width * channels))  # an axis of three is slow to compute along
+        rows = reshape(pixels, (-1, *outer[1:], width * channels))  # computing along an axis of length three is slow
         mean, std = (np.resize(np.array(values, np.float32), width * channels) for values in (self.mean, self.std))
         return reshape((rows / np.float32(self.scale) - mean) / std, (-1, *pixels.shape[1:]))
 
     def resized(self, size: tuple[int, int]) -> "Preprocessing":
-        """The same for another (height, width) of the input; as much of the image is cropped off as before."""
+        """The same preprocessing for another input size (height, width). The crop keeps its share of the image."""
         height_width = replace(self, size=size, resize=None).size  # checked
         resize = None if self.resize is None else round(self.resize * max(height_width) / max(self.size))
         return replace(self, size=size, resize=resize)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, as JSON can hold them."""
+        """The fields in a form that JSON can store."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
-        """What `to_dict` gave, or JSON kept of it.
+        """Builds a Preprocessing from the result of `to_dict`, also after it was stored as JSON.
 
         Raises:
-            ValueError: If there is no `size`, or a name that is no field.
+            ValueError: If `size` is missing, or a name is not a field.
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"Preprocessing is made from a dict of its fields, got {got(values)}.")
@@ -185,21 +186,21 @@ class Preprocessing:
 
 SQUEEZENET1_1 = Preprocessing(
     (227, 227), resize=256, order="bgr", mean=(104.006, 116.669, 122.679), std=(1.0,)
-)  # of the ImageNet weights that the package carries
+)  # for the ImageNet weights in the package
 
 
 def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
-    """What the images must go through before a net with published weights sees them.
+    """The preprocessing that a net with published weights needs.
 
     Args:
         id: A model id.
         weights: `"imagenet"`, `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`, as in `create_model`.
 
     Returns:
-        A Preprocessing; its `size` is the input that the accuracy is published for.
+        A Preprocessing. Its `size` is the input size of the published accuracy.
 
     Raises:
-        ValueError: If there is no such model, or it has no such weights.
+        ValueError: If the model does not exist, or has no such weights.
 
     Examples:
         >>> preprocessing("resnet50").size, preprocessing("resnet50").resize
@@ -227,7 +228,10 @@ def class_names() -> tuple[str, ...]:
 
 
 def _without_ends(image: Image.Image) -> Image.Image:
-    """A long strip without its ends: enlarged they could fill the memory, and no crop shows them."""
+    """Cuts off the ends of a very long image.
+
+    Enlarged, such an image could fill the memory, and the crop does not show its ends.
+    """
     reach = 32 * min(image.size)
     if max(image.size) <= 2 * reach:
         return image
@@ -237,7 +241,7 @@ def _without_ends(image: Image.Image) -> Image.Image:
 
 
 def _try_plain(image: Image.Image, channels: int) -> Image.Image:
-    """An opened file is decoded only here, and may turn out to be broken."""
+    """Like `plain`, but an opened file is decoded only here, and may turn out to be broken."""
     try:
         return plain(image, channels)
     except (OSError, SyntaxError, ValueError) as error:

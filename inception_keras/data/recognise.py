@@ -1,4 +1,4 @@
-"""What a folder holds, by the names of its files; and its images as they are, neither split nor normalised."""
+"""Recognises a folder's format by its file names, and reads its images without splitting or normalising them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from .parts import Part
 from .preprocessing import Preprocessing
 from .tfrecords import find_tfrecords, list_tfrecords
 
-_SIZES = {"digits": (32, 32)}  # others keep their own
+_SIZES = {"digits": (32, 32)}  # the other sets keep their own size
 _PHOTO = (224, 224)
 _FORMATS = {"mnist": "idx", "fashion_mnist": "idx", "cifar10": "cifar10", "cifar100": "cifar100"}
 _TITLES = {
@@ -40,25 +40,25 @@ UNDERSTOOD = (
 )
 
 
-Wanted = Preprocessing | tuple[int, int] | None  # what is known of the input: all, its size, or nothing
+Wanted = Preprocessing | tuple[int, int] | None  # what is given of the input: its preprocessing, its size, or nothing
 
 
 @dataclass(frozen=True)
 class Raw:
-    """What a source gave, before it is split and normalised."""
+    """Images from a source, before they are split and normalised."""
 
     name: str
     parts: dict[str, Part]
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
-    flip: bool  # whether a mirrored image is still of its class
+    flip: bool  # whether a mirrored image still belongs to its class
     skipped: Skipped
-    notes: list[str] = field(default_factory=list)  # what is not used, and is no fault
+    notes: list[str] = field(default_factory=list)  # remarks on data that are not used, but are no fault
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images that a file holds as pixels; without names of the classes they are those of the set `kind`."""
+    """Images that a file holds as pixels. If `class_names` is None, the names are those of the set `kind`."""
 
     kind: str
     parts: dict[str, Part]
@@ -66,17 +66,17 @@ class Arrays:
 
 
 def open_folder(root: Path, name: str | None = None, label: str | None = None) -> Listing | Arrays:
-    """The images of a folder: listed, or read where they are pixels.
+    """The images of a folder: encoded images are listed, pixel arrays are read.
 
     Args:
         root: The folder.
-        name: One of the named sets, where there are several; it names classes, too.
-        label: The column of a CSV file that has the labels.
+        name: A named set, which chooses among several sets in the folder. It also gives the class names.
+        label: The column of a CSV file that holds the labels.
 
     Raises:
-        ValueError: If nothing is understood, more than one thing is, or a file is broken.
-        OSError: If a file or folder cannot be read: FileNotFoundError if there is none, NotADirectoryError if it is
-            a file.
+        ValueError: If the folder holds no supported format, or more than one, or a file is broken.
+        OSError: If a file or folder cannot be read; FileNotFoundError if it does not exist, NotADirectoryError if
+            `root` is a file.
     """
     if root.is_file():
         raise NotADirectoryError(f"{root} is a file, not a folder: unpack it, or give the folder that it lies in.")
@@ -126,13 +126,13 @@ def open_folder(root: Path, name: str | None = None, label: str | None = None) -
 def _classes_of_folders(root: Path) -> tuple[str, ...]:
     try:
         listing = list_folder(root)
-    except ValueError:  # the folders of a CSV file need not be in order
+    except ValueError:  # the folders beside a CSV file need not follow the rules for class folders
         return ()
     return listing.classes if listing else ()
 
 
 def _why_not(table: Table) -> str:
-    """Why a CSV file does not give the training images."""
+    """Why a CSV file cannot give the training images."""
     if table.fault:
         return table.fault
     if table.image is None:
@@ -149,11 +149,12 @@ def from_folder(
     keep: bool = True,
     training: bool = True,
 ) -> Raw:
-    """The images of a folder, those that cannot be read left out; few are kept in memory if `keep`.
+    """Reads the images of a folder and leaves out those that cannot be read.
 
-    For `training` there must be two classes, and images of each; a net may be tested on fewer.
+    If `keep` is set, small sets are kept in memory. With `training`, there must be at least two classes, and images of
+    each; a test set may have fewer.
 
-    Raises as `open_folder` and `Listing.read` do.
+    It raises the same errors as `open_folder` and `Listing.read`.
     """
     found = open_folder(root, name, label)
     title = root.resolve().name
@@ -175,7 +176,7 @@ def in_memory(
     wanted: Wanted,
     training: bool = True,
 ) -> Raw:
-    """Images that came with the labels of a named set."""
+    """Images that are already in memory, with their labels."""
     names = class_names or NAMES[kind]
     if training and len(names) < 2:
         raise ValueError(f"{title} has one class, {names[0]}: there must be two or more.")
@@ -184,7 +185,7 @@ def in_memory(
         raise ValueError(f"{title} has the label {highest}, more than the {len(names)} classes of {kind}.")
     _, height, width, channels = np.asarray(parts["train"].images).shape
     if isinstance(wanted, Preprocessing):
-        preprocessing = replace(wanted, resize=None)  # as the pipeline resizes what is in memory
+        preprocessing = replace(wanted, resize=None)  # the pipeline resizes images in memory without cropping
         if channels == 1 and wanted.channels == 3:
             parts = {name: Part(np.repeat(np.asarray(p.images), 3, axis=-1), p.labels) for name, p in parts.items()}
         elif channels != wanted.channels:
@@ -195,7 +196,7 @@ def in_memory(
 
 
 def _kinds(root: Path) -> dict[str, list[Path]]:
-    """The files of each format that is there."""
+    """The files of each format that the folder contains."""
     kinds = {kind: [place] for kind in CIFAR if (place := find_cifar(root, kind))}
     idx = [find_idx(root, split, content) for split in ("train", "t10k") for content in ("images", "labels")]
     kinds["idx"] = [path for path in idx if path]

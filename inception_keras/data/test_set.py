@@ -1,4 +1,4 @@
-"""A folder or a named data set as a test set for a net that knows its classes already."""
+"""Loads a folder or a named data set to test a net that already has its classes."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,14 +22,14 @@ from .unreadable import Unreadable
 
 @dataclass(frozen=True)
 class TestSet:
-    """Batches of float32 images and int32 labels, which count the classes of the net."""
+    """Batches of float32 images and int32 labels, which are class indices of the net."""
 
-    __test__ = False  # pytest would take it for a test
+    __test__ = False  # otherwise pytest would collect it as a test
 
     name: str
     batches: tf.data.Dataset
-    skipped: Skipped  # files that could not be read, and why; it grows where some become unreadable
-    check: Callable[[], None]  # raises a ValueError with the files if too many have become unreadable
+    skipped: Skipped  # unreadable files with the reasons; grows if files become unreadable later
+    check: Callable[[], None]  # raises a ValueError that lists the files if too many have become unreadable
 
 
 def load_test_set(
@@ -41,21 +41,22 @@ def load_test_set(
     label: str | None = None,
     max_bad: float = 0.1,
 ) -> TestSet:
-    """Loads the images that a net is to be tested on.
+    """Loads the images that a net will be tested on.
 
-    Of data with a test set, that is used, else the validation set; of data without splits, all images are used. Classes
-    are known by their names: the data may have fewer than the net, in any order.
+    The test set of the data is used; without one, the validation set; without splits, all images. Classes are matched
+    by name: the data may have fewer classes than the net, in any order.
 
     Args:
         name: A named data set, as for `load_data`.
         data_dir: A folder to read, as for `load_data`.
         class_names: The classes of the net.
-        preprocessing: What the net was trained to see.
-        label: The column of a CSV file that has the labels, if several could.
-        max_bad: Share of the images that may be unreadable, from 0 to 1.
+        preprocessing: The preprocessing that the net was trained with.
+        label: The column of a CSV file that holds the labels, if more than one column could.
+        max_bad: Largest share of the images that may be unreadable, from 0 to 1.
 
     Raises:
-        ValueError: If there is an image of a class that the net does not know, or as `load_data` does.
+        ValueError: If an image belongs to a class that the net does not have, or for the reasons that `load_data`
+            raises it.
         OSError: If a file or folder cannot be read.
         ConnectionError: If a download fails.
     """
@@ -77,7 +78,7 @@ def load_test_set(
 
 
 def _inside(root: Path, class_names: Sequence[str]) -> Path:
-    """The split that is tested on, if the folder has it as a folder with classes in it; else the folder."""
+    """The folder of the test or validation split, if it exists and contains known classes; else the folder itself."""
     for split in ("test", "validation"):
         for folder in subfolders(root):
             if split_of(folder.name) == split and {inner.name for inner in subfolders(folder)} & {*class_names}:
@@ -86,7 +87,7 @@ def _inside(root: Path, class_names: Sequence[str]) -> Path:
 
 
 def _renumbered(part: Part, raw: Raw, class_names: Sequence[str]) -> Part:
-    """The images with labels that count the net's classes."""
+    """The images, with labels changed to the class indices of the net."""
     index = {name: number for number, name in enumerate(class_names)}
     strange = [raw.class_names[label] for label in np.unique(part.labels) if raw.class_names[label] not in index]
     if strange:

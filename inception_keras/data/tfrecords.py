@@ -1,4 +1,4 @@
-"""TFRecord shards of encoded images with their labels. What a file says of its lengths is not believed."""
+"""Reads TFRecord shards of encoded images with their labels. Lengths stated in a file are never trusted."""
 
 import gzip
 import io
@@ -20,7 +20,7 @@ from .listing import Listing, number
 _NAME = re.compile(r"(.*\.tfrecords?(-\d{5}-of-\d{5})?|[^.]*-\d{5}-of-\d{5})(\.gz)?", re.IGNORECASE)
 _SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLIT_NAMES)})(?:[-_.]|$)", re.IGNORECASE)
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(.*)")
-_RECORD = 2**28  # bytes of the largest record that is read
+_RECORD = 2**28  # most bytes of a record that is read
 _IMAGES = ("image/encoded", "image")
 _LABELS = ("image/class/label", "image/label", "label")
 _TEXT = "image/class/text"
@@ -28,7 +28,10 @@ _TEXT = "image/class/text"
 
 @dataclass(frozen=True, slots=True)
 class Record(Inner):
-    """The image of one record; of gzipped shards, which cannot be entered in the middle, the bytes themselves."""
+    """The image of one record.
+
+    Gzipped shards cannot be read from the middle, so of these the record holds the bytes of the image itself.
+    """
 
     path: Path
     number: int
@@ -37,7 +40,7 @@ class Record(Inner):
     content: bytes | None = None
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        """The bytes of the image."""
+        """Opens the bytes of the image."""
         if self.content is not None:
             return io.BytesIO(self.content)
         with self.path.open("rb") as file:
@@ -49,15 +52,16 @@ class Record(Inner):
 
 
 def find_tfrecords(root: Path) -> list[Path]:
-    """The files that are named as shards: *.tfrecord, train-00000-of-00002 and the like."""
+    """The files named as shards: *.tfrecord, train-00000-of-00002 and the like."""
     return [path for path in sorted(root.iterdir()) if _NAME.fullmatch(path.name) and path.is_file()]
 
 
 def list_tfrecords(files: list[Path], root: Path) -> Listing:
-    """The images of shards; a name such as val, dev or test says for what; others are for training.
+    """Lists the images of shards.
 
-    A record is a tf.train.Example with the image as `image/encoded` or `image`, and as its label `image/class/label`,
-    `image/label` or `label`, a number or text; `image/class/text` names the class of a number.
+    A part of a file's name such as val, dev or test gives its split; all other files are for training. A record is a
+    tf.train.Example. Its image is `image/encoded` or `image`. Its label is `image/class/label`, `image/label` or
+    `label`, a number or text. `image/class/text` gives the class name of a number.
 
     Raises:
         ValueError: If a shard is missing or broken, or a record has no image or label.
@@ -101,7 +105,7 @@ def _read(path: Path) -> Iterator[tuple[Record, Any]]:
     try:
         with gzip.open(path) if zipped else path.open("rb") as file:
             frames = _frames(Bounded(file, path, LARGEST) if zipped else file, path.stat().st_size, zipped)
-            # TensorFlow reads what stands in a frame, and compares its checksum, once the length is known to hold
+            # _frames checks the length of a record before TensorFlow reads its content and compares the checksum
             contents = tf.data.TFRecordDataset(str(path), "GZIP" if zipped else "").as_numpy_iterator()
             for i, ((offset, size), content) in enumerate(zip(frames, contents, strict=True)):
                 features = _features(content)
@@ -115,7 +119,7 @@ def _read(path: Path) -> Iterator[tuple[Record, Any]]:
 
 
 def _frames(file: Any, length: int, zipped: bool) -> Iterator[tuple[int, int]]:
-    """Where the content of each record begins, and its bytes."""
+    """The offset and the size of the content of each record."""
     offset = 0
     while head := file.read(12):
         size, checksum = struct.unpack("<QI", head) if len(head) == 12 else (0, 0)
@@ -161,7 +165,7 @@ def _image(features: Any) -> bytes:
 
 
 def _label(features: Any) -> tuple[int | str, str]:
-    """The label, and the text that stands for it."""
+    """The label, and its class name."""
     try:
         text = [value.decode() for value in features[_TEXT].bytes_list.value] if _TEXT in features else []
         for name in (*_LABELS, _TEXT):

@@ -1,20 +1,20 @@
-"""The book of files that could be read when the data were loaded, and can be read no more."""
+"""Records files that became unreadable after the data set was loaded."""
 
 from threading import Lock
 
 from .images import Source, UnreadableImage, line
 from .listing import Skipped
 
-_NAMED = 20  # in an error
+_NAMED = 20  # files that an error lists
 
 
 class Unreadable:
-    """What became unreadable of a part; the threads of all its pipelines write here, each file once.
+    """The files of a split that became unreadable. Threads of all its pipelines add files here, each file once.
 
     Args:
-        skipped: Every file is added to this with the reason.
-        files: Files in the part.
-        max_bad: Share of them that may become unreadable.
+        skipped: Every such file is also added to this list, with the reason.
+        files: Number of files in the split.
+        max_bad: Largest share of them that may become unreadable.
     """
 
     def __init__(self, skipped: Skipped, files: int, max_bad: float):
@@ -23,10 +23,10 @@ class Unreadable:
         self._lock = Lock()
 
     def add(self, path: Source, error: Exception) -> None:
-        """Writes down a file that could not be read for an error.
+        """Records a file and the error that reading it raised.
 
         Raises:
-            ValueError: If there are too many.
+            ValueError: If too many files have become unreadable.
         """
         if isinstance(error, UnreadableImage):
             reason = str(error)
@@ -39,7 +39,7 @@ class Unreadable:
         self.check()
 
     def check(self) -> None:
-        """Raises a ValueError with the files if there are too many."""
+        """Raises a ValueError that lists the files, if too many have become unreadable."""
         with self._lock:
             files = [f"{path} {reason}" for path, reason in self._reasons.items()]
         if len(files) > self._max_bad * self._files:
