@@ -199,8 +199,8 @@ class Batches:
         def decode() -> tuple[Any, Any]:
             *size, channels = self._shape
             image = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
-            # without antialiasing, at a third of the work: the crop is less than twice the size, so bilinear interpolation
-            # uses every pixel
+            # no antialiasing, which takes three times the work: the crop is less than twice the size, so bilinear
+            # interpolation uses every pixel anyway
             return resized(image, self.preprocessing, antialias=False), slot["chosen"]
 
         return tf.cond(slot["jpeg"][0] > 0, decode, lambda: self._slow(slot))

@@ -1,4 +1,4 @@
-"""What each idea of GoogLeNet is worth: the net without it, on the same data, for as long, from the same seeds."""
+"""Ablation of GoogLeNet: trains the net without each of its ideas, with the same data, epochs and seeds."""
 
 import csv
 import statistics
@@ -30,40 +30,40 @@ VARIANTS: dict[str, dict[str, Any]] = {  # options of googlenet_cifar
 
 @dataclass(frozen=True)
 class Ablation:
-    """What one variant came to. Parameters and MACs are those of the net in use, without auxiliary heads."""
+    """The result of one variant. Parameters and MACs are those of the net for inference, without auxiliary heads."""
 
     variant: str
-    runs: int  # one for each seed
-    mean: float  # test accuracy of the epochs best on validation
-    spread: float  # their standard deviation, of a sample
+    runs: int  # number of runs, one for each seed
+    mean: float  # mean test accuracy of the epochs that are best on validation
+    spread: float  # sample standard deviation of these accuracies
     least: float
     most: float
-    against_first: float  # mean of the differences to the first variant, seed by seed
+    against_first: float  # mean difference from the first variant with the same seed
     params: int
-    training_params: int  # with auxiliary heads
-    macs: int  # of one image
-    epoch_seconds: float  # of the training steps: the median of all epochs but each run's first, if it has more
+    training_params: int  # parameters with auxiliary heads
+    macs: int  # for one image
+    epoch_seconds: float  # median of the epochs' training time, without each run's first epoch if there are others
 
 
 def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | str = "auto") -> list[Ablation]:
     """Trains GoogLeNet with and without auxiliary heads, reduced modules and batch norm.
 
-    The folder gets a run for each variant and seed, ablation.csv, ablation.md and ablation.png. Called again it goes on
-    where it stood.
+    The folder gets a run for each variant and seed, ablation.csv, ablation.md and ablation.png. If it was interrupted,
+    call it again: it continues where it stopped.
 
     Args:
-        recipe: What all runs share, for `googlenet_cifar`; its seed is the first. The seed decides the weights, the
-            order and what is split off for validation.
-        out: The folder.
-        seeds: Runs of each variant, at least 2.
+        recipe: The recipe that all runs share, for `googlenet_cifar`. Its seed is the first of the seeds. A seed
+            determines the weights, the order of the images and the validation split.
+        out: The folder for the runs and the results.
+        seeds: Number of runs of each variant, at least 2.
         verbose: As for `train`.
 
     Returns:
         A row for each variant.
 
     Raises:
-        ValueError: If the recipe is for another model, the folder holds another kind of run, or for what `train` raises
-            it.
+        ValueError: If the recipe is for another model, the folder holds another kind of run, or for the reasons that
+            `train` raises it.
         TypeError: If `recipe` is not a Recipe or `out` is not a path.
         OSError: If a file cannot be written.
 
@@ -78,7 +78,7 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     out = check_path("out", out)
     check_kind(out, "ablation", resume=True)
     runs: dict[str, list[Result]] = {name: [] for name in VARIANTS}
-    for seed in range(recipe.seed, recipe.seed + seeds):  # variants take turns, should the machine's speed drift
+    for seed in range(recipe.seed, recipe.seed + seeds):  # variants alternate, in case the speed of the computer drifts
         for name, options in VARIANTS.items():
             folder = out / f"{name.replace(' ', '_')}_{seed}"
             if verbose:
@@ -126,7 +126,7 @@ def _row(name: str, runs: list[Result], accuracy: list[float], first: list[float
 
 
 def _table(rows: list[Ablation]) -> str:
-    """The rows in Markdown."""
+    """The rows as a Markdown table."""
     lines = [
         "| GoogLeNet | test accuracy, mean ± deviation | least to most | against the first"
         " | parameters | in training | MMACs | seconds an epoch |",

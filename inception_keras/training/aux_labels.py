@@ -1,4 +1,4 @@
-"""Labels and sample weights for every head of a model."""
+"""Gives labels and sample weights to every head of a model."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,27 +16,28 @@ _FORMS = "(images, labels) or (images, labels, weights)"
 
 
 def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[int, float] | None = None) -> Any:
-    """Gives each head of a model the labels of a dataset, and its sample weights.
+    """Gives every head of a model the labels and the sample weights of a dataset.
 
-    Labels that are a dict by head already stay as they are, so that a second call changes nothing.
+    Labels that are already a dict by head stay unchanged, so a second call changes nothing.
 
     Args:
-        dataset: Of `(images, labels)` or `(images, labels, sample_weights)`: a `tf.data.Dataset`, a
-            `keras.utils.PyDataset` or a generator of batches, or one tuple of arrays.
-        model: The model that will be fitted on it.
-        class_weight: Weights of classes by index, as `fit` takes them for a model with one output; a class that is not
-            named weighs 1. They become sample weights of every head, multiplied by those that there are. An image whose
-            label is shares of several classes gets the mean of their weights.
+        dataset: A `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator of batches, or one tuple of arrays. Each
+            gives `(images, labels)` or `(images, labels, sample_weights)`.
+        model: The model that will be trained on the dataset.
+        class_weight: Class weights by index, as `fit` takes them for a model with one output. A class without an entry
+            has the weight 1. Class weights become sample weights of every head, and are multiplied by given sample
+            weights. If a label gives shares of several classes, the image gets the mean of their weights, weighted by
+            the shares.
 
     Returns:
-        The same kind of thing with labels `{head: labels}`, and weights likewise. Of a `tf.data.Dataset`, pass
-        it to `model.fit(..., shuffle=False)`: shuffling is the pipeline's. For a model with one output the labels are
-        as they were; without class weights it is the dataset itself.
+        An object of the same kind with labels `{head: labels}`, and weights likewise. If it is a `tf.data.Dataset`,
+        pass it to `model.fit(..., shuffle=False)`, since the pipeline itself shuffles. For a model with one output the
+        labels stay unchanged; without class weights, the dataset itself is returned.
 
     Raises:
         TypeError: If the dataset is of another kind, or the model is no Keras model.
-        ValueError: If its elements or labels have another form, or a class weight is
-            not a number or not that of a class. What a generator or PyDataset yields is checked batch by batch.
+        ValueError: If the elements or labels have another form, a class weight is not a number, or its index is not a
+            class. The output of a generator or PyDataset is checked batch by batch.
 
     Examples:
         >>> model = compile_model(create_model("googlenet_cifar", aux=True))
@@ -70,7 +71,7 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
 
 
 class _ByHead(keras.utils.PyDataset):
-    """The batches of another PyDataset with labels for every head."""
+    """The batches of another PyDataset, with labels for every head."""
 
     def __init__(self, dataset: keras.utils.PyDataset, by_head: Any):
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
@@ -84,15 +85,15 @@ class _ByHead(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> int | None:
-        """None for an infinite one."""
+        """The number of batches; None for an infinite dataset."""
         return self._dataset.num_batches
 
     def on_epoch_begin(self) -> None:
-        """As the dataset has it."""
+        """Calls the wrapped dataset's method."""
         self._dataset.on_epoch_begin()
 
     def on_epoch_end(self) -> None:
-        """As the dataset has it: many shuffle here."""
+        """Calls the wrapped dataset's method, in which many datasets shuffle."""
         self._dataset.on_epoch_end()
 
 
@@ -110,7 +111,7 @@ def _table(class_weight: Any, classes: int) -> np.ndarray | None:
 
 
 def _check_spec(spec: Any, names: list[str], model: keras.Model, class_weight: Any) -> None:
-    """Whether the elements of a tf.data.Dataset have a form that can be given to the heads."""
+    """Raises a ValueError unless the elements of a tf.data.Dataset have a form that the heads can take."""
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(f"The dataset must give {_FORMS}, got {spec}.")
     labels = spec[1].values() if isinstance(spec[1], Mapping) else [spec[1]]
@@ -129,7 +130,7 @@ def _check_heads(labels: Any, names: list[str]) -> None:
 
 
 def _by_head(batch: Any, names: list[str], classes: int, table: np.ndarray | None) -> tuple:
-    """A batch with labels for every head, and with weights if there are any."""
+    """A batch with labels for every head, and with sample weights if there are any."""
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise ValueError(f"The dataset must give {_FORMS}, got {_form(batch)}.")
     images, labels, weights = (*batch, None)[:3]
@@ -152,7 +153,7 @@ def _form(batch: Any) -> str:
 
 
 def _numbers(labels: Any, classes: int) -> Any:
-    """Labels as an array, or, within a tf.data.Dataset, the tensor that they are."""
+    """Labels as a checked array; inside a tf.data.Dataset, the tensor unchanged."""
     if tf.is_symbolic_tensor(labels):
         return labels
     labels = np.asarray(labels)
@@ -171,14 +172,14 @@ def _numbers(labels: Any, classes: int) -> Any:
 
 
 def _weighted(labels: Any, weights: Any, table: np.ndarray) -> Any:
-    """Sample weights of a head, or of each, times those of the classes."""
+    """The sample weights of each head, multiplied by the class weights."""
     if isinstance(labels, Mapping):
         given = weights or dict.fromkeys(labels)
         return {name: _weighted(part, given[name], table) for name, part in labels.items()}
     if tf.is_symbolic_tensor(labels):
         rows = tf.shape(labels)[0]
         rest = tf.cast(tf.reshape(labels, (rows, tf.size(labels) // tf.maximum(rows, 1))), "float32")
-        own = tf.cond(  # without images, as the share of a worker may be, the width is 0
+        own = tf.cond(  # the width is 0 if a worker's share has no images
             tf.equal(tf.shape(rest)[1], len(table)),
             lambda: tf.linalg.matvec(rest, table),
             lambda: tf.gather(table, tf.cast(tf.reshape(rest, (-1,)), "int32")),

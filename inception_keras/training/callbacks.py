@@ -1,4 +1,4 @@
-"""Keras's callbacks in a run: called as `fit` calls them, by the chief alone."""
+"""Calls Keras callbacks during a run as `fit` would; with several workers, only the chief calls them."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ from ..checks import got
 Given: TypeAlias = Sequence[keras.callbacks.Callback] | keras.callbacks.Callback
 
 _RATE = "the schedule of the recipe sets the learning rate of every step"
-_BY_RECIPE = {  # what a run does by itself, and by what
+_BY_RECIPE = {  # callbacks whose work a run does itself, and how it does that work
     keras.callbacks.LearningRateScheduler: _RATE,
     keras.callbacks.ReduceLROnPlateau: f"{_RATE}; schedule='plateau' lowers it",
     keras.callbacks.BackupAndRestore: "a run saves its state by itself, and goes on with resume",
@@ -21,12 +21,12 @@ _BY_RECIPE = {  # what a run does by itself, and by what
 
 
 def check_callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
-    """Callbacks as a tuple.
+    """Returns the callbacks as a tuple.
 
     Raises:
-        TypeError: If something is no callback of Keras.
-        ValueError: If a run does by itself what one of them is for.
-        ImportError: If one needs TensorBoard, and that is not installed.
+        TypeError: If an object is not a Keras callback.
+        ValueError: If a run does the work of a callback itself.
+        ImportError: If a callback needs TensorBoard, and TensorBoard is not installed.
     """
     several = isinstance(callbacks, Sequence) and not isinstance(callbacks, str)
     for one in (given := tuple(callbacks) if several else (callbacks,)):
@@ -41,21 +41,21 @@ def check_callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
 
 
 def tensorboard(out: Path) -> keras.callbacks.TensorBoard:
-    """What writes the figures of a run for TensorBoard, into its folder."""
+    """The callback that writes the metrics of a run for TensorBoard, into the folder of the run."""
     return keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False)
 
 
 class Callbacks:
-    """The callbacks of a run. After an error in one of them no more is called, and `error` has it.
+    """The callbacks of a run. If a callback raises an error, `error` holds it, and no callback is called any more.
 
-    The run looks at `error` and `wants_to_stop` where its state can be saved.
+    The run checks `error` and `wants_to_stop` at points where its state can be saved.
 
     Args:
         callbacks: From `check_callbacks`.
         model: The model of the run.
-        epochs: How many there are to be.
-        steps: Of an epoch.
-        first: What is added to the numbers of epochs, which Keras counts from 0.
+        epochs: The planned number of epochs.
+        steps: Number of steps in an epoch.
+        first: Number that is added to epoch numbers, which Keras counts from 0.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Callbacks:
         return self._list is not None and bool(self._model.stop_training)
 
     def call(self, name: str, *args: Any) -> None:
-        """Calls `name`, such as "on_train_begin", of every callback; after "on_train_end" nothing more."""
+        """Calls the method `name`, such as "on_train_begin", of every callback; does nothing after "on_train_end"."""
         if self._list is None or self.error:
             return
         try:
@@ -93,6 +93,6 @@ class Callbacks:
             self._list = None
 
     def epoch(self, name: str, number: int, row: Mapping[str, Any] | None = None) -> None:
-        """Calls "on_epoch_begin" or "on_epoch_end" for epoch `number`, from 0, with a row of metrics.csv."""
+        """Calls "on_epoch_begin" or "on_epoch_end" for epoch `number`, from 0; `row` is a row of metrics.csv."""
         logs = None if row is None else {key: value for key, value in row.items() if key != "epoch"}
         self.call(name, self._first + number, logs)

@@ -1,4 +1,4 @@
-"""The weights of classes in the loss of a run."""
+"""Class weights in the loss of a run."""
 
 from collections.abc import Mapping
 
@@ -10,17 +10,18 @@ from ..data.named import Data
 
 
 def class_weights(wanted: str | Mapping[str, float] | None, data: Data) -> dict[int, float] | None:
-    """The `class_weight` of a recipe by the index of each class, as Keras takes it.
+    """The `class_weight` of a recipe by class index, as Keras takes it.
 
     Args:
-        wanted: A table of class names with weights, `"balanced"`, or None.
-        data: Whose training images count for `"balanced"`.
+        wanted: A dict from class names to weights, `"balanced"`, or None.
+        data: The data; `"balanced"` counts its training images.
 
     Returns:
-        A weight for every class; None if all count the same. A class without training images weighs 1.
+        A weight for every class; None if `wanted` is None. With `"balanced"`, a class without training images has the
+        weight 1.
 
     Raises:
-        ValueError: If the data have no class of a name in the table.
+        ValueError: If a name in the dict is not a class of the data.
     """
     if wanted is None:
         return None
@@ -35,7 +36,7 @@ def class_weights(wanted: str | Mapping[str, float] | None, data: Data) -> dict[
 
 
 def balanced(data: Data) -> dict[int, float]:
-    """Images / (classes * images of the class), as scikit-learn weighs classes that have images."""
+    """Weights images / (classes * images of the class), as in scikit-learn. Only classes with images are counted."""
     labels = data.batches["train"].part.labels
     counts = np.bincount(labels, minlength=len(data.class_names))
     mean = len(labels) / np.count_nonzero(counts)

@@ -1,4 +1,4 @@
-"""Compiling a classifier: losses and metrics of each head, and the net without its auxiliary heads."""
+"""Compiles a classifier with losses and metrics for each head, and removes auxiliary heads."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ Metrics: TypeAlias = Metric | Sequence[Metric] | None
 _ACCURACY = ("accuracy", "acc")
 _CROSS_ENTROPY = ("cross_entropy", "crossentropy", "ce")
 _LARGEST_WEIGHT = 1e6
-_KEEPING = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity, keras.layers.Average)  # probabilities
+_KEEPING = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity, keras.layers.Average)  # keep probabilities
 
 
 def compile_model(
@@ -28,33 +28,33 @@ def compile_model(
     label_smoothing: float = 0.0,
     metrics: Metrics | Mapping[str, Metrics] = "accuracy",
 ) -> keras.Model:
-    """Compiles a classifier: cross-entropy as the loss of each head, and its metrics.
+    """Compiles a classifier with cross-entropy as the loss of each head, and with metrics.
 
-    Labels are class indices (n,) or (n, 1), as integers, floats or booleans, or one-hot labels (n, classes), which may
-    also be shares of several classes, as mixup makes them.
+    Labels are class indices (n,) or (n, 1), as integers, floats or booleans, or one-hot labels (n, classes). One-hot
+    labels may also be shares of several classes, as mixup makes them.
 
-    The loss of the head "predictions" weighs 1, that of every other head `aux_weight`: 0.3 in section 5 of
-    arXiv:1409.4842. Whether a head gives probabilities or logits is seen from its last layer.
+    The loss of the head "predictions" has the weight 1, and the loss of every other head has the weight `aux_weight`,
+    0.3 in section 5 of arXiv:1409.4842. The last layer of a head shows whether it gives probabilities or logits.
 
     The compiled model can be saved, loaded, copied and pickled with its losses and metrics.
 
     Args:
-        model: A model with one output, or with a dict of outputs one of which is "predictions".
-        optimizer: What `keras.Model.compile` takes.
+        model: A model with one output, or with a dict of outputs that contains "predictions".
+        optimizer: An optimizer as `keras.Model.compile` takes it.
         aux_weight: Weight of each auxiliary loss, at least 0 and below a million.
-        label_smoothing: Share of each label that the loss spreads evenly over all classes, at least 0 and below 1.
-        metrics: What `keras.Model.compile` takes: a metric, a list of metrics, None, or a dict of these by head. A
-            metric is a name, an object or a function. Without a dict every head gets all metrics; of an object, every
-            auxiliary head gets a copy of its own. `"cross_entropy"` is the mean over images of a head's loss.
-            (Keras's own `..._loss` of a head is a mean over batches, wrong where the last one is small.)
+        label_smoothing: Share of each label that is spread evenly over all classes, at least 0 and below 1.
+        metrics: A metric, a list of metrics, None, or a dict of these by head, as `keras.Model.compile` takes them. A
+            metric is a name, an object or a function. Without a dict, every head gets all metrics, and every auxiliary
+            head gets its own copy of a metric object. `"cross_entropy"` is the mean of a head's loss over images.
+            (Keras's own `..._loss` of a head is a mean over batches, which is wrong if the last batch is small.)
 
     Returns:
         The same model, compiled.
 
     Raises:
         TypeError: If the model is no Keras model.
-        ValueError: If the model is not such a classifier, or an option has a value that it cannot have. The model is
-            then as it was.
+        ValueError: If the model is not such a classifier, or an option has an invalid value. The model then stays
+            unchanged.
 
     Examples:
         >>> model = compile_model(create_model("googlenet_cifar", aux=True), "sgd")
@@ -71,7 +71,7 @@ def compile_model(
     }
     measured = _metrics(metrics, losses)
     chosen = _optimizer(optimizer)
-    # without XLA on a CPU: its convolutions take twice the time of oneDNN's, and long to compile
+    # no XLA on a CPU: its convolutions take twice the time of oneDNN's, and compiling takes long
     jit = bool(tf.config.list_physical_devices("GPU")) and "auto"
     if len(names) == 1:
         model.compile(chosen, losses[names[0]], metrics=measured[names[0]], jit_compile=jit)
@@ -82,13 +82,14 @@ def compile_model(
 
 
 def strip_aux(model: keras.Model) -> keras.Model:
-    """The net for inference: the part of a model that leads to "predictions", with the same weights.
+    """Returns the net for inference: the part of a model that leads to "predictions", with the same weights.
 
     Args:
-        model: A model with one output (given back as it is) or with a dict of outputs one of which is "predictions".
+        model: A model with one output, which is returned unchanged, or with a dict of outputs that contains
+            "predictions".
 
     Returns:
-        A model with one output. It shares its layers with the one given.
+        A model with one output. It shares its layers with the given model.
 
     Raises:
         ValueError: If the model has several outputs and none is named "predictions".
@@ -103,7 +104,7 @@ def strip_aux(model: keras.Model) -> keras.Model:
 
 
 def heads(model: keras.Model) -> list[str]:
-    """The names of a model's outputs, in the order of `model.outputs`; a single one is called "predictions".
+    """The names of a model's outputs, in the order of `model.outputs`; a single output is called "predictions".
 
     Raises:
         TypeError: If it is no Keras model.
@@ -131,13 +132,13 @@ def _optimizer(given: Any) -> keras.optimizers.Optimizer:
 
 
 def _metrics(given: Any, losses: Mapping[str, CrossEntropy]) -> dict[str, list]:
-    """The metrics of each head. No two heads share an object, in which their figures would be mixed."""
+    """The metrics of each head. Heads never share a metric object, as their values would be mixed."""
     by_head = given if isinstance(given, Mapping) else dict.fromkeys(losses, given)
     if unknown := sorted(map(str, by_head.keys() - losses.keys())):
         raise ValueError(f"metrics must name heads of the model, {', '.join(losses)}, got {', '.join(unknown)}.")
     taken: list[keras.metrics.Metric] = []
     measured: dict[str, list] = {}
-    for name in sorted(losses, key=lambda name: name != "predictions"):  # which keeps the objects that were given
+    for name in sorted(losses, key=lambda name: name != "predictions"):  # it comes first, so it keeps the given objects
         wanted = by_head.get(name)
         wanted = [] if wanted is None else wanted if isinstance(wanted, list | tuple) else [wanted]
         measured[name] = [_metric(metric, losses[name], taken) for metric in wanted]
@@ -166,9 +167,9 @@ def _metric(given: Any, loss: CrossEntropy, taken: list[keras.metrics.Metric]) -
 
 
 def _copy(metric: keras.metrics.Metric) -> keras.metrics.Metric:
-    """A metric like this one that counts for itself.
+    """A copy of a metric that counts separately.
 
-    Keras's own copy is built anew from `get_config`, which custom metrics often lack or leave incomplete.
+    Keras's own copy is rebuilt from `get_config`, which custom metrics often lack or leave incomplete.
     """
     new: keras.metrics.Metric = object.__new__(type(metric))
     vars(new).update(copy.deepcopy(vars(metric)))
@@ -177,18 +178,18 @@ def _copy(metric: keras.metrics.Metric) -> keras.metrics.Metric:
 
 
 def _gives_logits(name: str, output: Any) -> bool:
-    """Whether the scores of a head are logits, which cross-entropy has to turn into probabilities."""
+    """Whether a head gives logits, which cross-entropy must turn into probabilities."""
     if len(output.shape) < 2 or output.shape[-1] is None or output.shape[-1] < 2:
         raise ValueError(f"{name} must give a score for each of at least 2 classes, got the shape {output.shape}.")
     return not _are_probabilities(output)
 
 
 def _are_probabilities(output: Any) -> bool:
-    """Whether a softmax made these scores, be it in a model within the model, or before a layer that keeps them."""
+    """Whether these scores come from a softmax, perhaps in a nested model or before layers that keep probabilities."""
     layer, call, index = output._keras_history
     if isinstance(layer, keras.Model):
         return bool(getattr(layer, "outputs", None)) and _are_probabilities(layer.outputs[index])
-    last = getattr(layer, "activation", None) or layer  # a layer with an activation, or a layer or function by itself
+    last = getattr(layer, "activation", None) or layer  # the layer's activation, or the layer or function itself
     name = (getattr(last, "__name__", None) or type(last).__name__).lower()
     if name == "sigmoid":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which device the work is put on, and whether it is one of several workers."""
+"""Chooses the device to work on, and tells whether this process is one of several workers."""
 
 import json
 import os
@@ -8,17 +8,17 @@ import tensorflow as tf
 
 
 def device(name: str = "auto") -> Any:
-    """TensorFlow's device placement as a context: what is built inside lives there.
+    """A context in which TensorFlow places everything that is built on one device.
 
     Args:
-        name: `"auto"` for the first GPU, or the CPU where there is none; or a device such as `"cpu"`, `"gpu:1"`,
-            `"/GPU:0"`. GPUs take memory as they need it, not all of it at once.
+        name: `"auto"` for the first GPU, or for the CPU if there is no GPU; or a device such as `"cpu"`, `"gpu:1"`,
+            `"/GPU:0"`. TensorFlow then takes GPU memory as needed, not all of it at once.
 
     Returns:
         A context manager.
 
     Raises:
-        ValueError: If there is no such device; the sentence lists those there are.
+        ValueError: If the device does not exist. The message lists the existing devices.
 
     Examples:
         >>> with device("cpu"):
@@ -28,7 +28,7 @@ def device(name: str = "auto") -> Any:
         try:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:
-            break  # TensorFlow already holds its GPUs: their memory stays as the first use set it
+            break  # TensorFlow already uses the GPUs; their memory setting can no longer be changed
     there = [one.name.removeprefix("/device:") for one in tf.config.list_logical_devices()]
     wanted = str(name).removeprefix("/").removeprefix("device:").upper()
     if wanted == "AUTO":

@@ -1,4 +1,4 @@
-"""Training on several devices and machines, with the numbers of one: a compiled model's steps under a strategy."""
+"""Trains a compiled model on several devices and machines, with the same results as on one device."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,25 +18,26 @@ _CPU_DEVICES = 64
 
 
 class WorkerLost(RuntimeError):
-    """Another worker of the run ended, or does not answer."""
+    """Another worker of the run has ended, or does not respond."""
 
 
 def strategy(devices: int = 1) -> tf.distribute.Strategy:
-    """How a run is spread: what is built in its `scope()` lives on all of its devices.
+    """The strategy that spreads a run over devices. Models built in its `scope()` live on all devices.
 
-    Call it first: the devices of TensorFlow and its cluster are fixed by the first operation.
+    Call it before anything else: TensorFlow's first operation fixes its devices and its cluster.
 
     Args:
-        devices: Of this machine: its first GPUs; where there are none, that many logical devices of its CPU, which
-            share its cores (for trying out). With `TF_CONFIG`, each worker's number of GPUs, or 1.
+        devices: Number of this machine's devices to use: its first GPUs. Without GPUs, the CPU is divided into that
+            many logical devices, which share its cores; this is for trying things out. With `TF_CONFIG`, it is the
+            number of GPUs of each worker, or 1.
 
     Returns:
-        TensorFlow's default strategy for one device, `MirroredStrategy` for several, `MultiWorkerMirroredStrategy`
-        where the environment variable `TF_CONFIG` has a cluster of workers.
+        TensorFlow's default strategy for one device, `MirroredStrategy` for several, `MultiWorkerMirroredStrategy` if
+        the environment variable `TF_CONFIG` names a cluster of workers.
 
     Raises:
         ValueError: If there are not that many GPUs, or `TF_CONFIG` cannot be read.
-        RuntimeError: If TensorFlow has begun work, so that it is too late.
+        RuntimeError: If TensorFlow has already started, so that it is too late.
 
     Examples:
         >>> strategy(1).num_replicas_in_sync
@@ -57,7 +58,7 @@ def strategy(devices: int = 1) -> tf.distribute.Strategy:
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
-    except RuntimeError:  # TensorFlow has begun: what it began with may do
+    except RuntimeError:  # TensorFlow has started; the devices it started with may be enough
         there = len(tf.config.list_logical_devices("CPU"))
         if there < devices:
             raise RuntimeError(
@@ -68,10 +69,10 @@ def strategy(devices: int = 1) -> tf.distribute.Strategy:
 
 
 def synchronize_batch_norm(model: keras.Model) -> keras.Model:
-    """Lets every batch norm of a model take its statistics from the images of all devices, not of its own alone.
+    """Makes every batch norm of a model take its statistics from the images of all devices.
 
-    Call it before the first step. It costs three sums over all devices for each layer and step, and is of use where a
-    device has few images.
+    Otherwise each device uses only its own images. Call it before the first step. It costs three sums over all devices
+    for each layer and step, and is useful if each device has few images.
 
     Args:
         model: A model.
@@ -92,24 +93,24 @@ def synchronize_batch_norm(model: keras.Model) -> keras.Model:
 
 
 class Steps:
-    """A compiled model's training and evaluation on every device of a strategy.
+    """Trains and evaluates a compiled model on every device of a strategy.
 
-    Each device takes its slice of a global batch; its loss weighs what its slice is of that batch, so that losses and
-    gradients are those of one device with the whole batch, however the batch divides. Moving statistics of batch norm
-    are averaged in the same way after each step, unless the layer is synchronized. Dropout draws other masks on each
-    device.
+    Each device takes its slice of a global batch. Its loss is weighted by the slice's share of the batch. So losses and
+    gradients equal those of one device with the whole batch, even if the slices differ in size. The moving statistics
+    of batch norm are averaged with the same weights after each step, unless the layer is synchronized. Dropout draws
+    different masks on each device.
 
-    With several workers every method but `is_chief` is a common act: each worker must call it, in the same order.
+    With several workers, all workers must call every method except `is_chief`, in the same order.
 
     Args:
-        model: A model that was built and compiled within `strategy.scope()`.
+        model: A model that was built and compiled inside `strategy.scope()`.
         strategy: From `strategy`.
-        batch: A batch as the data give it, `(images, labels)` or `(images, labels, weights)`: from it loss, metrics
-            and optimizer are built.
+        batch: A batch of the data, `(images, labels)` or `(images, labels, weights)`. Loss, metrics and optimizer are
+            built from it.
 
     Raises:
-        ValueError: If the model was built outside the scope, or its optimizer clips gradients (Keras would clip each
-            device's share).
+        ValueError: If the model was built outside the scope, or its optimizer clips gradients: Keras would clip the
+            gradients of each device separately.
 
     Examples:
         >>> model = compile_model(create_model("lenet5_modern"), "sgd")
@@ -137,7 +138,7 @@ class Steps:
         self.worker, self.workers = place(strategy)
         self._local = replicas // self.workers
         with strategy.scope():
-            # the build that `fit` does, from shapes that it would get wrong from a distributed batch
+            # `fit` does this build as well, but would take wrong shapes from a distributed batch
             model._symbolic_build(data_batch=batch)
         self._loss = model.metrics[0]
         self._seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
@@ -150,7 +151,7 @@ class Steps:
         self._train = self._function(
             lambda batch: strategy.reduce("SUM", strategy.run(self._train_share, args=(batch,)), axis=None)
         )
-        # without a sum over the workers: one may have more batches than another
+        # no sum over the workers, as they may have different numbers of batches
         self._test = self._function(lambda batch: strategy.run(self._test_share, args=(batch,)))
         self._results = tf.function(model.get_metrics_result, autograph=False)
         self._sum = tf.function(
@@ -161,21 +162,21 @@ class Steps:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes."""
+        """Whether this process is the worker that writes files."""
         return self.worker == 0
 
     def distribute(self, make_dataset: Callable[[tuple[int, int]], tf.data.Dataset]) -> Iterator:
         """An iterator for `train`.
 
         Args:
-            make_dataset: From `(index, count)` to the batches of worker `index` of `count`: of each global batch its
-                share, which may be empty. All workers must have the same number of batches.
+            make_dataset: A function that takes `(index, count)` and returns the batches of worker `index` of `count`:
+                its share of each global batch, which may be empty. All workers must have the same number of batches.
         """
         check_callable("make_dataset", make_dataset, "a function from (index, count) to batches")
         return iter(make_dataset((self.worker, self.workers)))
 
     def train(self, iterator: Iterator) -> float:
-        """One step with the next global batch: its mean loss. The metrics accumulate, see `metrics`.
+        """Does one step with the next global batch, and returns its mean loss. Metrics accumulate, see `metrics`.
 
         Raises:
             StopIteration: If there is no further batch.
@@ -189,16 +190,16 @@ class Steps:
         *,
         call: Callable[..., None] | None = None,
     ) -> dict[str, float]:
-        """The metrics on a data set: means over all of its images, whichever worker had them.
+        """The metrics on a data set, as means over all its images on all workers.
 
         Args:
-            dataset: Batches, of which each worker takes every `workers`-th; or a function as for `distribute`, whose
-                workers need not have the same number of batches.
-            call: Called with the names of Keras's callbacks, "on_test_batch_begin" and "on_test_batch_end", and the
-                number of the batch.
+            dataset: Batches, of which each worker takes every `workers`-th batch; or a function as for `distribute`,
+                with which workers may have different numbers of batches.
+            call: A function that is called with the name of a Keras callback method, "on_test_batch_begin" or
+                "on_test_batch_end", and the number of the batch.
 
         Returns:
-            "loss", what is minimised, and the compiled metrics.
+            "loss", which is the minimised total, and the compiled metrics.
         """
         if isinstance(dataset, tf.data.Dataset):
             mine = dataset.shard(self.workers, self.worker) if self.workers > 1 else dataset
@@ -209,7 +210,7 @@ class Steps:
         try:
             for batch in count():
                 self._call(self._test, iterator)
-                if call:  # both now: only now it is known that there was a batch
+                if call:  # both are called here, as only now it is certain that there was a batch
                     call("on_test_batch_begin", batch)
                     call("on_test_batch_end", batch)
         except StopIteration:
@@ -218,32 +219,35 @@ class Steps:
         return figures
 
     def metrics(self) -> dict[str, float]:
-        """The metrics since `reset_metrics`, over all workers."""
+        """The metrics since the last `reset_metrics`, over all workers."""
         with self._strategy.scope():
             figures = self._call(self._results)
-        # Keras's own loss of each head is a mean of batches, wrong where they differ in size
+        # left out: Keras's loss of each head is a mean over batches, which is wrong if their sizes differ
         heads = {metric.name for metric in getattr(self._model._compile_loss, "metrics", ())}
         return {name: float(figure) for name, figure in figures.items() if name not in heads}
 
     def reset_metrics(self) -> None:
-        """Lets the metrics begin anew."""
+        """Resets the metrics."""
         with self._strategy.scope():
             self._model.reset_metrics()
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """For each flag whether it is raised on any worker: what depends on a clock or a signal is decided so."""
+        """For each flag, whether it is set on any worker.
+
+        Workers use this to agree on decisions that depend on a clock or a signal.
+        """
         if self.workers == 1:
             return flags
         return tuple(bool(count > 0) for count in self._call(self._sum, tf.cast(flags, "float32")).numpy())
 
     def same(self, number: int) -> bool:
-        """Whether all workers have the same number, of at most 63 bits."""
+        """Whether all workers pass the same number, of at most 63 bits."""
         bits = [number >> i & 1 for i in range(63)]
         ones, zeros = self.any(*map(bool, bits)), self.any(*(not bit for bit in bits))
         return not any(one and zero for one, zero in zip(ones, zeros, strict=True))
 
     def _function(self, step: Callable) -> Callable:
-        """A graph of `step` with an iterator's next batch."""
+        """A compiled graph of `step` on the next batch of an iterator."""
         if self._replicas == 1 and self._model.jit_compile:
             step = tf.function(step, reduce_retracing=True, autograph=False, jit_compile=True)
         return tf.function(lambda iterator: step(iterator.get_next()), reduce_retracing=True, autograph=False)
@@ -256,13 +260,13 @@ class Steps:
                 raise StopIteration from None
 
     def _train_share(self, batch: Any) -> Any:
-        """What one device does in a step; its part of the mean loss."""
+        """The work of one device in a step; returns its part of the mean loss."""
         model = self._model
         x, y, weights, images = self._slice(batch)
         self._shift_seeds(1)
         with tf.GradientTape() as tape, weighing(tf.cast(images > 0, "float32")):
             outputs = self._outputs(x, images, training=True)
-            # Keras gives the mean over the device's images, divided by the number of devices
+            # Keras returns the mean over the device's images, divided by the number of devices
             loss = mean = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
             if self._replicas > 1:
                 context = tf.distribute.get_replica_context()
@@ -292,14 +296,14 @@ class Steps:
         model.compute_metrics(x, y, outputs, sample_weight=weights)
 
     def _slice(self, batch: Any) -> tuple[Any, Any, Any, tf.Tensor]:
-        """Of a worker's batch the part of the device that asks: images, labels, weights, and how many they are.
+        """This device's slice of the worker's batch: images, labels, weights, and the number of images.
 
-        Where there are none, the images are one of zeros: convolutions of no image are wrong on CPU (oneDNN's give them
-        the channels of what goes in), and batch norm needs one.
+        If the slice is empty, one image of zeros is returned. Convolutions of empty batches are wrong on a CPU
+        (oneDNN's have the number of input channels), and batch norm needs at least one image.
         """
         if self._local > 1:
             index = tf.distribute.get_replica_context().replica_id_in_sync_group % self._local
-            with tf.device("/cpu:0"):  # so that no more than the part goes to the device
+            with tf.device("/cpu:0"):  # so that only the slice is copied to the device
                 size = tf.shape(tf.nest.flatten(batch)[0])[0]
                 begin, end = size * index // self._local, size * (index + 1) // self._local
                 batch = tf.nest.map_structure(lambda part: part[begin:end], batch)
@@ -314,7 +318,10 @@ class Steps:
         return outputs if self._replicas == 1 else tf.nest.map_structure(lambda part: _first(part, images), outputs)
 
     def _shift_seeds(self, sign: int) -> None:
-        """Other seeds on each device while its masks are drawn; the first's are those of a run on one."""
+        """Changes the seeds on each device while masks are drawn.
+
+        The first device keeps the seeds of a run on one device.
+        """
         if self._replicas > 1:
             index = tf.distribute.get_replica_context().replica_id_in_sync_group
             for seed in self._seeds:
@@ -322,7 +329,7 @@ class Steps:
                 seed.assign(tf.convert_to_tensor(seed) + shift)
 
     def _all_finite(self, gradients: list) -> list:
-        """Under loss scaling a device whose gradients overflow must let all devices leave out the step."""
+        """With loss scaling, makes all devices skip a step if the gradients of one device overflow."""
         if not isinstance(self._model.optimizer, keras.optimizers.LossScaleOptimizer):
             return gradients
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients if g is not None])
@@ -333,17 +340,20 @@ class Steps:
 
 
 def _first(scores: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """The first rows, by the same op: Keras looks there for the logits, and of scores alone its loss ends at 16."""
+    """The first rows of the scores, computed by the same op.
+
+    Keras looks at that op for the logits. From scores alone, its loss cannot exceed 16.
+    """
     activation = {"Softmax": tf.nn.softmax, "Sigmoid": tf.sigmoid}.get(scores.op.type)
     return activation(scores.op.inputs[0][:images]) if activation else scores[:images]
 
 
-@cache  # one for all runs of a process, such as the two of a fine-tuning: a second one mixes up their collective ops
+@cache  # one for all runs of a process, such as both stages of a fine-tuning: two would confuse their collective ops
 def _mirrored(kind: str, devices: int) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"/{kind}:{i}" for i in range(devices)])
 
 
-@cache  # TensorFlow makes one in a process
+@cache  # TensorFlow allows one in a process
 def _multi_worker(gpus: tuple, devices: int, cluster: str) -> tf.distribute.Strategy:
     if not gpus and devices > 1:
         raise ValueError(f"A worker without GPUs has one device, got devices={devices}.")
@@ -359,7 +369,7 @@ def _multi_worker(gpus: tuple, devices: int, cluster: str) -> tf.distribute.Stra
 
 @contextmanager
 def watched(workers: int) -> Iterator[None]:
-    """Inside, what TensorFlow says of a worker that ended or does not answer is a `WorkerLost`."""
+    """A context that turns TensorFlow's errors about a worker that ended or does not respond into `WorkerLost`."""
     try:
         yield
     except (
@@ -376,7 +386,7 @@ def watched(workers: int) -> Iterator[None]:
 
 
 def place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """This process's number among the workers, and how many there are. The chief is the first."""
+    """The index of this process among the workers, and the number of workers. The chief has index 0."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
         return 0, 1
@@ -392,7 +402,7 @@ def _inner(model: keras.Model) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What TensorFlow says, without the node and the call that it was in."""
+    """TensorFlow's message without the node and the call in which the error occurred."""
     text = str(getattr(error, "message", error)).partition("The error could be from")[0]
     text = text.partition("Additional GRPC error")[0].rpartition("Collective ops is aborted by:")[2]
     return " ".join(text.split()).rstrip(". ")

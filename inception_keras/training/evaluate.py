@@ -1,4 +1,4 @@
-"""Figures of a trained net on a test set."""
+"""Measures a trained net on a test set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,12 @@ _TOP = 5  # as in ImageNet's challenge
 
 @dataclass(frozen=True)
 class Report:
-    """Figures on a test set: `classes` has precision, recall, f1 and images of each class, in the run's order.
+    """The results on a test set.
 
-    `macro_f1` is the mean F1 of the classes that have images in the test set. `top_5_accuracy` is the share of images
-    whose class is among the five likeliest; None where there are no more than five classes. `skipped` are images that
-    could not be read, with the reasons.
+    `classes` has precision, recall, f1 and the number of images of each class, in the run's order. `macro_f1` is the
+    mean F1 of the classes that have images in the test set. `top_5_accuracy` is the share of images whose class is
+    among the five likeliest; it is None if there are no more than five classes. `skipped` lists images that could not
+    be read, with the reasons.
     """
 
     accuracy: float
@@ -44,13 +45,13 @@ class Report:
 def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Path | None = None) -> Report:
     """Measures the model of a run on a test set, and writes confusion.png and classes.csv into the run's folder.
 
-    Without `data` and `data_dir`, the test set is the run's own. Of other data the test set is used, else the
-    validation set; if they have neither, all images are used, as few as one. Classes are known by their names: the
-    data may have fewer than the run, in any order. The run's `max_bad` and `label` hold.
+    Without `data` and `data_dir`, the run's own test set is used. Other data are tested on their test set; without one,
+    on their validation set; without splits, on all images, even if there is only one. Classes are matched by name: the
+    data may have fewer classes than the run, in any order. `max_bad` and `label` are those of the run.
 
     Args:
-        folder: A folder that `train` left.
-        data: A named data set; None for the run's own.
+        folder: The folder of a run.
+        data: A named data set; None for the run's own data.
         data_dir: A folder of data, as for `load_data`.
 
     Returns:
@@ -58,7 +59,7 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Pat
 
     Raises:
         FileNotFoundError: If the folder holds no finished run.
-        ValueError: If the data have a class that the run does not know, or too many images cannot be read.
+        ValueError: If the data have a class that the run does not have, or too many images cannot be read.
 
     Examples:
         >>> folder = train(Recipe(model="lenet5_modern", epochs=1), tmp_path / "run", verbose=0).folder
@@ -77,7 +78,7 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Pat
     try:
         pairs = [(labels, score(images)) for images, labels in test.batches]
     except tf.errors.OpError:
-        test.check()  # if it is for images, in a sentence
+        test.check()  # raises a clear error if images are the cause
         raise
     truth, scores = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
     guess = scores.argmax(axis=1)
@@ -96,13 +97,13 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Pat
 
 
 def _test_set(config: dict, data: str | None, data_dir: Path | None) -> TestSet:
-    """The images of the data; without any, the run's own test set."""
+    """The images of the given data; without any, the run's own test set."""
     recipe, prepare = config["recipe"], Preprocessing.from_dict(config["preprocessing"])
     limits: dict[str, Any] = {"label": recipe.get("label"), "max_bad": recipe.get("max_bad", 0.1)}
     own = recipe["data_dir"]
     is_own = data_dir is None and data in (None, recipe["data"])
     if data_dir and own and _same(data_dir, Path(own), config):
-        own, is_own = str(data_dir), True  # the run's own data, wherever they are now
+        own, is_own = str(data_dir), True  # the run's own data, at their present place
     if is_own:
         if own and not Path(own).exists():
             raise FileNotFoundError(f"The run's data are not in {own}: say where they are now with --data-dir.")
@@ -119,7 +120,7 @@ def _test_set(config: dict, data: str | None, data_dir: Path | None) -> TestSet:
 
 
 def _same(path: Path, own: Path, config: dict) -> bool:
-    """Whether a path is that of the run's own data, or holds the same files."""
+    """Whether a path leads to the run's own data, or to a folder with the same files."""
     if not path.exists():
         return False
     files = config.get("data", {}).get("files")
