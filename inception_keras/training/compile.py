@@ -17,7 +17,8 @@ Metrics: TypeAlias = Metric | Sequence[Metric] | None
 _ACCURACY = ("accuracy", "acc")
 _CROSS_ENTROPY = ("cross_entropy", "crossentropy", "ce")
 _LARGEST_WEIGHT = 1e6
-_KEEPING = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity, keras.layers.Average)  # keep probabilities
+# layers whose outputs are probabilities if their inputs are
+_KEEPING = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity, keras.layers.Average)
 
 
 def compile_model(

@@ -1,4 +1,4 @@
-"""From a trained net and a folder of photographs to a run: in two stages, or by a linear classifier."""
+"""Fine-tunes a trained net on a folder of photographs, in two stages or with a linear classifier."""
 
 from dataclasses import replace
 from hashlib import blake2b
@@ -32,7 +32,7 @@ from .start import first_model
 from .state import NEWEST
 from .transfer import freeze, vectors
 
-LOWER = 0.1  # of the first stage's learning rate: the second moves what has been learnt on a million photographs
+LOWER = 0.1  # of the first stage's learning rate: the second stage changes weights learnt from a million photographs
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the linear classifier: the inverse of its weight decay
 
 
@@ -46,34 +46,34 @@ def finetune(
     callbacks: Given = (),
     verbose: int | str = "auto",
 ) -> Result:
-    """Trains a net that has weights on other classes, and leaves the folder of a run.
+    """Trains a net with pretrained weights for other classes, and writes the folder of a run.
 
-    In two stages of `recipe.epochs` each. The first trains the new classifier alone and is a run of its own in
-    `out/head`; the second starts from its model, trains all but what `recipe.freeze` says at a tenth of the learning
-    rate, and is the run in `out`.
+    There are two stages of `recipe.epochs` epochs each. The first trains only the new classifier, as a run of its own
+    in `out/head`. The second starts from the first stage's model and trains all blocks except those frozen by
+    `recipe.freeze`, at a tenth of the learning rate. It is the run in `out`.
 
-    Or `linear`, much faster: the net makes one vector of each image, once and without augmentation, on which
-    scikit-learn fits logistic regressions of six strengths. The one that is best on validation becomes the
-    classifier; rows and checkpoint count the strengths where those of `train` count epochs.
+    `linear` is much faster. The net turns each image into a vector, once and without augmentation. On these vectors
+    scikit-learn fits logistic regressions of six strengths. The one with the best validation result becomes the
+    classifier. Rows and checkpoints are then numbered by strength instead of by epoch.
 
     Args:
-        recipe: What to do, with `weights`; None for the recipe of the folder's run, which is to be resumed.
-        out: The folder; it is made if necessary, and must not hold a run unless that is to be resumed.
-        linear: Whether all but the classifier stays as it is.
-        cache: Where `extract_features` keeps the vectors of a linear classifier.
-        resume: Goes on with the folder's run, as `train` does; a linear one that is not finished is done again. More
-            epochs go to both stages as long as the second has not begun, then to the second.
-        callbacks: As for `train`, in both stages: the second has its own `on_train_begin`, and counts the epochs on
-            from those of the first. A linear classifier has no epochs and takes none.
+        recipe: The recipe, with `weights`. None takes the recipe of the folder's run, which will be resumed.
+        out: The folder of the run. It is created if necessary. It must not hold a run, unless `resume` is set.
+        linear: Whether only a linear classifier is trained, and all other layers stay unchanged.
+        cache: The file in which `extract_features` keeps the vectors for a linear classifier.
+        resume: Continues the folder's run, as `train` does. An unfinished linear classifier is started again.
+            Additional epochs apply to both stages if the second has not begun, otherwise to the second stage only.
+        callbacks: As for `train`, in both stages. The second stage begins with its own `on_train_begin`, and its epoch
+            numbers continue those of the first stage. A linear classifier has no epochs and accepts no callbacks.
         verbose: As for `train`.
 
     Returns:
-        The figures of the run; `evaluate` and `predict` take its folder.
+        The results of the run. `evaluate` and `predict` take its folder.
 
     Raises:
         ValueError: If the recipe has no weights, or does not fit the data, the model or the folder's run.
-        TypeError: If `recipe` is not a Recipe, `out` is not a path or something in `callbacks` is no callback.
-        FileExistsError: If the folder holds a run and is not to be resumed.
+        TypeError: If `recipe` is not a Recipe, `out` is not a path, or an object in `callbacks` is not a callback.
+        FileExistsError: If the folder holds a run, and `resume` is not set.
 
     Examples:
         >>> recipe = Recipe(model="squeezenet1_1", weights="imagenet", image_size=32)
@@ -97,7 +97,7 @@ def finetune(
     if linear:
         return _linear(recipe, out, cache, verbose)
     if not (out / "config.json").exists():
-        with structure():  # a block that does not exist is named now, not after the first stage
+        with structure():  # a wrong block name raises its error now, not after the first stage
             freeze(create_model(recipe.model, **recipe.options), recipe.freeze)
         first = replace(recipe, freeze="all")
         run(
@@ -114,28 +114,28 @@ def finetune(
     second = replace(recipe, weights=str(out / HEAD), learning_rate=rate)
     head = read_config(out / HEAD) or {}
     before = head["result"]["rows"][-1]["epoch"] if "result" in head else recipe.epochs
-    # resumed, as the first stage may be there
+    # with resume, as the first stage has made the folder
     result = run(second, out, kind, resume=True, verbose=verbose, finetune=recipe, callbacks=callbacks, first=before)
-    (out / HEAD / "checkpoints" / NEWEST).unlink(missing_ok=True)  # the first stage does not go on any more
+    (out / HEAD / "checkpoints" / NEWEST).unlink(missing_ok=True)  # the first stage will not be continued any more
     return result
 
 
 def extract_features(
     model: keras.Model, dataset: tf.data.Dataset, *, cache: str | Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a model's classifier reads of each image, with the labels.
+    """The vectors that a model's classifier receives for each image, and the labels.
 
     Args:
-        model: A classifier; maps that its last layer with weights reads are averaged over pixels.
+        model: A classifier. If its last layer with weights reads feature maps, these are averaged over pixels.
         dataset: Batches `(images, labels)`, ready for the net.
-        cache: A .npz file that keeps the vectors by the bytes of their images: the net sees only images that are new.
-            It is begun anew for another model or other weights.
+        cache: A .npz file that stores the vectors by a hash of the images' bytes, so that the net only processes new
+            images. It is overwritten if the model or its weights differ.
 
     Returns:
         float32 vectors (n, features) and labels (n,), in the order of the data set.
 
     Raises:
-        ValueError: If the model has no classifier, or the data set no labels.
+        ValueError: If the model has no classifier, or the data set has no labels.
         TypeError: If `model` is not a Keras model, or `dataset` not a tf.data.Dataset.
 
     Examples:
@@ -170,7 +170,7 @@ def extract_features(
 
 
 def _fingerprint(net: keras.Model) -> str:
-    """A short name of a model and its weights."""
+    """A hash of a model and its weights."""
     hashed = blake2b(net.to_json().encode(), digest_size=16)
     for variable in net.weights:
         hashed.update(variable.numpy().tobytes())
@@ -178,7 +178,7 @@ def _fingerprint(net: keras.Model) -> str:
 
 
 def _read(path: str | Path | None, key: str) -> dict[bytes, np.ndarray]:
-    """The vectors of a cache, by image; none if it is not there, broken, or of another model."""
+    """The vectors of a cache by image; none if the file is missing, broken, or belongs to another model."""
     if path is None:
         return {}
     try:
@@ -186,7 +186,7 @@ def _read(path: str | Path | None, key: str) -> dict[bytes, np.ndarray]:
             if str(file["model"]) == key:
                 return {name.tobytes(): row for name, row in zip(file["images"], file["vectors"], strict=True)}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        pass  # what a cache lacks is computed
+        pass  # vectors that are not in the cache are computed
     return {}
 
 
@@ -204,7 +204,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
     find(recipe.model)
     with prepared(out), device(recipe.device):
         keras.utils.set_random_seed(recipe.seed)
-        data = load(replace(recipe, sampling="natural"))  # each image once: sampling becomes weights, as many repeats
+        data = load(replace(recipe, sampling="natural"))  # each image once: balanced sampling becomes weights instead of repeats
         weights = _weights(recipe, data)
         model = first_model(recipe, data)
         head = model.layers[-1]
@@ -227,7 +227,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
 
 
 def _weights(recipe: Recipe, data: Data) -> np.ndarray:
-    """What an image of each class counts: its class weight, times how often balanced sampling would show it."""
+    """The weight of an image of each class: its class weight, times how often balanced sampling would show it."""
     weights = np.ones(len(data.class_names))
     for table in (class_weights(recipe.class_weight, data), balanced(data) if recipe.sampling == "balanced" else None):
         if table:
@@ -236,22 +236,22 @@ def _weights(recipe: Recipe, data: Data) -> np.ndarray:
 
 
 def _fit(matrix: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of a dense layer with a softmax: a logistic regression, fitted on features of equal scale.
+    """Fits a logistic regression on standardised features; returns kernel and bias of a dense softmax layer.
 
     Args:
         matrix: Vectors (n, features).
-        labels: Of the vectors, (n,).
-        weights: What a vector of each class counts, (classes,).
+        labels: Labels (n,) of the vectors.
+        weights: Weight of the vectors of each class, (classes,).
         strength: The inverse of the weight decay.
     """
     scaler = StandardScaler().fit(matrix)
     fitted = LogisticRegression(C=strength, max_iter=10_000).fit(scaler.transform(matrix), labels, weights[labels])
     kernel, bias = fitted.coef_.T, fitted.intercept_
-    if len(fitted.classes_) == 2:  # of which scikit-learn has the score of the second, beside 0
+    if len(fitted.classes_) == 2:  # scikit-learn then scores only the second class; the first has 0
         kernel, bias = np.hstack([0 * kernel, kernel]), np.hstack([0 * bias, bias])
     kernel = kernel / scaler.scale_[:, None]
     whole = np.zeros((len(kernel) + 1, len(weights)), "float32")
-    whole[-1] = -1e4  # a class without training images is never the answer
+    whole[-1] = -1e4  # a class without training images is never predicted
     whole[:, fitted.classes_] = np.vstack([kernel, bias - scaler.mean_ @ kernel])
     return whole[:-1], whole[-1]
 

@@ -1,6 +1,6 @@
-"""The folder of a run: what kind of run it holds, its config.json, its model, and where its data are now.
+"""The folder of a run: the kind of the run, its config.json, its model, and where its data are now.
 
-Each fault of a folder is one sentence that names the file and says what can still be done.
+Each error is one sentence that names the file and says what can still be done.
 """
 
 import json
@@ -21,27 +21,27 @@ from ..weights.store import whole
 from .recipe import Recipe
 from .state import locked
 
-KINDS = {  # what a folder may hold, and the command that goes on with it
+KINDS = {  # the kinds of run that a folder may hold, and the command that continues each
     "train": ("a training run", "train --resume --out {}"),
     "finetune": ("a fine-tuning in two stages", "finetune --resume --out {}"),
     "head": ("the first stage of a fine-tuning", "finetune --resume --out {}"),
     "linear": ("a linear classifier on fixed features", "finetune --linear --resume --out {}"),
     "ablation": ("an ablation", "ablate --out {}"),
 }
-HEAD = "head"  # the folder of the first stage, inside that of the second
-_FIRST_VARIANT = "with_all_three_*"  # the folders of an ablation's first variant
+HEAD = "head"  # the folder of the first stage, inside the folder of the second
+_FIRST_VARIANT = "with_all_three_*"  # the runs of an ablation's first variant
 
 
 @dataclass(frozen=True)
 class Result:
-    """The figures of a finished run. `rows` are those of test.csv, one for each kept checkpoint."""
+    """The results of a finished run. `rows` are the rows of test.csv, one for each kept checkpoint."""
 
     folder: Path
     best_epoch: int
     validation_accuracy: float
     test_accuracy: float
     rows: tuple[dict, ...]
-    skipped: tuple[str, ...]  # images that could not be read, and why; config.json has them too
+    skipped: tuple[str, ...]  # images that could not be read, and why; also in config.json
 
 
 def checkpoint(out: Path, epoch: int) -> Path:
@@ -50,14 +50,15 @@ def checkpoint(out: Path, epoch: int) -> Path:
 
 
 def command(out: Path, kind: str) -> str:
-    """The command that goes on with a run."""
+    """The command that continues a run."""
     folder = out.parent if kind == "head" else out
     return f"`inception-keras {KINDS[kind][1].format(shlex.quote(str(folder)))}`"
 
 
 def kind_of(out: Path) -> str | None:
-    """Which of `KINDS` a folder holds; None if it holds no run. Runs of version 0.1, which have no kind, are told apart
-    by their files.
+    """The kind of run in a folder, a key of `KINDS`; None if the folder holds no run.
+
+    Version 0.1 did not record the kind, so its runs are recognised by their files.
 
     Raises:
         ValueError: If its config.json cannot be read.
@@ -79,11 +80,12 @@ def kind_of(out: Path) -> str | None:
 
 
 def check_kind(out: Path, kind: str, resume: bool) -> None:
-    """Raises an error if a folder holds a run that a command of this kind must not touch.
+    """Raises an error if a folder holds a run that a command of this kind must not change.
 
     Raises:
-        FileExistsError: If it holds a run and that is not to be resumed, or one without a config.json.
-        ValueError: If it holds a run of another kind.
+        FileExistsError: If it holds a run and `resume` is not set, or a run without a config.json.
+        ValueError: If `resume` is set and it holds a run of another kind.
+        NotADirectoryError: If `out` is a file.
     """
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} must be a folder for the run, but a file of that name is there.")
@@ -95,7 +97,7 @@ def check_kind(out: Path, kind: str, resume: bool) -> None:
     if found is None or (found == kind and resume):
         return
     if found == "train" and kind == "head" and resume and "kind" not in (_read(out / "config.json") or {}):
-        return  # version 0.1 did not write down that it was a first stage
+        return  # version 0.1 did not record that a run was a first stage
     if found == kind:
         raise FileExistsError(
             f"{out} holds a run already: name another folder, remove it, or go on with it by {command(out, found)}."
@@ -108,11 +110,13 @@ def check_kind(out: Path, kind: str, resume: bool) -> None:
 
 @contextmanager
 def prepared(out: Path) -> Iterator[None]:
-    """The folder of a run, made and locked. If the inside fails before the run has begun, what was made is removed.
+    """Creates and locks the folder of a run.
+
+    If the code inside fails before the run has begun, whatever was created is removed.
 
     Raises:
         RuntimeError: If another process works in the folder.
-        OSError: If the folder cannot be made.
+        OSError: If the folder cannot be created.
     """
     folders = [folder for folder in (out / "checkpoints", out, *out.parents) if not folder.exists()]
     lock_is_new = not (out / ".lock").exists()
@@ -130,7 +134,7 @@ def prepared(out: Path) -> Iterator[None]:
                     (out / ".lock").unlink()
             for folder in folders:
                 with suppress(OSError):
-                    folder.rmdir()  # of an empty folder alone
+                    folder.rmdir()  # removes empty folders only
         raise
 
 
@@ -138,11 +142,13 @@ def prepared(out: Path) -> Iterator[None]:
 
 
 def read_config(out: Path) -> dict[str, Any] | None:
-    """The config.json of a run, with its kind, and with paths that lead from here to its data and to the weights it
-    began with; "as_given" is the recipe with the paths that the user gave. None if there is no config.json.
+    """Reads the config.json of a run; None if there is none.
+
+    "kind" is added. The paths of the data and of the initial weights are changed to where these are now. "as_given" is
+    the recipe with the paths that the user gave.
 
     Raises:
-        ValueError: If it is not one.
+        ValueError: If the file is not a valid run configuration.
     """
     path = out / "config.json"
     config = _read(path)
@@ -172,7 +178,7 @@ def read_config(out: Path) -> dict[str, Any] | None:
 
 
 def result_of(out: Path) -> Result:
-    """The figures of a finished run, from its config.json."""
+    """The results of a finished run, from its config.json."""
     config = read_config(out)
     if config is None or "result" not in config:
         raise FileNotFoundError(f"{out} holds no finished run.")
@@ -180,7 +186,10 @@ def result_of(out: Path) -> Result:
 
 
 def paths_of(out: Path, data_dir: str | None, weights: str | None) -> dict[str, str]:
-    """Where a run, its data and the weights it begins with are, for config.json: who moves them finds them again."""
+    """The absolute paths of a run, its data and its initial weights, for config.json.
+
+    With them the data and weights are found again after they were moved together with the run.
+    """
     paths = {"run": out.resolve()}
     for name, value in (("data_dir", data_dir), ("weights", weights)):
         if value is not None and Path(value).exists():
@@ -189,7 +198,7 @@ def paths_of(out: Path, data_dir: str | None, weights: str | None) -> dict[str, 
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all."""
+    """Writes a JSON file atomically: completely or not at all."""
     with whole(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n")
 
@@ -221,7 +230,10 @@ def _result(out: Path, config: dict[str, Any]) -> Result:
 
 
 def _from_here(out: Path, config: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe whose paths lead to where data and weights are now: where they were, or as far from the run as then."""
+    """A recipe whose paths lead to where data and weights are now.
+
+    They may be where they were, or at the same relative path from the run as before.
+    """
     recipe, paths = dict(recipe), config.get("paths")
     if not isinstance(paths, dict) or not all(isinstance(path, str) for path in paths.values()):
         return recipe
@@ -238,7 +250,7 @@ def _from_here(out: Path, config: dict[str, Any], recipe: dict[str, Any]) -> dic
 
 
 def load_run(folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
-    """The model and the config.json of a finished run.
+    """Loads the model and the config.json of a finished run.
 
     Raises:
         FileNotFoundError: If the folder holds no finished run.
@@ -270,7 +282,7 @@ def load_run(folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
         raise ValueError(f"{path} is not a whole Keras file: {anew}.")
     try:
         model = keras.models.load_model(path)
-    except Exception as error:  # Keras, h5py and zipfile have many for a broken file
+    except Exception as error:  # Keras, h5py and zipfile raise many errors for a broken file
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise ValueError(f"{path} cannot be loaded ({reason}): {anew}.") from None
     names = config["class_names"]
@@ -283,7 +295,7 @@ def load_run(folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
 
 
 def is_whole_model(path: Path) -> bool:
-    """Whether a .keras file is there, and every byte of it is as it was written."""
+    """Whether a .keras file exists, and all its checksums are correct."""
     try:
         with zipfile.ZipFile(path) as file:
             return file.testzip() is None

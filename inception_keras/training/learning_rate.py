@@ -1,5 +1,6 @@
-"""The learning rate to train with, by a trial of many: "Cyclical Learning Rates for Training Neural Networks",
-Leslie N. Smith, 2015, arXiv:1506.01186, section 3.3.
+"""Finds a learning rate by trying many in a short run.
+
+Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2015, arXiv:1506.01186, section 3.3.
 """
 
 import math
@@ -23,23 +24,23 @@ from .loop import write_csv
 from .recipe import Recipe
 from .run import compiled, load, seed
 
-_MEMORY = 0.9  # of the smoothed loss: the share that it keeps at each step
-_DIVERGED = 4  # times the best smoothed loss
+_MEMORY = 0.9  # share of the smoothed loss that is kept at each step
+_DIVERGED = 4  # the trial ends at this multiple of the best smoothed loss
 _LARGEST = 1e6
-_FEWEST = 20  # steps of a trial
+_FEWEST = 20  # fewest steps of a trial
 
 
 @dataclass(frozen=True)
 class RateTrial:
-    """The losses of a trial of learning rates, a step each.
+    """The result of a trial of learning rates, with one step for each rate.
 
     Args:
         rates: The learning rate of each step, rising evenly on a logarithmic scale.
         losses: The loss of each step.
-        smoothed: The average of the losses so far, in which recent ones count most.
+        smoothed: The moving average of the losses, in which recent losses count most.
         steepest: The rate at which the smoothed loss falls fastest.
         tenth: A tenth of the rate at which the smoothed loss is lowest.
-        title: What was tried; stands above the plot.
+        title: Title of the plot, which says what was tried.
 
     Examples:
         >>> trial = find_learning_rate(Recipe(model="lenet5_modern", batch_size=32), steps=40)
@@ -57,24 +58,24 @@ class RateTrial:
 
     @property
     def suggestion(self) -> float:
-        """The rate to train with: where the loss falls fastest, but no more than a tenth of where it is lowest."""
+        """The suggested rate: where the loss falls fastest, but at most a tenth of the rate with the lowest loss."""
         return min(self.steepest, self.tenth)
 
     def plot(self, path: str | Path) -> None:
-        """Draws the losses over the rates, and marks the suggestions.
+        """Plots the losses over the rates, and marks the suggested rates.
 
         Args:
-            path: Where to; the suffix gives the format.
+            path: The image file; its suffix gives the format.
         """
         marks = {"steepest": self.steepest, "a tenth of the lowest": self.tenth}
         with whole(check_path("path", path)) as part:
             plot_rates(self.rates, self.losses, self.smoothed, marks, part, title=self.title)
 
     def save_csv(self, path: str | Path) -> None:
-        """Writes a row a step: rate, loss and smoothed loss.
+        """Writes one row for each step: rate, loss and smoothed loss.
 
         Args:
-            path: Of the CSV file.
+            path: Path of the CSV file.
         """
         rows = zip(self.rates, self.losses, self.smoothed, strict=True)
         names = ("learning_rate", "loss", "smoothed")
@@ -82,27 +83,27 @@ class RateTrial:
 
 
 def find_learning_rate(recipe: Recipe, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 200) -> RateTrial:
-    """Tries learning rates from small to large, a step each, and suggests one for a recipe.
+    """Tries learning rates from small to large, one step each, and suggests one for a recipe.
 
-    The recipe's own net, optimizer, data, augmentation and batch size are used, from its first step on; what its
-    schedule says is not. The trial ends when the smoothed loss is 4 times its best, or not finite. Nothing is written,
-    and the net is thrown away.
+    The trial uses the recipe's net, optimizer, data, augmentation and batch size, and starts like the run itself. It
+    ignores the recipe's schedule. It ends early if the smoothed loss exceeds 4 times its best value, or the loss is not
+    finite. Nothing is written, and the net is discarded.
 
-    The suggestion is for the highest rate of a schedule. It is no more than a good place to begin: look at the plot.
+    The suggestion is for the highest rate of a schedule. It is only a good starting point: look at the plot.
 
     Args:
-        recipe: What is to be trained.
+        recipe: The recipe that needs a learning rate.
         lowest: The first learning rate.
         highest: The last learning rate, above `lowest`.
-        steps: How many steps the trial has at most, at least 20; if the data have fewer batches, it goes on with the
-            next epoch.
+        steps: Largest number of steps, at least 20. If an epoch has fewer batches, the trial continues with the next
+            epoch.
 
     Returns:
-        Rates, losses and the suggestion; it can draw itself.
+        The rates, the losses and the suggestion. Its `plot` method draws them.
 
     Raises:
-        ValueError: If the recipe does not fit the data or the model, or an option has a value that it cannot have; or
-            if the loss is not finite from the beginning.
+        ValueError: If the recipe does not fit the data or the model, an option has an invalid value, or the loss
+            diverges in the first steps.
         TypeError: If `recipe` is not a Recipe.
 
     Examples:
@@ -156,12 +157,15 @@ def _loss(trained: Steps, iterator: Iterator, data: Data) -> float:
     try:
         return trained.train(iterator)
     except tf.errors.OpError:
-        data.check()  # if it is for images, in a sentence
+        data.check()  # raises a clear error if images are the cause
         raise
 
 
 def suggestions(rates: Sequence[float], smoothed: Sequence[float]) -> tuple[float, float]:
-    """The rate at which a loss falls fastest, up to its lowest value, and a tenth of the rate of that value."""
+    """The rate at which the loss falls fastest, and a tenth of the rate at which it is lowest.
+
+    The first is searched among the rates up to the lowest loss.
+    """
     lowest = int(np.argmin(smoothed))
     slopes = np.gradient(smoothed, np.log(rates))[: max(lowest, 1)]
     return float(rates[int(np.argmin(slopes))]), float(rates[lowest] / 10)

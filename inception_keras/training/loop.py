@@ -1,4 +1,4 @@
-"""The epochs of a run: steps, validation, rows, checkpoints, and the state that a killed run goes on from."""
+"""The epochs of a run: steps, validation, rows, checkpoints, and the state from which a killed run continues."""
 
 import csv
 import math
@@ -28,11 +28,11 @@ from .state import NEWEST, StopSign, is_finite, load_state, restore, save_state,
 
 
 class TrainingDiverged(ValueError):
-    """The loss or a weight became infinite or not a number."""
+    """The loss or a weight became infinite or NaN."""
 
 
 class Stopped(SystemExit):
-    """SIGTERM came, and the state was saved; a process that does not catch this ends with exit code 0."""
+    """SIGTERM arrived, and the state was saved. If a process does not catch this, it ends with exit code 0."""
 
     def __init__(self, sentence: str):
         super().__init__(0)
@@ -43,22 +43,22 @@ class Stopped(SystemExit):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C came, and the state was saved; a process that does not catch this ends as by any Ctrl-C."""
+    """Ctrl-C arrived, and the state was saved. If a process does not catch this, it ends as after any Ctrl-C."""
 
 
 class Loop:
-    """A run under way: `rows` are the epochs that are over, `step` counts the steps of the one that is not.
+    """A run in progress: `rows` are the finished epochs, `step` counts the steps of the current epoch.
 
     Args:
         out: The folder of the run.
-        recipe: What it does.
-        data: Its data.
-        model: Its model, compiled.
-        steps: The model's steps.
+        recipe: The recipe.
+        data: The data.
+        model: The compiled model.
+        steps: The `Steps` of the model.
         verbose: 0, 1 or 2, as for `train`.
-        go_on: The command that goes on with the run, for the line that says how.
-        callbacks: Keras's callbacks, which the chief calls.
-        first: What is added to the numbers of epochs that the callbacks get.
+        go_on: The command that continues the run, for the message after an interruption.
+        callbacks: Keras callbacks, which the chief calls.
+        first: Number that is added to the epoch numbers that callbacks get.
     """
 
     def __init__(
@@ -80,20 +80,21 @@ class Loop:
         self._length = len(data.train)
         wanted = callbacks if steps.is_chief else ()
         self._callbacks = Callbacks(wanted, model, epochs=recipe.epochs, steps=self._length, first=first)
-        self.ended = 0  # of how many planned epochs a callback has ended the run
+        self.ended = 0  # number of planned epochs of a run that a callback has ended; else 0
         self.rows: list[dict] = []
         self.step = 0
-        self._seconds: list[float] = []  # of each epoch's steps
-        self._spent = 0.0  # on the steps of this epoch
+        self._seconds: list[float] = []  # training time of each epoch
+        self._spent = 0.0  # training time of the current epoch so far
         self._saved = time.monotonic()
-        self._skipped = len(data.skipped)  # images that were named
+        self._skipped = len(data.skipped)  # number of skipped images that were already printed
         self._validation = cache(lambda shard: with_aux_labels(data.part("validation", shard), model))
 
     def resume(self) -> None:
-        """Goes where the folder's state is, if it has one.
+        """Restores the state in the folder, if there is one.
 
         Raises:
-            ValueError: If the state cannot be read or does not fit, or the workers do not see the same.
+            ValueError: If the state cannot be read or does not fit, or the workers see different states.
+            FileNotFoundError: If the weights of the best epoch are missing.
         """
         loaded, origin, position = load_state(self._out / "checkpoints"), f"The state in {self._out}", 0
         if loaded:
@@ -123,19 +124,19 @@ class Loop:
         self._tidy()
 
     def run(self) -> None:
-        """Does what is left of the epochs.
+        """Trains the remaining epochs.
 
         Raises:
-            TrainingDiverged: If the loss or a weight is not finite any more.
+            TrainingDiverged: If the loss or a weight is no longer finite.
             Stopped: After SIGTERM.
             Interrupted: After Ctrl-C.
-            OSError: If a file cannot be written; the sentence names it.
-            ValueError: If too many images cannot be read any more.
-            Exception: Of a callback; the state is saved before.
+            OSError: If a file cannot be written. The message names it.
+            ValueError: If too many images have become unreadable.
+            Exception: An error of a callback; the state is saved first.
         """
         with StopSign(bool(self._verbose)) as self._sign:
             if not self.rows and not self.step:
-                self._save()  # what cannot be written is known now, not after an epoch
+                self._save()  # an error in writing appears now, not after an epoch
             if self.rows and self._is_over(self.rows):
                 self._keep_last()
                 return
@@ -152,7 +153,7 @@ class Loop:
                 try:
                     self._end(self._train(iterator))
                 except tf.errors.OpError:
-                    self._data.check()  # if it is for images, in a sentence
+                    self._data.check()  # raises a clear error if images are the cause
                     raise
                 self.is_asked_to_stop, failed = self._steps.any(self._sign.is_raised, self._callbacks.error is not None)
                 self._raise(failed)
@@ -167,7 +168,7 @@ class Loop:
         return is_over(self._recipe, rows) or self.ended >= self._recipe.epochs
 
     def _raise(self, failed: bool) -> None:
-        """Ends the run by the error of a callback, if one failed on the chief."""
+        """Ends the run with the error of a callback, if one failed on the chief."""
         if self._callbacks.error:
             raise self._callbacks.error
         if failed:
@@ -193,7 +194,7 @@ class Loop:
             due = 0 < self._recipe.save_minutes <= (time.monotonic() - self._saved) / 60
             failed, ended = self._callbacks.error is not None, self._callbacks.wants_to_stop
             stop, due, failed, ended = self._steps.any(self._sign.is_raised, due, failed, ended)
-            if self.step < self._length:  # the end of the epoch saves anyway
+            if self.step < self._length:  # the end of an epoch saves anyway
                 if stop or due or failed:
                     self._save()
                 self._raise(failed)
@@ -204,7 +205,10 @@ class Loop:
         return progress
 
     def _end(self, progress: Progress) -> None:
-        """After the steps of an epoch. Killed between any two lines, it is done again, to the same end."""
+        """Does everything that follows the steps of an epoch.
+
+        If the process is killed between any two lines, all of this is done again, with the same result.
+        """
         model, number = self._model, len(self.rows) + 1
         self._check(variables(model, metrics=False))
         row = {"epoch": number} | _figures(self._steps.metrics(), heads(model), "")
@@ -230,20 +234,20 @@ class Loop:
         self._skipped = len(self._data.skipped)
 
     def _keep_last(self) -> None:
-        """The weights of the last epoch, if that was not meant to be the last when it ended."""
+        """Saves the weights of the last epoch, if it was not known to be the last when it ended."""
         with averaged(self._model):
             if self._steps.is_chief and not (path := checkpoint(self._out, len(self.rows))).is_file():
                 save_weights(self._model, path)
 
     def _rate(self) -> float:
-        """The learning rate of the step that was done last."""
+        """The learning rate of the latest step."""
         return self._rate_of(max(len(self.rows) * self._length + self.step - 1, 0))
 
     def _rate_of(self, step: int) -> float:
         return learning_rate(self._recipe, step, self._length, self.rows)
 
     def extension(self, planned: int) -> str:
-        """How a run goes on that was planned for fewer epochs, in a sentence or two."""
+        """A message on how a run continues that was planned for fewer epochs."""
         total, schedule, done = self._recipe.epochs, self._recipe.schedule, len(self.rows) * self._length + self.step
         text = f"The run in {self._out} goes on to epoch {total}; {planned} were planned."
         if schedule in ("constant", "plateau") or not done:
@@ -256,7 +260,7 @@ class Loop:
         )
 
     def _save(self) -> None:
-        """Every worker reads its variables, which takes all of them; the chief writes."""
+        """Saves the state. Reading the variables needs all workers; only the chief writes."""
         arrays = self._check(variables(self._model, metrics=self.step > 0))
         facts = {"rows": self.rows, "step": self.step, "seconds": self._seconds, "spent": self._spent}
         facts |= {"ended": self.ended} if self.ended else {}
@@ -265,7 +269,10 @@ class Loop:
         self._saved = time.monotonic()
 
     def _tidy(self) -> None:
-        """Brings the tables to the state's epoch, and removes the weights that neither it nor the one before needs."""
+        """Updates the tables to the state's epoch, and removes weights that are no longer needed.
+
+        The weights that the state and the state before it need are kept.
+        """
         if not self._steps.is_chief or not self.rows:
             return
         write_csv(self._out / "metrics.csv", self.rows)
@@ -291,10 +298,10 @@ class Loop:
         )
 
     def stop(self) -> None:
-        """Ends what was saved: by `Interrupted` after Ctrl-C, else by `Stopped`."""
+        """Ends a run whose state is saved: with `Interrupted` after Ctrl-C, otherwise with `Stopped`."""
         where = f"step {self.step} of epoch {len(self.rows) + 1}" if self.step else f"the end of epoch {len(self.rows)}"
         text = f"the run is saved at {where} in {self._out}; {self._go_on} goes on from there."
-        self._callbacks.call("on_train_end")  # which closes the files of many
+        self._callbacks.call("on_train_end")  # many callbacks close their files here
         self._raise(False)
         if self._sign.signal == signal.SIGINT:
             raise Interrupted(f"Ctrl-C: {text}")
@@ -302,7 +309,7 @@ class Loop:
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:
-    """Writes rows under the names of the first. A reader never sees half a file."""
+    """Writes rows, with the keys of the first row as header. A reader never sees a half-written file."""
     with whole(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -310,7 +317,7 @@ def write_csv(path: Path, rows: list[dict]) -> None:
 
 
 def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float, int]:
-    """What a state says of the run, if it can be so."""
+    """The checked facts of a state: rows, step, seconds of each epoch, seconds of this epoch, and `ended`."""
     try:
         rows, step, seconds, spent = (facts[name] for name in ("rows", "step", "seconds", "spent"))
         numbers = [[float(row[name]) for name in ("epoch", *SHOWN)] for row in rows]
@@ -324,7 +331,7 @@ def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[
 
 
 def _figures(logs: Mapping[str, float], names: list[str], part: str) -> dict[str, float]:
-    """The compiled metrics: "loss" and "accuracy" are the classifier's, "total_loss" is what is minimised."""
+    """The compiled metrics. "loss" and "accuracy" are those of the classifier; "total_loss" is minimised."""
     if len(names) == 1:
         return {f"{part}{name}": logs[name] for name in ("loss", "accuracy")}
     figures = {}
