@@ -1,1 +1,1 @@
-"""Compiling, running and evaluating; devices."""
+"""Compiling, training and evaluating models; devices."""

@@ -247,7 +247,7 @@ def _fit(matrix: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength: 
     scaler = StandardScaler().fit(matrix)
     fitted = LogisticRegression(C=strength, max_iter=10_000).fit(scaler.transform(matrix), labels, weights[labels])
     kernel, bias = fitted.coef_.T, fitted.intercept_
-    if len(fitted.classes_) == 2:  # scikit-learn then scores only the second class; the first has 0
+    if len(fitted.classes_) == 2:  # scikit-learn scores the second class only
         kernel, bias = np.hstack([0 * kernel, kernel]), np.hstack([0 * bias, bias])
     kernel = kernel / scaler.scale_[:, None]
     whole = np.zeros((len(kernel) + 1, len(weights)), "float32")

@@ -1,4 +1,4 @@
-"""Cross-entropy and accuracy of a classifier, for labels in every form in which data sets have them."""
+"""Cross-entropy and accuracy of a classifier, for every form of labels that data sets have."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from ..layers._support import register, tensorflow
 
 @register
 class CrossEntropy(keras.losses.Loss):
-    """Keras's two categorical cross-entropies in one: for class indices, and for shares of each class.
+    """Combines Keras's two categorical cross-entropies: labels may be class indices or shares of each class.
 
     Args:
-        from_logits: Whether the scores are logits; else they are probabilities.
+        from_logits: Whether the scores are logits. Otherwise they are probabilities.
         label_smoothing: Share of each label that is spread evenly over all classes.
         **kwargs: As for `keras.losses.Loss`.
 
@@ -29,11 +29,11 @@ class CrossEntropy(keras.losses.Loss):
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The weighted mean over the batch; weights (n, 1) count as (n,)."""
+        """The weighted mean over the batch; weights (n, 1) are treated as (n,)."""
         check_numbers(y_true)
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
-            if len(y_pred.shape) == 2:  # one weight an image; Keras would take (n, 1) of unknown width for (n, n)
+            if len(y_pred.shape) == 2:  # one weight an image; Keras would broadcast (n, ?) to (n, n)
                 sample_weight = ops.reshape(sample_weight, (-1,))
         return super().__call__(y_true, y_pred, sample_weight)
 
@@ -56,7 +56,7 @@ class CrossEntropy(keras.losses.Loss):
 
 @register
 class MeanCrossEntropy(keras.metrics.MeanMetricWrapper):
-    """The mean of `CrossEntropy` over all images that were seen.
+    """The mean of `CrossEntropy` over all images so far.
 
     Args:
         from_logits: As for `CrossEntropy`.
@@ -83,9 +83,9 @@ class MeanCrossEntropy(keras.metrics.MeanMetricWrapper):
 
 @register
 class Accuracy(keras.metrics.MeanMetricWrapper):
-    """The share of images whose highest score is that of their class.
+    """The share of images whose own class has the highest score.
 
-    Of labels that are shares of classes, the largest share is the class.
+    If labels are shares of classes, the class with the largest share counts as the image's class.
 
     Args:
         name: Name of the metric.
@@ -117,10 +117,10 @@ def _hits(y_true: Any, y_pred: Any) -> Any:
 
 
 def check_numbers(labels: Any) -> None:
-    """Refuses labels that are text.
+    """Rejects labels that are text.
 
     Raises:
-        ValueError: If they are.
+        ValueError: If the labels are text.
     """
     dtype = getattr(labels, "dtype", None)
     if str(getattr(dtype, "name", dtype)).startswith(("str", "bytes", "object")):
@@ -128,21 +128,21 @@ def check_numbers(labels: Any) -> None:
 
 
 def labels_for(y_true: Any, y_pred: Any) -> tuple[Any, bool]:
-    """Labels in one of two forms, whatever form they came in.
+    """Converts labels of any form to one of two forms.
 
     Args:
-        y_true: Class indices (n,) or (n, 1), as integers, floats or booleans, or shares of each class (n, classes).
-            The width, or all of the shape, may be unknown while a graph is built.
+        y_true: Class indices (n,) or (n, 1), as integers, floats or booleans, or shares of each class (n, classes). The
+            width or the whole shape may be unknown while a graph is built.
         y_pred: Scores (n, classes).
 
     Returns:
         Indices (n,) and False, or shares (n, classes) and True.
 
     Raises:
-        ValueError: If labels of this shape do not fit the scores.
+        ValueError: If the shape of the labels does not fit the scores.
     """
     y_true, scores = ops.convert_to_tensor(y_true), tuple(y_pred.shape)
-    if getattr(y_true.shape, "rank", 0) is None:  # TensorFlow knows nothing of the shape
+    if getattr(y_true.shape, "rank", 0) is None:  # TensorFlow does not know the shape at all
         rows = ops.shape(y_pred)[0]
         y_true = ops.reshape(y_true, (rows, ops.size(y_true) // ops.maximum(rows, 1)))
         return _resolved(y_true, scores), True
@@ -162,20 +162,23 @@ def labels_for(y_true: Any, y_pred: Any) -> tuple[Any, bool]:
 
 
 def _resolved(y_true: Any, scores: tuple) -> Any:
-    """Shares (n, classes) of labels whose width, 1 or the number of classes, is known only when the graph runs."""
+    """Converts labels to shares (n, classes) if their width is known only when the graph runs.
+
+    The width is then 1 or the number of classes.
+    """
     classes, width = scores[-1], ops.shape(y_true)[-1]
     y_true = ops.cast(y_true, "float32")
     y_true = _when(
         y_true, ops.logical_or(width == 1, width == classes), f"Labels must have the width 1 or {classes}, got:", width
     )
-    # both are computed, and one is taken: TensorFlow runs a part of a branch that is not
+    # both are computed, and one is selected: with a conditional, TensorFlow runs parts of the other branch too
     indices = _checked(ops.where(width == 1, y_true[..., 0], 0.0), classes)
     one_hot = ops.one_hot(ops.cast(indices, "int32"), classes, dtype="float32")
     return ops.where(width == 1, one_hot, ops.broadcast_to(y_true, ops.shape(one_hot)))
 
 
 def _checked(labels: Any, classes: int) -> Any:
-    """Class indices, which must be whole numbers below the number of classes."""
+    """Class indices, checked to be whole numbers below the number of classes."""
     numbers = ops.cast(labels, "float32")
     right = (numbers >= 0) & (numbers < classes) & (numbers == ops.floor(numbers))
     message = f"Labels must be whole numbers from 0 to {classes - 1}, the classes of the model, got among others:"
@@ -183,10 +186,13 @@ def _checked(labels: Any, classes: int) -> Any:
 
 
 def _when(x: Any, condition: Any, message: str, value: Any) -> Any:
-    """`x`, unless the condition fails when the graph runs. XLA and other backends do not look."""
+    """Returns `x`, but raises an error if the condition fails when the graph runs.
+
+    With XLA and on other backends, the condition is not checked.
+    """
     tf = tensorflow()
     check = tf and tf.debugging.Assert(condition, [message, value])
-    if check is None:  # no TensorFlow, or no graph: then it has been looked at
+    if check is None:  # no TensorFlow, or eager mode, in which Assert has checked the condition already
         return x
     with tf.control_dependencies([check]):
         return tf.identity(x)

@@ -1,4 +1,7 @@
-"""Keras's optimizers with a step of one op for each weight: less memory is moved, which large dense layers feel."""
+"""Keras optimizers whose step is a single op for each weight.
+
+A single op moves less memory, which speeds up large dense layers.
+"""
 
 from typing import Any
 
@@ -9,7 +12,7 @@ from ..layers._support import register, tensorflow
 
 @register
 class SGD(keras.optimizers.SGD):
-    """Keras's `SGD`, numbers and all; with momentum, and on one device, its step is one op."""
+    """Keras's `SGD` with the same results. With momentum and on one device, its step is a single op."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Momentum: m = momentum * m - learning_rate * gradient; variable += m."""
@@ -29,10 +32,10 @@ class SGD(keras.optimizers.SGD):
 
 @register
 class Adam(keras.optimizers.Adam):
-    """Keras's `Adam`, numbers and all; on one device its step is one op."""
+    """Keras's `Adam` with the same results. On one device, its step is a single op."""
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Adam's algorithm 1, in the order that its authors call efficient."""
+        """Algorithm 1 of the Adam paper, in the order of computation that its authors call efficient."""
         tf = tensorflow()
         if tf is None or self.amsgrad or _elsewhere(tf, gradient):
             return super().update_step(gradient, variable, learning_rate)
@@ -54,7 +57,7 @@ class Adam(keras.optimizers.Adam):
 
 
 def _elsewhere(tf: Any, gradient: Any) -> bool:
-    """Whether Keras's own way has to be taken: several devices, or gradients of a few rows."""
+    """Whether Keras's own step must be used: on several devices, or for sparse gradients."""
     return tf.distribute.has_strategy() or isinstance(gradient, tf.IndexedSlices)
 
 

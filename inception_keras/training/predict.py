@@ -1,4 +1,4 @@
-"""Names for photographs, as a stream: memory does not grow with their number."""
+"""Classifies photographs as a stream, so that memory does not grow with their number."""
 
 import csv
 import os
@@ -21,27 +21,27 @@ from ..weights.store import whole
 from ..zoo import create_model
 from .start import load_run
 
-_BATCH = 16  # more is hardly faster on a CPU, and takes more memory
+_BATCH = 16  # larger batches are hardly faster on a CPU, and need more memory
 
 Names = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is on one photograph: its likeliest classes with their probabilities, or why it could not be read."""
+    """The likeliest classes of one photograph with their probabilities, or the reason why it could not be read."""
 
-    photo: str  # its path, or "image 3" for the fourth of a list
+    photo: str  # its path, or "image 3" for the fourth image of a list
     names: Names
     reason: str = ""  # the predicate of a sentence, such as "is empty"
-    foreign: bool = False  # a file in a folder that is no photograph
+    foreign: bool = False  # whether it is a file in a folder, but not a photograph
 
 
 class Predictions(list[Names]):
     """A list with an entry for each photograph: its classes with their probabilities, the likeliest first.
 
-    The entry of a photograph that could not be read is empty. `photos` are the names of the entries: paths, or
-    "image 3" for the fourth of a list of arrays. `skipped` are pairs of a name and the reason: photographs that could
-    not be read, and other files in a folder, which have no entry.
+    The entry of a photograph that could not be read is empty. `photos` has the names of the photographs: paths, or
+    "image 3" for the fourth of a list of arrays. `skipped` has pairs of a name and a reason: of photographs that could
+    not be read, and of other files in a folder, which have no entry in the list.
     """
 
     def __init__(self, answers: Iterable[Answer] = ()):
@@ -52,10 +52,10 @@ class Predictions(list[Names]):
         self.skipped = tuple((answer.photo, answer.reason) for answer in answers if answer.reason)
 
     def to_csv(self, path: str | Path) -> None:
-        """Writes a row for each photograph: `path`, `class_1`, `score_1` ..., and `error` for one that was not read.
+        """Writes a row for each photograph: `path`, `class_1`, `score_1` ..., and `error` if it could not be read.
 
         Raises:
-            OSError: If the file cannot be written; what was there before stays.
+            OSError: If the file cannot be written. An existing file then stays unchanged.
         """
         count, reasons = max(map(len, self), default=0), dict(self.skipped)
         with whole(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
@@ -69,28 +69,29 @@ class Predictions(list[Names]):
 
 
 def predict(photos: Any, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5) -> Predictions:
-    """Names what is on photographs.
+    """Classifies photographs.
 
-    Photographs are read and named in batches, so that memory does not grow with their number.
+    Photographs are read and classified in batches, so that memory does not grow with their number.
 
     Args:
         photos: A path, a folder (with the folders in it), a pattern such as `"photos/*.jpg"`, a PIL image, a uint8
             array (h, w, c), a batch of them (n, h, w, c), or any number of these in a list, a generator or a
             `tf.data.Dataset`.
-        run: A folder that `train` left; None for a net with published ImageNet weights.
-        model: Without a run, the id of that net. The weights of SqueezeNet 1.1 are in the package, others are fetched.
-        top: How many names for each photograph, at least 1.
+        run: The folder of a run; None for a net with published ImageNet weights.
+        model: Without a run, the id of the net. The weights of SqueezeNet 1.1 are in the package; others are
+            downloaded.
+        top: Number of classes to return for each photograph, at least 1.
 
     Returns:
-        A list: for each photograph its likeliest classes with their probabilities, the likeliest first. The entry of a
-        photograph that could not be read is empty, and its path and the reason are in `.skipped`; `.photos` are the
-        paths in the list's order.
+        A list that has, for each photograph, its likeliest classes with their probabilities, the likeliest first. The
+        entry of a photograph that could not be read is empty; `.skipped` has its path and the reason. `.photos` has the
+        paths in the order of the list.
 
     Raises:
-        FileNotFoundError: If there is no such run, no file fits a pattern, or none of the photographs is there.
-        ValueError: If none of the photographs can be read, a folder holds no images, or an array is not of uint8
+        FileNotFoundError: If the run does not exist, no file matches a pattern, or none of the photographs exists.
+        ValueError: If none of the photographs can be read, a folder holds no images, or an array does not hold uint8
             pixels.
-        TypeError: If something is no photograph.
+        TypeError: If an object is not a photograph.
 
     Examples:
         >>> from skimage import data
@@ -112,7 +113,10 @@ def predict(photos: Any, *, run: str | Path | None = None, model: str = "squeeze
 def answers(
     photos: Any, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
 ) -> Iterator[Answer]:
-    """What `predict` says of each photograph, one after the other as they are named; takes and raises the same."""
+    """Yields the answer for each photograph as soon as it is classified.
+
+    Arguments and errors are those of `predict`.
+    """
     check_count("top", top)
     check_text("model", model)
     if run is None:
@@ -126,9 +130,12 @@ def answers(
 
 
 def scores_of(net: keras.Model) -> Callable[[Any], np.ndarray]:
-    """What a net says of a batch of any size, compiled once; a graph frees each layer's output as soon as it may."""
+    """A function that computes a net's scores for batches of any size.
+
+    It is compiled once. Its graph frees each layer's output as early as possible.
+    """
     image = tf.TensorSpec((None, *net.input_shape[1:]), tf.float32)
-    # a concrete function: TensorFlow would warn of the sixth net that it is traced for
+    # a concrete function, as TensorFlow warns if the same function is traced for a sixth net
     compiled = tf.function(lambda images: net(images, training=False)).get_concrete_function(image)
     return lambda images: compiled(tf.convert_to_tensor(images)).numpy()
 
@@ -147,7 +154,7 @@ def _stream(
     stream = iter(photos)
     batches = iter(lambda: list(islice(stream, _BATCH)), [])
     first = list(islice(batches, 2))
-    # one batch is not worth a graph: it takes longer to trace than to run
+    # a single batch is run eagerly, as tracing a graph takes longer than running it
     score = scores_of(net) if len(first) > 1 else lambda images: np.asarray(net(images, training=False))
     with ThreadPool(min(_BATCH, os.cpu_count() or 1)) as pool:
         following = None

@@ -1,4 +1,4 @@
-"""What a run prints while it trains: a bar on a terminal or in a notebook, a line an epoch in a file or a pipe."""
+"""What a run prints while it trains: a progress bar on a terminal or in a notebook, else one line for each epoch."""
 
 import sys
 import time
@@ -10,11 +10,11 @@ import keras
 from ..analysis.profile import in_notebook
 from ..checks import check_choice
 
-SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # of the figures of an epoch
+SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # the metrics of an epoch that are shown
 
 
 def check_verbose(verbose: Any) -> int:
-    """0, 1 or 2, which "auto" becomes: 1, a bar, where the output is a terminal or a notebook, else 2."""
+    """Checks `verbose` and returns 0, 1 or 2. "auto" becomes 1, a bar, on a terminal or in a notebook, else 2."""
     if verbose in (True, False):
         return int(verbose)
     if check_choice("verbose", verbose, ("auto", 0, 1, 2)) != "auto":
@@ -26,9 +26,9 @@ class Progress:
     """The output of one epoch.
 
     Args:
-        epoch: Its number, from 1.
-        epochs: How many there are to be.
-        steps: How many steps the epoch has.
+        epoch: The epoch's number, counted from 1.
+        epochs: The planned number of epochs.
+        steps: Number of steps in the epoch.
         verbose: 0 for nothing, 1 for Keras's bar, 2 for a line when the epoch is over.
     """
 
@@ -39,11 +39,11 @@ class Progress:
         self._bar = keras.utils.Progbar(steps, verbose=int(verbose == 1), stateful_metrics=SHOWN[1:])
 
     def update(self, step: int, loss: float) -> None:
-        """Shows a step that is over."""
+        """Shows that a step is finished."""
         self._bar.update(step, [("loss", loss)], finalize=False)
 
     def end(self, row: Mapping[str, float]) -> None:
-        """Shows the figures of the epoch: a row of metrics.csv."""
+        """Shows the metrics of the epoch, a row of metrics.csv."""
         self._bar.update(self._steps, [(name, row[name]) for name in SHOWN[1:]], finalize=True)
         if self._verbose == 2:
             seconds = time.time() - self._begun

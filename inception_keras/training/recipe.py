@@ -1,4 +1,4 @@
-"""What a run does, as a dataclass and as a small TOML file."""
+"""The recipe of a run, as a dataclass and as a small TOML file."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _CHOICES = {
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
     "sampling": ("natural", "balanced"),
 }
-_COUNTS = {  # the smallest and the largest value of each
+_COUNTS = {  # the smallest and the largest allowed value
     "epochs": (1, 10**6),
     "batch_size": (1, 10**6),
     "devices": (1, 4096),
@@ -44,7 +44,7 @@ _LARGEST_CLASS_WEIGHT = 1e6
 _LARGEST_RATE = 1e30  # training is in float32, whose largest number is 3.4e38
 _LARGEST_SIDE = 2**14  # pixels
 _DEVICE = re.compile(r"/?(device:)?(auto|[cgt]pu)(:\d{1,4})?", re.IGNORECASE)
-FINETUNE = {  # what `finetune` on the command line begins with where a recipe begins with other values
+FINETUNE = {  # defaults of the command `finetune` that differ from those of `Recipe`
     "model": "squeezenet1_1",
     "weights": "imagenet",
     "freeze": "early",
@@ -54,19 +54,19 @@ FINETUNE = {  # what `finetune` on the command line begins with where a recipe b
 }
 _TEXTS_OR_NONE = ("data", "data_dir", "weights", "freeze", "label")
 _WHETHER = ("sync_batch_norm", "deterministic")
-_LONGEST = 100_000  # bytes of a file; recipes have about a thousand
+_LONGEST = 100_000  # bytes of a recipe file; recipes have about a thousand
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run does; config.json of its folder holds it.
+    """All settings of a run. They are stored in the config.json of its folder.
 
     Args:
         model: A model id.
         options: Options of the model's builder, such as `{"aux": True}`.
         weights: The weights to start from: None for fresh ones; `"imagenet"` or another published set, with a fresh
             classifier, as `transfer` makes it; or the folder of a run of this model, whose classifier stays if the
-            classes are the same. Images are prepared as they were for those weights.
+            classes are the same. Images are prepared in the same way as for those weights.
         freeze: With weights, the blocks that are not trained, as for `transfer`: `"all"`, `"early"` (all but those at
             the last resolution), `"up to BLOCK"` or a shell pattern; None trains every block.
         data: A named data set, `"digits"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or `"cifar100"`; None (in a file
@@ -90,7 +90,8 @@ class Recipe:
             images / (classes * images of the class). A mixture of two images gets the mixture of their weights. As in
             Keras, the weighted losses are divided by the number of images. Validation and test are not weighted.
         sampling: `"natural"` shows every training image once an epoch; `"balanced"` shows every class equally often in
-            an epoch of as many images, with repeats of rare images and a random part of frequent ones.
+            an epoch of as many images, with images of rare classes repeated, and a random part of the images of
+            frequent classes.
         mixup: Alpha of mixup, arXiv:1710.09412; 0 turns it off.
         cutmix: Alpha of CutMix, arXiv:1905.04899; 0 turns it off. With both, each batch draws one of them.
         augment: `"none"`, `"shift"` (by up to an eighth of the sides) or `"crop"` (a random part, resized).
@@ -110,7 +111,7 @@ class Recipe:
         keep: Epochs whose weights are kept and evaluated, besides the best epoch and the last.
 
     Raises:
-        ValueError: If a value is none of those above.
+        ValueError: If a value is not allowed.
 
     Examples:
         >>> Recipe(model="googlenet_cifar", options={"aux": True}, epochs=3).schedule
@@ -210,11 +211,11 @@ class Recipe:
 
     @classmethod
     def load(cls, name: str | Path) -> "Recipe":
-        """A shipped recipe by its name, or a TOML file whose entries are the fields above.
+        """Loads a shipped recipe by its name, or a TOML file whose entries are fields of `Recipe`.
 
         Raises:
-            ValueError: If there is no such recipe, or the file is not one.
-            FileNotFoundError: If there is no such file.
+            ValueError: If the recipe does not exist, or the file is not a valid recipe.
+            FileNotFoundError: If the file does not exist.
 
         Examples:
             >>> _ = (tmp_path / "mine.toml").write_text('model = "lenet5_modern"')
@@ -225,7 +226,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, entries: Any, origin: str) -> "Recipe":
-        """A recipe of a table of its fields; an error names where they come from."""
+        """Builds a recipe from a dict of its fields. Errors name `origin` as the source of the fields."""
         if not isinstance(entries, Mapping):
             raise ValueError(f"{origin}: a recipe is a table of fields, got {entries!r}.")
         known = [one.name for one in fields(cls)]
@@ -238,9 +239,9 @@ class Recipe:
             raise ValueError(f"{origin}: {error}") from None
 
     def with_changes(self, **changes: Any) -> "Recipe":
-        """The recipe with other values of some fields; `options` are added to those there are.
+        """A copy of the recipe with other values of some fields. New `options` are added to the existing ones.
 
-        With other `epochs`, those that are kept are those of them that there still are.
+        If `epochs` becomes smaller, later epochs are removed from `keep`.
         """
         if "options" in changes:
             changes["options"] = {**self.options, **changes["options"]}
@@ -249,12 +250,12 @@ class Recipe:
         return type(self)(**asdict(self) | changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as config.json has them."""
+        """The fields in the form that config.json has."""
         return json.loads(json.dumps(asdict(self)))
 
 
 def read_entries(name: str | Path) -> tuple[dict[str, Any], str]:
-    """The entries of a shipped recipe or a TOML file, and the path of that file."""
+    """The entries of a shipped recipe or a TOML file, and the path of the file."""
     shipped = {path.stem: path for path in RECIPES.glob("*.toml")}
     path = shipped.get(str(name), check_path("name", name))
     if not path.is_file():
@@ -267,12 +268,12 @@ def read_entries(name: str | Path) -> tuple[dict[str, Any], str]:
         raise ValueError(f"{path} is longer than {_LONGEST:,} bytes: it is no recipe.")
     try:
         return tomllib.loads(content.decode()), str(path)
-    except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
+    except (ValueError, RecursionError) as error:  # invalid UTF-8 raises a ValueError too
         raise ValueError(f"{path} is not a TOML file: {' '.join(str(error).split())}.") from None
 
 
 def explanations() -> dict[str, str]:
-    """What each field of a recipe means, from the docstring of `Recipe`."""
+    """The explanation of each field of a recipe, taken from the docstring of `Recipe`."""
     text = (Recipe.__doc__ or "").partition("Args:\n")[2].partition("\n\n")[0]
     entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", text, re.MULTILINE)
     return {name: " ".join(entry.replace("`", "").split()) for name, entry in entries}

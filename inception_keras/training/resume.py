@@ -1,4 +1,4 @@
-"""Whether and how the run of a folder goes on: by which recipe, with which data, and whether it is finished."""
+"""Whether and how a folder's run continues: its recipe, its data, and whether it is finished."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,23 +9,23 @@ from .folder import HEAD, read_config
 from .recipe import Recipe
 from .state import NEWEST
 
-# fields that may change when a run goes on, beside epochs: they do not change what is computed in an epoch
+# fields besides epochs that may change when a run continues, as they do not affect the computation of an epoch
 _FREE = ("data_dir", "device", "keep", "max_bad", "patience", "save_minutes")
 _TABLES = ("metrics.csv", "timing.csv", "test.csv", "curves.png")
 
 
 def resumed(recipe: Recipe | None, out: Path) -> tuple[Recipe, dict | None]:
-    """The recipe by which the folder's run goes on or begins, and its config.json; that is None if there is none.
+    """The recipe with which a folder's run continues or begins, and its config.json (None if there is none).
 
     Raises:
-        ValueError: If the run cannot go on by this recipe.
+        ValueError: If the run cannot continue with this recipe.
     """
     stored = read_config(out)
     if stored is None:
         return recipe or Recipe(), None
     old = Recipe.from_dict(stored["recipe"], str(out / "config.json"))
     new = recipe or old
-    for name in ("data_dir", "weights"):  # what the user gave is the same, though it does not lead there from here
+    for name in ("data_dir", "weights"):  # the user gave the same path as before, although data or weights have moved
         if getattr(new, name) == stored["as_given"].get(name):
             new = replace(new, **{name: getattr(old, name)})
     mine, theirs = new.to_dict(), old.to_dict()
@@ -43,10 +43,10 @@ def resumed(recipe: Recipe | None, out: Path) -> tuple[Recipe, dict | None]:
 
 
 def given_recipe(out: Path) -> Recipe | None:
-    """The recipe that the folder's run was given; None if it holds no run.
+    """The recipe that the user gave for the folder's run; None if the folder holds no run.
 
     Raises:
-        ValueError: If it cannot be read, or a first stage of version 0.1 does not have it.
+        ValueError: If the recipe cannot be read, or a first stage of version 0.1 did not store it.
     """
     config, head = read_config(out), read_config(out / HEAD)
     if not (config or head):
@@ -63,18 +63,21 @@ def given_recipe(out: Path) -> Recipe | None:
 
 
 def _same_place(one: str, other: str) -> bool:
-    """Whether two texts are one path; or the first one's folder is gone, and the second may be where it is now."""
+    """Whether two paths are the same.
+
+    Also true if the first is a path that no longer exists, as the second may be its new place.
+    """
     paths = Path(one), Path(other)
     return paths[0].resolve() == paths[1].resolve() or (_is_path(one) and not paths[0].exists())
 
 
 def _is_path(weights: str) -> bool:
-    """Whether weights are a path, and neither the name of a published set nor an address."""
+    """Whether weights are given as a path, and not as the name of a published set or a URL."""
     return len(Path(weights).parts) > 1 and "://" not in weights
 
 
 def check_places(out: Path, recipe: Recipe) -> None:
-    """Raises a FileNotFoundError if what a run needs to go on is no longer where it was."""
+    """Raises a FileNotFoundError if data or weights that a run needs are no longer where they were."""
     if recipe.data_dir and not Path(recipe.data_dir).exists():
         raise FileNotFoundError(
             f"The data of the run in {out} are not in {recipe.data_dir}: say where they are now with --data-dir "
@@ -88,7 +91,7 @@ def check_places(out: Path, recipe: Recipe) -> None:
 
 
 def check_data(out: Path, recipe: Recipe, stored: dict, data: Data, prints: dict[str, str]) -> None:
-    """Raises a ValueError unless these are the data that the run had."""
+    """Raises a ValueError unless these are the data that the run began with."""
     where = recipe.data_dir or data.name
     for name, now in (("counts", data.counts), ("class_names", list(data.class_names))):
         if name == "class_names" and name in stored and stored[name] != now and sorted(stored[name]) == sorted(now):
@@ -106,16 +109,16 @@ def check_data(out: Path, recipe: Recipe, stored: dict, data: Data, prints: dict
 
 
 def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
-    """Whether a run with a result has nothing more to do.
+    """Whether a run that has a result has nothing left to do.
 
     Raises:
-        FileNotFoundError: If it has, and cannot.
+        FileNotFoundError: If more epochs are wanted, but the state is missing.
     """
     rows, has_state = stored["result"]["rows"], (out / "checkpoints" / NEWEST).is_file()
     last, best = rows[-1]["epoch"], stored["result"]["best_epoch"]
-    if stored["kind"] == "linear":  # whose rows are not epochs
+    if stored["kind"] == "linear":  # its rows are not epochs
         return True
-    ended = stored["result"].get("ended", 0)  # by a callback, of that many planned epochs
+    ended = stored["result"].get("ended", 0)  # the planned number of epochs of a run that a callback ended
     if last < recipe.epochs and ended < recipe.epochs and not 0 < recipe.patience <= last - best:
         if not has_state:
             raise FileNotFoundError(
@@ -124,11 +127,11 @@ def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
             )
         return False
     missing = [name for name in _TABLES if not (out / name).is_file()]
-    return not (missing and has_state and alone)  # from the state they can be written anew
+    return not (missing and has_state and alone)  # the missing tables can be written again from the state
 
 
 def why_finished(out: Path, recipe: Recipe, stored: dict) -> str:
-    """That a run is finished, and if its patience ended it, how it can go on."""
+    """The message that a run is finished and, if patience or a callback ended it, how it can continue."""
     last = stored["result"]["rows"][-1]["epoch"]
     if last >= recipe.epochs or stored["kind"] == "linear":
         return f"The run in {out} is finished."

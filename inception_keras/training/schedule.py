@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, and what depends on how far a run is: all of it a function of recipe, step and rows."""
+"""The optimizer of a recipe, and its schedule, which depends only on the recipe, the step and the finished epochs."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +12,15 @@ from .recipe import Recipe
 
 _OPTIMIZERS = {
     "adam": Adam,
-    "adamw": Adam,  # every optimizer of Keras decays weights as AdamW does
+    "adamw": Adam,  # weight decay of every Keras optimizer works as in AdamW
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": lambda **options: SGD(momentum=0.9, **options),
 }
-_PLATEAU = 5  # epochs without a better score after which the rate falls to a tenth
+_PLATEAU = 5  # after this many epochs without a better score, the rate falls to a tenth
 
 
 def build_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe for a model; biases and norms, which have one axis, keep their weight."""
+    """The optimizer of a recipe for a model. Biases and norms, which have one axis, get no weight decay."""
     ema = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
     optimizer = _OPTIMIZERS[recipe.optimizer](
         learning_rate=float(recipe.learning_rate), weight_decay=recipe.weight_decay or None, **ema
@@ -30,7 +30,7 @@ def build_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Opti
 
 
 def learning_rate(recipe: Recipe, step: int, steps_an_epoch: int, rows: Sequence[Mapping[str, Any]]) -> float:
-    """The rate of step `step`, counted from 0 over all epochs; `rows` are the epochs that are over."""
+    """The learning rate of step `step`, counted from 0 over all epochs. `rows` are the finished epochs."""
     warmup = round(recipe.warmup_epochs * steps_an_epoch)
     if step < warmup:
         return recipe.learning_rate * (step + 1) / (warmup + 1)
@@ -47,12 +47,12 @@ def learning_rate(recipe: Recipe, step: int, steps_an_epoch: int, rows: Sequence
 
 
 def best_epoch(rows: Sequence[Mapping[str, Any]]) -> int:
-    """The epoch with the highest accuracy on validation, of equals that with the lowest loss; 0 if there is none."""
+    """The epoch with the highest validation accuracy, among equals the one with the lowest loss; 0 if there is none."""
     return len(rows) and max(range(len(rows)), key=lambda i: _score(rows[i])) + 1
 
 
 def is_over(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the run ends after these epochs: all are done, or patience has run out."""
+    """Whether the run ends after these epochs, because all are done or patience has run out."""
     return len(rows) >= recipe.epochs or 0 < recipe.patience <= len(rows) - best_epoch(rows)
 
 
@@ -61,7 +61,7 @@ def _score(row: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _waits(rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """After each epoch, how many there were since the best one."""
+    """For each epoch, the number of epochs since the best one."""
     waits: list[int] = []
     best = (-math.inf, -math.inf)
     for row in rows:
@@ -73,7 +73,10 @@ def _waits(rows: Sequence[Mapping[str, Any]]) -> list[int]:
 
 @contextmanager
 def averaged(model: keras.Model) -> Iterator[None]:
-    """The model with the averages of its weights, if its optimizer keeps them; its own weights come back after."""
+    """A context in which the model has the averages of its weights, if its optimizer keeps them.
+
+    Afterwards the model has its own weights again.
+    """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if not optimizer.use_ema or not int(optimizer.iterations.numpy()):
         yield
