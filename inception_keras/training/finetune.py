@@ -204,7 +204,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
     find(recipe.model)
     with prepared(out), device(recipe.device):
         keras.utils.set_random_seed(recipe.seed)
-        data = load(replace(recipe, sampling="natural"))  # each image once: balanced sampling becomes weights instead of repeats
+        data = load(replace(recipe, sampling="natural"))  # sampling becomes weights, not repeats
         weights = _weights(recipe, data)
         model = first_model(recipe, data)
         head = model.layers[-1]

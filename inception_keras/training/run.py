@@ -1,4 +1,4 @@
-"""A training run: a recipe in, a folder with the model, its figures and its pictures out."""
+"""A training run: takes a recipe, and fills a folder with the model, its metrics and its plots."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -53,54 +53,54 @@ def train(
     callbacks: Given = (),
     verbose: int | str = "auto",
 ) -> Result:
-    """Trains a model and leaves all that is worth looking at in a folder.
+    """Trains a model, and writes the model, its metrics and its plots to a folder.
 
-    The folder gets config.json; model.png; checkpoints/ with weights of the kept epochs, the last and the best, and the
-    state that the run goes on from; metrics.csv, a row an epoch, and timing.csv, rewritten after each; and at the end
-    curves.png, test.csv with every kept checkpoint on validation and test set, and model.keras: the net without
-    auxiliary heads, in float32, with the weights best on validation.
+    The folder gets config.json and model.png. checkpoints/ has the weights of the kept epochs, of the last and of the
+    best epoch, and the state from which the run can continue. metrics.csv has a row for each epoch; it and timing.csv
+    are rewritten after every epoch. At the end come curves.png, test.csv with the validation and test results of every
+    kept checkpoint, and model.keras: the net without auxiliary heads, in float32, with the weights of the best epoch.
 
-    Killed at any moment and started again with `resume`, a run ends as one that was never interrupted would have:
-    on one device bit by bit. SIGTERM and Ctrl-C end it after the step under way, saved; a second Ctrl-C at once.
+    A run may be killed at any moment and started again with `resume`. It then gives the same result as an uninterrupted
+    run, on one device bit for bit. SIGTERM or Ctrl-C saves the run and ends it after the current step; a second Ctrl-C
+    ends it at once.
 
-    A run that goes on keeps its recipe, except for `save_minutes`, `device`, `max_bad`, `patience`, additions to
-    `keep`, and `data_dir`, if the same data are there now. It may also be given more `epochs`, even if it is finished.
-    The schedules `"constant"` and `"plateau"` then go on; the others are from then on those of the larger number of
-    epochs.
+    A run that continues keeps its recipe. Only `save_minutes`, `device`, `max_bad` and `patience` may change, epochs
+    may be added to `keep`, and `data_dir` may change if it holds the same data. The run may also be given more
+    `epochs`, even if it is finished. The schedules `"constant"` and `"plateau"` then continue unchanged; the others
+    switch to the schedule of the larger number of epochs.
 
-    Callbacks are called as Keras's `fit` calls them. In `on_epoch_end` they get the row of metrics.csv, and the model
-    has the weights that were validated; after each step they get its `loss`. Where a callback sets
-    `model.stop_training`, the epoch ends with its validation, and the run is finished. An error in a callback ends the
-    run with that error, after the step under way and saved. A run that goes on begins with `on_train_begin` and the
-    number of the epoch under way: what a callback remembers is not saved. With several workers the first alone calls
-    them, and they must not run the model.
+    Callbacks are called as Keras's `fit` calls them. `on_epoch_end` gets the row of metrics.csv, while the model has
+    the weights that were validated. After each step, callbacks get its `loss`. If a callback sets
+    `model.stop_training`, the epoch ends with its validation, and the run is finished. If a callback raises an error,
+    the run is saved after the current step and ends with that error. A resumed run calls `on_train_begin` again, and
+    begins with the number of the current epoch; the internal state of callbacks is not saved. With several workers,
+    only the first worker calls the callbacks, and they must not run the model.
 
     Args:
-        recipe: What to do; None for the recipe of the folder's run, or the default recipe if the folder holds no run.
-        out: The folder; it is made if necessary, and must not hold a run unless that is to be resumed. Workers on
-            several machines must all see it.
-        resume: Goes on with the folder's run, or begins one if there is none. A finished run is left as it is, but for
-            files that are missing or broken, which are written anew where that is possible.
-        callbacks: Objects of `keras.callbacks.Callback`, but none that set the learning rate, keep the state or the
-            average of the weights, which the run does by itself.
-        verbose: 0 prints nothing, 1 a progress bar, 2 a line an epoch; "auto" is 1 on a terminal and in a notebook,
-            else 2.
+        recipe: The recipe. None takes the recipe of the folder's run, or the default recipe if the folder holds no run.
+        out: The folder of the run. It is created if necessary. It must not hold a run, unless `resume` is set. Workers
+            on several machines must all have access to it.
+        resume: Continues the folder's run, or begins one if there is none. A finished run stays unchanged, except that
+            missing or broken files are written again if possible.
+        callbacks: Objects of `keras.callbacks.Callback`. Callbacks that set the learning rate, save the state or
+            average the weights are not allowed, since the run does this itself.
+        verbose: 0 prints nothing, 1 a progress bar, 2 one line for each epoch. "auto" is 1 on a terminal and in a
+            notebook, else 2.
 
     Returns:
-        The figures of the run.
+        The results of the run.
 
     Raises:
-        ValueError: If the recipe does not fit the data, the model or the run that is to be resumed, the folder holds
-            another kind of run, too many images cannot be read, or, as `TrainingDiverged`, if the loss is not finite
-            any more.
-        TypeError: If `recipe` is not a Recipe, `out` is not a path or something in `callbacks` is no callback.
-        ImportError: If a callback needs TensorBoard, and that is not installed.
-        FileExistsError: If the folder holds a run and is not to be resumed.
-        FileNotFoundError: If the data, or a file that the run goes on from, are not there.
+        ValueError: If the recipe does not fit the data, the model or the resumed run, the folder holds another kind of
+            run, or too many images cannot be read. `TrainingDiverged` if the loss or a weight is no longer finite.
+        TypeError: If `recipe` is not a Recipe, `out` is not a path, or an object in `callbacks` is not a callback.
+        ImportError: If a callback needs TensorBoard, and TensorBoard is not installed.
+        FileExistsError: If the folder holds a run, and `resume` is not set.
+        FileNotFoundError: If the data, or a file that the run needs to continue, are missing.
         RuntimeError: If another process works in the folder.
-        OSError: If a file cannot be written; the last state stays.
-        SystemExit: As `Stopped`, after SIGTERM.
-        KeyboardInterrupt: As `Interrupted`, after Ctrl-C.
+        OSError: If a file cannot be written. The last saved state stays intact.
+        SystemExit: `Stopped`, after SIGTERM.
+        KeyboardInterrupt: `Interrupted`, after Ctrl-C.
 
     Examples:
         >>> recipe = Recipe(model="lenet5_modern", epochs=1)
@@ -126,16 +126,17 @@ def run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     first: int = 0,
 ) -> Result:
-    """`train` for every kind of run of `KINDS` that has epochs.
+    """Does the work of `train`, for every kind of run in `KINDS` that has epochs.
 
     Args:
         recipe: As for `train`.
         out: As for `train`.
-        kind: Of the run.
+        kind: The kind of the run, a key of `KINDS`.
         resume: As for `train`.
         verbose: As for `train`.
-        finetune: The recipe of the fine-tuning that the run is a stage of; config.json has it.
-        go_on: The command that goes on after the run, if more is to follow it: it is then ended by Ctrl-C too.
+        finetune: If the run is a stage of a fine-tuning, the recipe of the fine-tuning; stored in config.json.
+        go_on: If more work follows the run, the command that continues it. A Ctrl-C that comes when the run has just
+            ended then stops that work too.
         callbacks: From `check_callbacks`.
         first: What is added to the numbers of epochs that the callbacks get.
     """
@@ -151,7 +152,7 @@ def run(
     if worker == 0:
         check_kind(out, kind, resume)
     with watched(workers), prepared(out) if worker == 0 else nullcontext():
-        if resume:  # by now nobody else writes
+        if resume:  # read again, as only this process writes now
             recipe, stored = resumed(recipe_given, out)
         if stored and "result" in stored and is_finished(out, recipe, stored, workers == 1):
             if worker == 0:
@@ -179,14 +180,14 @@ def run(
             loop.run()
             if worker == 0:
                 finish(out, recipe, data, loop.rows, loop.ended)
-            steps.any(False)  # nobody leaves before the chief is done
+            steps.any(False)  # all workers wait until the chief is done
             if go_on and loop.is_asked_to_stop:
                 loop.stop()
     return result_of(out)
 
 
 def load(recipe: Recipe) -> Data:
-    """The data of a recipe, prepared as its weights want them."""
+    """The data of a recipe, prepared for the weights that it starts from."""
     return load_data(
         recipe.data,
         data_dir=recipe.data_dir,
@@ -205,14 +206,14 @@ def load(recipe: Recipe) -> Data:
 
 
 def seed(recipe: Recipe) -> None:
-    """Makes what follows in this process random as the recipe says."""
+    """Sets the random seed of the recipe, and op determinism if the recipe asks for it."""
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)
 
 
 def compiled(recipe: Recipe, data: Data, spread: tf.distribute.Strategy) -> tuple[keras.Model, Steps]:
-    """The model of a recipe before its first step, compiled, and its steps."""
+    """The compiled model of a recipe before its first step, and its `Steps`."""
     weights = class_weights(recipe.class_weight, data)
     with spread.scope(), _precision(recipe.precision):
         model = first_model(recipe, data)
@@ -230,7 +231,7 @@ def compiled(recipe: Recipe, data: Data, spread: tf.distribute.Strategy) -> tupl
 
 @contextmanager
 def _precision(name: str) -> Iterator[None]:
-    """Layers that are made inside compute in this precision; their weights are float32 in any."""
+    """A context in which new layers compute in this precision. Their weights are always float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -250,17 +251,17 @@ def begin(
     epochs: int = 0,
     finetune: Recipe | None = None,
 ) -> None:
-    """Writes config.json, which makes the folder that of a run, and the picture of the net.
+    """Writes config.json, with which the run begins, and model.png.
 
     Args:
         out: The folder.
-        recipe: What the run does.
-        data: Its data.
-        model: Its model.
+        recipe: The recipe.
+        data: The data.
+        model: The model.
         kind: One of `KINDS`.
         prints: The fingerprint of the data.
-        stored: The config.json there was, of a run that is resumed.
-        epochs: How many epochs are over.
+        stored: If the run is resumed, the content of its config.json so far.
+        epochs: Number of finished epochs.
         finetune: The recipe of the fine-tuning that the run is a stage of.
     """
     config: dict[str, Any] = {
@@ -288,14 +289,14 @@ def begin(
 
 
 def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict], ended: int = 0) -> None:
-    """Evaluates the kept checkpoints, and saves the best as the model of the run: a net in float32, on one device.
+    """Evaluates the kept checkpoints on one device, and saves the best one as model.keras, in float32.
 
     Args:
         out: The folder.
-        recipe: What the run did.
-        data: Its data.
+        recipe: The recipe.
+        data: The data.
         epochs: The rows of metrics.csv.
-        ended: Of how many planned epochs a callback has ended the run; 0 if none has.
+        ended: If a callback has ended the run, the number of planned epochs; else 0.
     """
     model = first_model(recipe, data)
     net = compile_model(strip_aux(model))
@@ -321,7 +322,7 @@ def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict], ended: int
 
 
 def _save_net(out: Path, model: keras.Model, epoch: int) -> None:
-    """Writes model.keras, the net for inference with the weights of an epoch, without an optimizer."""
+    """Writes model.keras: the net for inference with the weights of an epoch, without an optimizer."""
     load_weights(model, checkpoint(out, epoch))
     net = strip_aux(model)
     with whole(out / "model.keras") as file:
@@ -329,7 +330,7 @@ def _save_net(out: Path, model: keras.Model, epoch: int) -> None:
 
 
 def _clear(out: Path, rows: list[dict]) -> None:
-    """Removes what a run needed only on its way; the last state stays, for more epochs."""
+    """Removes files that a finished run no longer needs. The last state stays, in case more epochs follow."""
     kept = {checkpoint(out, row["epoch"]) for row in rows}
     for pattern in (BEFORE, "epoch_*.safetensors", "part-*"):
         for path in {*(out / "checkpoints").glob(pattern)} - kept:
@@ -337,7 +338,7 @@ def _clear(out: Path, rows: list[dict]) -> None:
 
 
 def _mend(out: Path, recipe: Recipe, stored: dict) -> None:
-    """Writes model.keras of a finished run anew if it is missing or broken; needs neither data nor state.
+    """Writes model.keras of a finished run again if it is missing or broken. Needs neither data nor state.
 
     Raises:
         FileNotFoundError: If its checkpoint is missing too.

@@ -1,4 +1,4 @@
-"""What a run starts from: fresh weights, published ones, or the model of another run."""
+"""The model that a run starts from: with fresh or published weights, or from another run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classes:
-    """All that a model needs to know of its data."""
+    """Everything that building a model needs to know about its data."""
 
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
 
 
 def first_preprocessing(recipe: "Recipe") -> Preprocessing | None:
-    """What the weights that a recipe starts from were trained to see; None for fresh ones."""
+    """The preprocessing of the weights that a recipe starts from; None for fresh weights."""
     if recipe.weights is None:
         return None
     if Path(recipe.weights).is_dir():
@@ -38,7 +38,7 @@ def first_preprocessing(recipe: "Recipe") -> Preprocessing | None:
 
 
 def first_model(recipe: "Recipe", data: Data | Classes) -> keras.Model:
-    """The model of a recipe before its first step: not compiled, its frozen blocks frozen."""
+    """The model of a recipe before its first step: not compiled, and with its blocks frozen as the recipe says."""
     classes = len(data.class_names)
     build = partial(create_model, recipe.model, input_shape=data.image_shape, **recipe.options)
     if recipe.weights is None:
@@ -64,10 +64,10 @@ def _model_of_run(
     ):
         if theirs != ours:
             raise ValueError(f"The run {recipe.weights} {what} {theirs}, the recipe wants {ours}.")
-    # built anew, not as it was saved: layers take the precision that they are built in
+    # the model is built again, so that its layers get the current precision
     names, arrays = config["class_names"], {name: variable.numpy() for name, variable in variables(trained).items()}
     model = strip_aux(build(classes=len(names)))
-    if variables(model).keys() != arrays.keys():  # its classifier was a new one
+    if variables(model).keys() != arrays.keys():  # that run had a new classifier
         model = transfer(build(), len(names))
     assign(model, arrays, str(recipe.weights))
     return model, names

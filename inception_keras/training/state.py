@@ -1,4 +1,4 @@
-"""All that a run needs to go on exactly where it stood, in one file; the lock of its folder; the sign to stop."""
+"""The state from which a run continues exactly, in one file; the lock of its folder; the handling of stop signals."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ from ..weights.store import read_all, whole
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs in one folder are not noticed there
+except ImportError:  # Windows: there, two runs in one folder are not detected
     fcntl = None  # type: ignore[assignment]
 
 NEWEST, BEFORE = "state.safetensors", "state_before.safetensors"
 
 
 def variables(model: keras.Model, metrics: bool) -> dict[str, Any]:
-    """Whatever changes while a model is trained, by name: weights, random seeds, the optimizer's, the metrics'.
+    """Everything that changes during training, by name: weights, random seeds, optimizer and metric variables.
 
-    Optimizers and metrics are numbered: their names depend on what else the process has made.
+    Variables of optimizers and metrics are numbered, because their names depend on what else the process has created.
     """
     named = {f"model/{layer.name}/{v.name}": v for layer in model.layers for v in layer.variables}
     named |= {f"optimizer/{i}": v for i, v in enumerate(model.optimizer.variables)}
@@ -35,18 +35,18 @@ def variables(model: keras.Model, metrics: bool) -> dict[str, Any]:
 
 
 def values(named: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Copies of variables: safetensors writes the memory behind a transposed view as it lies."""
+    """Copies of variables, in C order: safetensors would write a transposed array in the order of its memory."""
     return {name: np.array(variable.numpy(), order="C") for name, variable in named.items()}
 
 
 def is_finite(arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether no weight is infinite or not a number."""
+    """Whether all weights are finite."""
     floats = (array for name, array in arrays.items() if name.startswith("model/") and array.dtype.kind == "f")
     return all(np.isfinite(array).all() for array in floats)
 
 
 def save_state(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
-    """Writes a state; the one before it stays beside it."""
+    """Writes a state. The previous state stays beside it."""
     text = json.dumps(facts)
     with whole(folder / NEWEST) as part:
         part.write_bytes(save(dict(arrays), {"facts": text, "sha256": _digest(arrays, text)}))
@@ -55,10 +55,13 @@ def save_state(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[st
 
 
 def load_state(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], str] | None:
-    """The newest whole state: its arrays, its facts, and a sentence if it is not the newest; None if there is none.
+    """Loads the newest undamaged state; None if there is none.
+
+    Returns:
+        Its arrays, its facts, and a message if it is not the newest state.
 
     Raises:
-        ValueError: If there is one that cannot be read, and none before it.
+        ValueError: If the newest state is damaged, and no undamaged one precedes it.
     """
     fault = ""
     for path in (folder / NEWEST, folder / BEFORE):
@@ -85,7 +88,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def restore(named: Mapping[str, Any], arrays: Mapping[str, np.ndarray], origin: str) -> None:
-    """Gives all variables their values at once, or raises a ValueError that says what does not fit."""
+    """Assigns values to all variables, or raises a ValueError that says what does not fit and changes nothing."""
     unlike = sorted(named.keys() ^ arrays.keys())
     unlike += [name for name, v in named.items() if name in arrays and tuple(v.shape) != arrays[name].shape]
     if unlike:
@@ -105,10 +108,10 @@ def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The folder for this process alone; the lock ends with the process, however that ends.
+    """Locks the folder for this process. The lock ends with the process, even if the process is killed.
 
     Raises:
-        RuntimeError: If another process has it.
+        RuntimeError: If another process holds the lock.
     """
     with (folder / ".lock").open("w") as file:
         if fcntl:
@@ -120,13 +123,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 class StopSign:
-    """Notes SIGTERM and Ctrl-C, which would end the process at once, for the loop to see; a context manager.
+    """A context manager that notes SIGTERM and Ctrl-C for the loop, instead of ending the process at once.
 
-    A second Ctrl-C ends what runs by a KeyboardInterrupt, as Python's own handler does. Other threads than the main one
-    may not set handlers, and a signal that is ignored (Ctrl-C under nohup) stays so.
+    A second Ctrl-C raises a KeyboardInterrupt, as Python's own handler does. Outside the main thread, no handlers can
+    be set. A signal that is ignored (Ctrl-C under nohup) stays ignored.
 
     Args:
-        verbose: Whether the first Ctrl-C is answered.
+        verbose: Whether a message is printed after the first Ctrl-C.
     """
 
     def __init__(self, verbose: bool = False) -> None:
@@ -136,7 +139,7 @@ class StopSign:
 
     @property
     def is_raised(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal has arrived."""
         return self.signal is not None
 
     def __enter__(self) -> "StopSign":

@@ -1,4 +1,4 @@
-"""Transfer learning: a trained net with a new classifier, and parts of it that stay as they are."""
+"""Transfer learning: a trained net gets a new classifier, and parts of the net are frozen."""
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -15,7 +15,7 @@ from ..blocks import classifier
 from ..checks import check_callable, check_count, check_model, check_text, got, nearest
 
 _POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
-_Key = tuple[str, ...]  # the names of nested models and of a block in them
+_Key = tuple[str, ...]  # the names of the nested models around a block, and of the block
 
 
 def transfer(
@@ -25,28 +25,29 @@ def transfer(
     freeze: str | None = "all",
     head: Callable[[Any, int], Any] | None = None,
 ) -> keras.Model:
-    """A trained net with a fresh classifier for other classes.
+    """Replaces the classifier of a trained net by a fresh one for other classes.
 
-    What the last layer with weights before the output "predictions" reads becomes a vector, by the mean over pixels
-    where it has any, and goes to the new classifier. A model that ends in maps or in their pooling keeps all it has.
+    The old classifier is the last layer with weights before the output "predictions". The new classifier gets the same
+    input; feature maps are averaged over pixels first. If a model ends in feature maps or their pooling, it has no old
+    classifier, and all of its layers are kept.
 
-    Blocks are what `summary(model, by="block")` shows: layers with the same name up to the first "-". A frozen one is
-    not trained, and its batch norm uses and keeps the statistics that it has.
+    A block is a group of layers with the same name up to the first "-", as in `summary(model, by="block")`. A frozen
+    block is not trained, and its batch norm keeps and uses its present statistics.
 
     Args:
-        model: A functional model; it stays as it is.
+        model: A functional model. It is not changed.
         classes: Number of classes, at least 2.
-        freeze: Which blocks are frozen: `"all"` but the new classifier; `"up to inception_4e"`, that block and all it
-            is made of; `"early"`, all but those at the last resolution; a shell pattern such as `"stage_[23]"`;
-            None or `"none"` for none.
-        head: A function `(vector, classes) -> scores`; None for one dense layer with a softmax, "predictions".
+        freeze: The blocks to freeze: `"all"`, all except the new classifier; `"up to inception_4e"`, this block and all
+            blocks that lead to it; `"early"`, all except those at the last resolution; a shell pattern such as
+            `"stage_[23]"`; None or `"none"` for none.
+        head: A function `(vector, classes) -> scores`; None for a dense softmax layer named "predictions".
 
     Returns:
         A new Model with one output (n, classes) and copies of the weights.
 
     Raises:
-        TypeError: If it is no Keras model, or has layers that cannot be copied.
-        ValueError: If the model has no such block, the number of classes is none, or the scores have another shape.
+        TypeError: If `model` is not a Keras model, or has layers that cannot be copied.
+        ValueError: If the model has no such block, the number of classes is invalid, or the scores have another shape.
 
     Examples:
         >>> net = transfer(create_model("squeezenet1_1", weights="imagenet"), 5, freeze="up to fire_5")
@@ -60,7 +61,7 @@ def transfer(
     trunk = _trunk(model)
     frozen = _chosen("freeze", freeze, trunk, model)
     try:
-        with SafeModeScope(safe_mode=False):  # a lambda is copied in memory: no code comes from a file
+        with SafeModeScope(safe_mode=False):  # lambdas are safe here: they do not come from a file
             copy = keras.models.clone_model(trunk)
     except (TypeError, ValueError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]
@@ -81,10 +82,10 @@ def transfer(
 
 
 def freeze(model: keras.Model, pattern: str | None) -> keras.Model:
-    """Freezes the blocks before the classifier that a pattern names, and no others.
+    """Freezes the blocks before the classifier that match a pattern, and unfreezes all others.
 
     Args:
-        model: A functional model. Compile it afterwards: Keras looks at what is frozen only then.
+        model: A functional model. Compile it afterwards, as Keras only then checks what is frozen.
         pattern: As `freeze` of `transfer`.
 
     Returns:
@@ -102,11 +103,11 @@ def freeze(model: keras.Model, pattern: str | None) -> keras.Model:
 
 
 def unfreeze(model: keras.Model, pattern: str = "all") -> keras.Model:
-    """Trains blocks again that are frozen; others stay as they are.
+    """Unfreezes the blocks that match a pattern; other blocks stay unchanged.
 
     Args:
-        model: A functional model. Compile it afterwards: Keras looks at what is frozen only then.
-        pattern: As `freeze` of `transfer`: which blocks.
+        model: A functional model. Compile it afterwards, as Keras only then checks what is frozen.
+        pattern: The blocks to unfreeze, as `freeze` of `transfer`.
 
     Returns:
         The same model.
@@ -125,7 +126,7 @@ def unfreeze(model: keras.Model, pattern: str = "all") -> keras.Model:
 
 
 def vectors(model: keras.Model) -> keras.Model:
-    """A model's own layers up to what its classifier reads, and the mean of that over pixels: (n, features)."""
+    """The part of a model up to the classifier's input, with feature maps averaged over pixels: (n, features)."""
     trunk = _trunk(model)
     if len(trunk.output.shape) == 2:
         return trunk
@@ -133,7 +134,7 @@ def vectors(model: keras.Model) -> keras.Model:
 
 
 def _trunk(model: keras.Model) -> keras.Model:
-    """The model's own layers up to what the classifier reads."""
+    """The part of a model up to the classifier's input. The layers are shared, not copied."""
     graph = read(model)
     end = graph[graph.main]
     if len(end.output_shapes[0]) == 1 and not isinstance(end.layer, _POOLS):
@@ -149,12 +150,12 @@ def _trunk(model: keras.Model) -> keras.Model:
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it if a layer has it already."""
+    """The name; with a number appended, if a layer already has it."""
     return next(one for one in chain([name], (f"{name}_{i}" for i in count(2))) if one not in taken)
 
 
 def _key(node: Node) -> _Key:
-    """The block of a node; the second call of a layer counts as the layer."""
+    """The block of a node. If a layer is called twice, both nodes belong to the same block."""
     return (*node.models, node.layer.name.partition("-")[0])
 
 
@@ -163,7 +164,7 @@ def _is_trained(node: Node) -> bool:
 
 
 def _blocks(model: keras.Model) -> dict[str, list[Node]]:
-    """The nodes of each block, and of each nested model."""
+    """The nodes of each block and of each nested model."""
     found: dict[str, list[Node]] = {}
     for node in nodes(model):
         for name in dict.fromkeys(_key(node)):
@@ -172,7 +173,7 @@ def _blocks(model: keras.Model) -> dict[str, list[Node]]:
 
 
 def _chosen(label: str, pattern: str | None, part: keras.Model, model: keras.Model) -> set[_Key]:
-    """The blocks of a part of a model that a pattern means; `label` is the pattern's name in errors."""
+    """The blocks of `part` that match a pattern; `label` names the pattern in error messages."""
     if pattern in (None, "none"):  # a recipe file has no None
         return set()
     check_text(label, pattern)
@@ -198,7 +199,7 @@ def _chosen(label: str, pattern: str | None, part: keras.Model, model: keras.Mod
 
 
 def _train_all_but(frozen: set[_Key], model: keras.Model) -> keras.Model:
-    model.trainable = True  # of a model that is frozen as a whole, Keras trains no layer
+    model.trainable = True  # if the model itself is frozen, Keras trains none of its layers
     for node in nodes(model):
         if isinstance(node.layer, layers.Layer):
             node.layer.trainable = _key(node) not in frozen
