@@ -1,6 +1,6 @@
 """GoogLeNet and the classic convolutional nets in Keras 3: builders, profiles, pictures, training, weights.
 
-Every public name stands in the table below and is loaded on first use, so that `import inception_keras` does not wait
+The table below lists every public name. A name is loaded on first use, so that `import inception_keras` does not wait
 for TensorFlow.
 """
 
@@ -88,7 +88,7 @@ def __getattr__(name: str) -> Any:
     try:
         with quiet_import():
             value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
-    except AttributeError as error:  # Python would say that this package has no such name, and hide the cause
+    except AttributeError as error:  # otherwise Python would report a missing name and hide the cause
         raise ImportError(f"{name} cannot be imported: {error}.") from error
     globals()[name] = value
     return value

@@ -1,4 +1,4 @@
-"""Arguments of builders and blocks, checked by the types in their signatures: the files of models need no checks."""
+"""Checks the arguments of builders and blocks by the types in their signatures, so that model files need no checks."""
 
 import functools
 import inspect
@@ -10,12 +10,12 @@ import keras
 
 from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got
 
-_MOST = 2**16  # pixels of a side, channels, filters
+_MOST = 2**16  # largest side in pixels, and largest number of channels or filters
 _MOST_CLASSES = 10**7
 
 
 def checked(function: Callable) -> Callable:
-    """A builder or block that checks its arguments, before it begins, by the names and types in its signature.
+    """Makes a builder or block check its arguments by the names and types in its signature before it runs.
 
     Examples:
         >>> @checked
@@ -39,15 +39,15 @@ def checked(function: Callable) -> Callable:
 
 
 def check_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a builder or block, NumPy's numbers as Python's; the first that is of the wrong kind raises.
+    """Checks the arguments of a builder or block, and returns them with NumPy numbers as Python numbers.
 
     Args:
-        function: Its signature says what is allowed: the default of an option has the type that its values have.
-        arguments: By name; not all of them need to be there.
+        function: The builder or block. Its signature says what is allowed.
+        arguments: The arguments by name. Not all arguments need to be given.
 
     Raises:
-        TypeError: If an argument is of another type.
-        ValueError: If it is of the type, but not a value that any net can take.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument has the right type, but a value that no net accepts.
     """
     parameters = inspect.signature(function).parameters
     return {name: _check(parameters[name], value) for name, value in arguments.items()}
@@ -96,7 +96,7 @@ def _check_activation(name: str, value: Any) -> str:
 
 
 def _check_maps(value: Any) -> Any:
-    """`value` if it is a tensor, symbolic or not, of feature maps."""
+    """Returns `value` if it is a tensor of feature maps, symbolic or not."""
     wanted = "x must be feature maps (batch, height, width, channels)"
     if not isinstance(value, keras.KerasTensor) and not keras.ops.is_tensor(value) and not hasattr(value, "__array__"):
         raise TypeError(f"{wanted}, got {got(value)}.")
@@ -106,10 +106,10 @@ def _check_maps(value: Any) -> Any:
 
 
 def check_image_shape(shape: Any, least: int = 1) -> tuple[int | None, int | None, int]:
-    """`shape` if it is (height, width, channels) of at least `least` pixels; None where any size goes.
+    """Returns `shape` if it is a valid (height, width, channels). None stands for a side of any size.
 
     Raises:
-        ValueError: If it is no such shape, or has its channels first.
+        ValueError: If the shape is not valid, has a side below `least` pixels, or has its channels first.
 
     Examples:
         >>> check_image_shape((3, 224, 224))
@@ -134,10 +134,11 @@ def check_image_shape(shape: Any, least: int = 1) -> tuple[int | None, int | Non
 
 
 def _channels_first(height: int | None, width: int | None, channels: int | None, least: int) -> bool:
-    """Whether a shape is (channels, height, width), which many other libraries want.
+    """Whether a shape is (channels, height, width), as in many other libraries.
 
-    A height of 1, 3 or 4 is the number of channels of an image, unless the rest has no shape of an image: hyperspectral
-    patches (3, 3, 200) and signals (1, 5000, 12) are as high, and a net that takes one pixel takes them.
+    A first size of 1, 3 or 4 is taken for the number of channels, unless the other two sizes do not look like those of
+    an image. Hyperspectral patches (3, 3, 200) and signals (1, 5000, 12) also have such a height, and a net that
+    accepts one pixel accepts them.
     """
     if height not in (1, 3, 4):
         return False

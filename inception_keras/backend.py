@@ -1,11 +1,11 @@
-"""Which backend Keras has, without importing Keras: it cannot be imported where its backend is not installed."""
+"""Finds Keras's backend without importing Keras, as Keras cannot be imported if its backend is not installed."""
 
 import json
 import os
 import sys
 from pathlib import Path
 
-NEEDED_BY = (  # modules whose work is TensorFlow's: its data pipelines, its devices, its steps
+NEEDED_BY = (  # modules that need TensorFlow for data pipelines, devices or training steps
     "data.named",
     "training.ablation",
     "training.devices",
@@ -19,10 +19,10 @@ NEEDED_BY = (  # modules whose work is TensorFlow's: its data pipelines, its dev
 
 
 def check_backend(what: str) -> None:
-    """Raises an ImportError if Keras has another backend than TensorFlow.
+    """Raises an ImportError if Keras uses a backend other than TensorFlow.
 
     Args:
-        what: What needs TensorFlow: the beginning of the sentence.
+        what: What needs TensorFlow; the beginning of the error message.
     """
     name, origin = _backend()
     if name != "tensorflow":
@@ -32,7 +32,7 @@ def check_backend(what: str) -> None:
 
 
 def _backend() -> tuple[str, str]:
-    """The backend, and where that is said."""
+    """The backend, and where it is configured."""
     if "keras" in sys.modules and hasattr(keras := sys.modules["keras"], "config"):
         return keras.config.backend(), "Keras"
     if name := os.environ.get("KERAS_BACKEND"):

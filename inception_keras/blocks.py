@@ -1,4 +1,4 @@
-"""Tensor -> tensor functions that several families use. Every layer they make bears a name."""
+"""Tensor -> tensor functions that several families use. Every layer that they make has a name."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,11 @@ from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2
 
 
 def image_input(shape: Any, least: int = 1) -> Any:
-    """The Input named "image" for a (height, width, channels) of at least `least` pixels; None where any size goes.
+    """The Input named "image" for a shape (height, width, channels). None stands for a side of any size.
 
     Raises:
-        ValueError: If the shape is not three ints, or smaller than the net can take.
+        ValueError: If the shape is not valid, or a side is smaller than `least`, the smallest side that the net
+            accepts.
     """
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("image_data_format must be 'channels_last', got 'channels_first'.")
@@ -23,15 +24,16 @@ def image_input(shape: Any, least: int = 1) -> Any:
 
 
 def unique_name(block: str) -> str:
-    """The block's name, with a number behind it from the second on: for blocks that the caller did not name."""
+    """The block's name, with a number appended from the second block on; for blocks that the caller did not name."""
     count = keras.backend.get_uid(f"inception_keras-{block}")
     return block if count == 1 else f"{block}_{count}"
 
 
 def conv(x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str, **kwargs: Any) -> Any:
-    """Convolution with bias and ReLU, padded alike on all sides: (h, w, c) -> (h / strides, w / strides, filters).
+    """Convolution with bias and ReLU: (h, w, c) -> (h / strides, w / strides, filters).
 
-    A `padding` among the keywords is Keras's: `"valid"`, or `"same"` as TensorFlow has it.
+    The padding is the same on all sides. A `padding` among the keywords is Keras's: `"valid"`, or `"same"` as in
+    TensorFlow.
     """
     check_count(f"{name}: filters", filters)
     kwargs = {"activation": "relu", "name": name} | kwargs
@@ -51,7 +53,7 @@ def conv_bn(
     activation: str | None = "relu",
     **kwargs: Any,
 ) -> Any:
-    """Convolution without bias, batch norm, ReLU: (h, w, c) -> (h / strides, w / strides, filters)."""
+    """Convolution without bias, batch norm, activation: (h, w, c) -> (h / strides, w / strides, filters)."""
     kwargs = {"use_bias": False} | kwargs
     x = conv(x, filters, kernel_size, strides, name=name, activation=None, **kwargs)
     return bn(x, name, epsilon, activation)
@@ -66,13 +68,13 @@ def depthwise_bn(
     epsilon: float = 1e-3,
     activation: str | None = "relu",
 ) -> Any:
-    """`conv_bn` of each channel by itself: (h, w, c) -> (h / strides, w / strides, c)."""
+    """Depthwise convolution without bias, batch norm, activation: (h, w, c) -> (h / strides, w / strides, c)."""
     x = DepthwiseConv2D(kernel_size, strides=strides, use_bias=False, name=name)(x)
     return bn(x, name, epsilon, activation)
 
 
 def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu") -> Any:
-    """Batch norm and, if wanted, an activation, named after the convolution before them; the shape stays."""
+    """Batch norm and an optional activation. Both are named after the convolution before them. The shape stays."""
     # momentum 0.9: Keras's 0.99 needs thousands of steps before the moving statistics can be used
     x = BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}-bn")(x)
     if activation == "hard_silu":
@@ -82,19 +84,19 @@ def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu"
 
 @checked
 def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str = "sigmoid") -> Any:
-    """Scales each channel by a gate that has seen the mean of all of them; the shape stays (h, w, c).
+    """Scales each channel by a gate that is computed from the means of all channels; the shape stays (h, w, c).
 
     Args:
         x: Feature maps.
-        filters: Width of the bottleneck between the means and the gates; the paper's is a sixteenth of the channels.
+        filters: Width of the bottleneck between the means and the gates; in the paper, a sixteenth of the channels.
         name: Name of the output; the layers inside are `name-pool`, `name-reduce` and `name-expand`.
-        gate: Activation of the gates: the paper's `"sigmoid"`, or MobileNet v3's `"hard_sigmoid"`.
+        gate: Activation of the gates: `"sigmoid"` as in the paper, or `"hard_sigmoid"` as in MobileNet v3.
 
     Returns:
-        `x`, channel by channel times its gate.
+        `x`, with each channel multiplied by its gate.
 
     Raises:
-        ValueError: If `filters` is not a positive int.
+        ValueError: If `filters` is not a positive int, or `gate` is not an activation.
 
     Reference:
         Hu et al., Squeeze-and-Excitation Networks, arXiv:1709.01507, figure 2.
@@ -115,7 +117,10 @@ def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str =
 
 
 def max_pool(x: Any, pool_size: int, strides: int, *, ceil: bool = True, name: str) -> Any:
-    """Max pooling: strides 1 keep the size, others round it up as Caffe does; without `ceil`, padded on all sides."""
+    """Max pooling. With strides of 1 the size stays; otherwise it is rounded up, as in Caffe.
+
+    Without `ceil`, strided pooling pads all sides alike.
+    """
     if strides == 1:
         return layers.MaxPooling2D(pool_size, 1, padding="same", name=name)(x)
     if not ceil:
@@ -124,13 +129,13 @@ def max_pool(x: Any, pool_size: int, strides: int, *, ceil: bool = True, name: s
 
 
 def classifier(x: Any, classes: int, activation: str | None = "softmax", *, name: str = "predictions") -> Any:
-    """Dense layer over the classes: (c,) -> (classes,); `activation=None` gives logits."""
+    """Dense layer that gives a score for each class: (c,) -> (classes,). With `activation=None` it gives logits."""
     check_count("classes", classes, least=2)  # a softmax over one class is always 1
-    # float32 under mixed precision too: a softmax in half precision loses small probabilities
+    # float32 even with mixed precision, as a softmax in half precision loses small probabilities
     return layers.Dense(classes, activation=activation, dtype="float32", name=name)(x)
 
 
 def as_model(block: Callable, input_shape: Any, *args: Any, name: str, **kwargs: Any) -> keras.Model:
-    """A block as a Model of its own, to be drawn, counted and run."""
+    """A block as a Model of its own, which can be drawn, counted and run."""
     image = image_input(input_shape)
     return keras.Model(image, block(image, *args, name=name, **kwargs), name=name)

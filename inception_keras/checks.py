@@ -1,4 +1,4 @@
-"""Checks of arguments of public functions: each error is one sentence that names the argument and what was got."""
+"""Checks of the arguments of public functions. Each error is one sentence with the argument's name and value."""
 
 import inspect
 import math
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_model(label: str, value: Any) -> "keras.Model":
-    """`value` if it is a built Keras model with a graph of layers: functional, or Sequential.
+    """Returns `value` if it is a built Keras model with a graph of layers: functional or Sequential.
 
     Raises:
         TypeError: If it is no Keras model.
@@ -32,7 +32,7 @@ def check_model(label: str, value: Any) -> "keras.Model":
 
 
 def check_dataset(label: str, value: Any) -> "tf.data.Dataset":
-    """`value` if it is a tf.data.Dataset; else a TypeError."""
+    """Returns `value` if it is a tf.data.Dataset; otherwise raises a TypeError."""
     import tensorflow as tf
 
     if not isinstance(value, tf.data.Dataset):
@@ -41,7 +41,7 @@ def check_dataset(label: str, value: Any) -> "tf.data.Dataset":
 
 
 def check_path(label: str, value: Any) -> Path:
-    """`value` as a Path if it is a path or a text that is not empty; else a TypeError or ValueError."""
+    """Returns `value` as a Path if it is a path or a non-empty string; otherwise raises a TypeError or ValueError."""
     if not isinstance(value, (str, os.PathLike)) or not isinstance(path := os.fspath(value), str):
         raise TypeError(f"{label} must be a path, got {got(value)}.")
     if not path or "\0" in path:
@@ -50,19 +50,19 @@ def check_path(label: str, value: Any) -> Path:
 
 
 def check_text(label: str, value: Any) -> str:
-    """`value` if it is a str; else a TypeError."""
+    """Returns `value` if it is a str; otherwise raises a TypeError."""
     return check_type(label, value, str, "a text")
 
 
 def check_bool(label: str, value: Any) -> bool:
-    """`value` as a bool if it is one, NumPy's too; else a TypeError."""
+    """Returns `value` as a bool if it is a Python or NumPy bool; otherwise raises a TypeError."""
     if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
         return bool(value)
     raise TypeError(f"{label} must be True or False, got {got(value)}.")
 
 
 def check_choice(label: str, value: Any, choices: Collection[Any]) -> Any:
-    """`value` if it is one of the choices; else a ValueError that lists them."""
+    """Returns `value` if it is one of the choices; otherwise raises a ValueError that lists them."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         *first, last = map(repr, choices)
         raise ValueError(f"{label} must be {' or '.join(filter(None, (', '.join(first), last)))}, got {got(value)}.")
@@ -70,40 +70,40 @@ def check_choice(label: str, value: Any, choices: Collection[Any]) -> Any:
 
 
 def check_type(label: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> Any:
-    """`value` if it is an instance of `kind`; else a TypeError that says that `wanted` was expected."""
+    """Returns `value` if it is an instance of `kind`; otherwise raises a TypeError, which asks for `wanted`."""
     if not isinstance(value, kind):
         raise TypeError(f"{label} must be {wanted}, got {got(value)}.")
     return value
 
 
 def check_callable(label: str, value: Any, wanted: str = "a function") -> Callable:
-    """`value` if it can be called; else a TypeError."""
+    """Returns `value` if it is callable; otherwise raises a TypeError."""
     if not callable(value):
         raise TypeError(f"{label} must be {wanted}, got {got(value)}.")
     return value
 
 
 def check_count(label: str, value: Any, least: int = 1, most: int = 2**32 - 1) -> int:
-    """`value` if it is an int from `least` to `most`; else a ValueError that says what was got."""
+    """Returns `value` if it is an int from `least` to `most`; otherwise raises a ValueError."""
     try:
         if not isinstance(value, bool) and least <= value.__index__() <= most:
             return int(value)
         limits = (
             f"of at least {least}" if isinstance(value, bool) or value.__index__() < least else f"of at most {most}"
         )
-    except (AttributeError, TypeError):  # no int; an array of several ints
+    except (AttributeError, TypeError):  # not an int, or an array of several ints
         limits = f"of at least {least}"
     raise ValueError(f"{label} must be an int {limits}, got {got(value)}.")
 
 
 def check_shape(label: str, value: Any) -> tuple[int, ...]:
-    """`value` as a tuple if it is a list or tuple of positive ints; else a TypeError or ValueError."""
+    """Returns `value` as a tuple if it is a list or tuple of positive ints; else raises a TypeError or ValueError."""
     check_type(label, value, (tuple, list), "a shape such as (height, width, channels)")
     return tuple(check_count(f"a size of {label}", size) for size in value)
 
 
 def check_number(label: str, value: Any, least: float = -math.inf, below: float = math.inf) -> float:
-    """`value` as a float if it is a finite number of at least `least` and below `below`; else a ValueError."""
+    """Returns `value` as a float if it is a finite number from `least` to below `below`; else raises a ValueError."""
     try:
         if not isinstance(value, (bool, str, bytes)) and math.isfinite(value) and least <= value < below:
             return float(value)
@@ -114,7 +114,7 @@ def check_number(label: str, value: Any, least: float = -math.inf, below: float 
 
 
 def got(value: Any) -> str:
-    """What a value is, in a few words for the end of an error's sentence."""
+    """Describes a value in a few words, for the end of an error message."""
     if isinstance(value, type):
         return f"the class {value.__name__} (not an instance of it)"
     if inspect.isroutine(value):
@@ -128,7 +128,7 @@ def got(value: Any) -> str:
 
 
 def nearest(word: Any, known: Collection[str]) -> str:
-    """The end of an error's sentence: the known words most like this one, or all of them."""
+    """The end of an error message: the known words most similar to `word`, or all known words if none is similar."""
     near = get_close_matches(str(word), list(known), n=3, cutoff=0.5)
     if near:
         return f"did you mean {' or '.join(near)}?"

@@ -1,4 +1,7 @@
-"""TensorFlow's start-up lines, which it writes to stderr before it knows its log level, stay off the screen."""
+"""Hides TensorFlow's start-up messages.
+
+TensorFlow writes them to stderr before it knows its log level.
+"""
 
 import os
 import re
@@ -12,9 +15,10 @@ _STARTUP = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} \d\d:\
 
 @contextmanager
 def quiet_import() -> Iterator[None]:
-    """Holds back what is written to stderr while TensorFlow is imported; afterwards shows all but its start-up lines.
+    """Holds back stderr while TensorFlow is imported, and afterwards shows everything except the start-up messages.
 
-    It does nothing if TensorFlow is imported already, or if the user has set `TF_CPP_MIN_LOG_LEVEL` to see its lines.
+    It does nothing if TensorFlow is already imported, or if the user has set `TF_CPP_MIN_LOG_LEVEL` to 0 to see the
+    messages.
     """
     level = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
     if "tensorflow" in sys.modules or level == "0":
@@ -23,7 +27,7 @@ def quiet_import() -> Iterator[None]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = level
     try:
         stderr = os.dup(2)
-    except OSError:  # a process without stderr
+    except OSError:  # the process has no stderr
         yield
         return
     with tempfile.TemporaryFile() as held:

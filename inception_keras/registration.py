@@ -1,7 +1,7 @@
-"""Makes the Keras objects of this package known to Keras, so that `keras.models.load_model` opens our files.
+"""Registers the package's classes with Keras, so that `keras.models.load_model` can open files that contain them.
 
-Keras looks up the classes in a file by name, and knows only those that were registered before. Importing this package
-must not wait for Keras and TensorFlow, so registration happens as soon as Keras itself is imported, by whomever.
+Keras looks up the classes of a file by name, and knows only classes that are already registered. Importing this package
+must not wait for Keras and TensorFlow. So the classes are registered as soon as any code imports Keras itself.
 """
 
 import sys
@@ -11,12 +11,12 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_MODULES = ("layers", "training.losses", "training.optimizers")  # all that define classes which Keras saves
-_OPTIONAL = ("jax", "pandas")  # what Keras uses if it can be imported, while Keras itself is imported
+_MODULES = ("layers", "training.losses", "training.optimizers")  # all modules with classes that Keras saves
+_OPTIONAL = ("jax", "pandas")  # packages that Keras tries to import while it is imported itself
 
 
 def register_with_keras() -> None:
-    """Registers every serialisable class of the package: now if Keras is imported already, else once it is."""
+    """Registers every serialisable class of the package: now if Keras is already imported, otherwise once it is."""
     if "keras" in sys.modules:
         _register()
     else:
@@ -29,10 +29,11 @@ def _register() -> None:
 
 
 class _KerasFinder(MetaPathFinder):
-    """Finds Keras as Python's other finders do, and registers our classes after Keras has been imported.
+    """Finds Keras as Python's other finders do, and registers the package's classes once Keras has been imported.
 
-    Python imports any folder as an empty package where no real one has its name. With a folder of pictures called
-    `pandas` in the working directory, Keras would take pandas for installed and fail: it is told that there is none.
+    Python imports a plain folder as an empty package if there is no real package of that name. So a folder of images
+    called `pandas` in the working directory would make Keras believe that pandas is installed, and fail. This finder
+    reports such a package as missing.
     """
 
     def find_spec(
@@ -43,7 +44,7 @@ class _KerasFinder(MetaPathFinder):
         others = [finder for finder in sys.meta_path if finder is not self]
         spec = next(filter(None, (finder.find_spec(fullname, path, target) for finder in others)), None)
         if fullname in _OPTIONAL:
-            if spec and spec.loader is None:  # a mere folder
+            if spec and spec.loader is None:  # a plain folder
                 raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
             return None
         if spec is None or spec.loader is None:

@@ -1,4 +1,4 @@
-"""Models without weights: names, shapes and nothing that takes memory."""
+"""Models without weights: they have names and shapes, but need no memory for weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +8,17 @@ from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 _WAITING = (
-    "uninitialized_variables"  # Keras's list of the weights that it allocates with those of the next model it trains
+    "uninitialized_variables"  # Keras's list of weights that it allocates when the next model is trained
 )
 
 
 @contextmanager
 def structure() -> Iterator[None]:
-    """Models built inside have names and shapes, and weights that are never allocated: to be counted, drawn, compared.
+    """A context for models that are only counted, drawn or compared: their weights are never allocated.
 
-    Keras's own `StatelessScope(initialize_variables=False)` only puts that off: it remembers the weights of every such
-    model, and allocates them all as soon as any other model is trained.
+    Models built inside have names and shapes. Keras's own `StatelessScope(initialize_variables=False)` only delays the
+    allocation: it remembers the weights of every such model, and allocates them all as soon as any other model is
+    trained.
 
     Examples:
         >>> with structure():
@@ -34,14 +35,14 @@ def structure() -> Iterator[None]:
 
 
 def check_values(model: keras.Model, action: str) -> None:
-    """Raises if the variables of a model have no values, because it was built inside `structure()`.
+    """Raises an error if a model's variables have no values because it was built inside `structure()`.
 
     Args:
         model: The model.
-        action: What is to be done with the values, such as "be saved", for the error's sentence.
+        action: What needs the values, such as "be saved"; used in the error message.
 
     Raises:
-        ValueError: If they have none, or if this is itself called inside `structure()`.
+        ValueError: If the variables have no values, or the function is called inside `structure()`.
     """
     if in_stateless_scope():
         raise ValueError(f"{model.name} cannot {action} inside structure(), where variables have no values.")

@@ -1,4 +1,4 @@
-"""Text from outside, such as names of classes and files, on its way to a terminal or a picture."""
+"""Makes text from outside, such as class and file names, safe for terminals and images."""
 
 import unicodedata
 
@@ -6,16 +6,16 @@ JOINERS = "\u200c\u200d"  # Persian words and many emoji need them
 
 
 def is_control(character: str) -> bool:
-    """Whether a terminal would obey a character, or turn the text around it."""
+    """Whether a character controls a terminal, or changes the direction of the text around it."""
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in JOINERS
 
 
 def printable(text: object, keep: str = "") -> str:
-    """The text with a replacement character for each control character, such as the beginning of an escape.
+    """Replaces each control character, such as the beginning of an escape sequence, by a replacement character.
 
     Args:
-        text: Anything; its `str` is printed.
-        keep: Control characters that stay, such as a newline in a sentence of several lines.
+        text: Any object; its `str` is used.
+        keep: Control characters to keep, such as a newline in a message of several lines.
 
     Examples:
         >>> from inception_keras.text import printable

@@ -1,4 +1,4 @@
-"""The table of models: an id is one exact network."""
+"""The table of models. Each id stands for one exact network."""
 
 import inspect
 import warnings
@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is published of a model; `params` are trainable ones and `gmacs` are for one image of `image` pixels."""
+    """Published facts of a model.
+
+    `params` counts trainable parameters; `gmacs` is for one image of `image` pixels a side.
+    """
 
     builder: str  # module:function
     options: dict
     paper: str
     year: int
     image: int  # height and width of the published input
-    least: int  # the least height and width that the net can take
+    least: int  # the smallest height and width that the net accepts
     params: int
     gmacs: float
-    top1: float | None = None  # ImageNet, per cent; None where no figure is known here
+    top1: float | None = None  # ImageNet accuracy in per cent; None if unknown
     top5: float | None = None
-    source: str = ""  # whose accuracy
+    source: str = ""  # who published the accuracy
 
 
 _GOOGLENET = "Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842"
@@ -153,15 +156,15 @@ ZOO = {
 
 
 def list_models(pattern: str = "*", *, year: int | None = None) -> list[str]:
-    """The ids that match, sorted.
+    """The ids that match a pattern, sorted.
 
     Args:
         pattern: A shell pattern such as `"googlenet*"`.
-        year: Only nets of papers of this year.
+        year: Only list models whose paper is from this year.
 
     Raises:
-        TypeError: If the pattern is no text.
-        ValueError: If the year is no int.
+        TypeError: If the pattern is not a string.
+        ValueError: If the year is not a positive int.
 
     Examples:
         >>> list_models("squeezenet*")
@@ -174,7 +177,7 @@ def list_models(pattern: str = "*", *, year: int | None = None) -> list[str]:
 
 
 def find(id: str) -> Entry:
-    """The entry of an id, or a ValueError that names the nearest ones."""
+    """The entry of an id. For an unknown id, a ValueError names the most similar ids."""
     if not isinstance(id, str):
         raise TypeError(f"A model is named by its id, such as 'googlenet', got {got(id)}.")
     if id not in ZOO:
@@ -193,28 +196,31 @@ def create_model(
     pooling: str | None = None,
     **options: Any,
 ) -> "keras.Model":
-    """Builds the network that an id stands for.
+    """Builds the network of a model id.
 
     Args:
         id: One of `list_models()`.
-        weights: None for fresh ones, `"imagenet"` for published ones, or a path or address of a file of ours, PyTorch,
-            Keras or Caffe; its content tells which. Auxiliary heads in it are ignored where the model has none. A head
-            that the file lacks, or has for another number of classes, stays fresh, with a warning.
-        input_shape: (height, width, channels); None for the published one. Sizes may be None where any goes.
-        classes: Number of classes; None for that of the weights, or else the published one.
-        classifier_activation: `"softmax"`, or None for logits, from every head.
-        include_top: False ends the model at its last feature maps, without the classifier and what leads to it.
-        pooling: Without the top: None for the maps, `"avg"` or `"max"` over their pixels.
-        **options: What this net's paper has, such as GoogLeNet's `aux=True`.
+        weights: None for fresh weights, `"imagenet"` for published weights, or the path or URL of a file of this
+            package, PyTorch, Keras or Caffe. The file's content shows its format. Auxiliary heads in the file are
+            ignored if the model has none. A head keeps fresh weights, with a warning, if the file lacks it or has it
+            for another number of classes.
+        input_shape: (height, width, channels); None for the published shape. Height and width may be None if the net
+            accepts any size.
+        classes: Number of classes; None takes the number of the weights, or else the published number.
+        classifier_activation: Activation of every head: `"softmax"`, or None for logits.
+        include_top: False ends the model at its last feature maps, without the classifier and the layers that lead to
+            it.
+        pooling: Without the top: None returns the feature maps, `"avg"` or `"max"` pools them over their pixels.
+        **options: Options from the net's paper, such as GoogLeNet's `aux=True`.
 
     Returns:
-        A Model; one with several outputs has them as a dict by name.
+        A Model. Several outputs are a dict by name.
 
     Raises:
-        ValueError: If an id, an option, a shape or a weight does not fit; the sentence says what does. An option that
-            makes another network is refused too: `vgg16` with `batch_norm=True` is `vgg16_bn`.
-        TypeError: If an argument is of another type, such as `aux="no"`.
-        FileNotFoundError: If there is no such file of weights.
+        ValueError: If an id, an option, a shape or a weight does not fit; the message says what does. An option that
+            changes the network into another one is rejected too: `vgg16` with `batch_norm=True` is `vgg16_bn`.
+        TypeError: If an argument has the wrong type, such as `aux="no"`.
+        FileNotFoundError: If the file of weights does not exist.
 
     Examples:
         >>> create_model("googlenet", aux=True).count_params()
@@ -262,7 +268,7 @@ def _builder(entry: Entry) -> Callable[..., "keras.Model"]:
 
 
 def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, Any]) -> None:
-    """Raises an error if an option is unknown, of the wrong kind, or makes another network of what the id stands for."""
+    """Raises an error if an option is unknown, has the wrong type, or turns the network of the id into another one."""
     from .arguments import check_arguments
 
     parameters = inspect.signature(builder).parameters
@@ -271,7 +277,7 @@ def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, 
             raise ValueError(f"{id} has no option {option!r}; {nearest(option, list(parameters))}")
     options = check_arguments(builder, options)
     rows = {other: row.options for other, row in ZOO.items() if row.builder == entry.builder}
-    start = {name: parameters[name].default for row in rows.values() for name in row}  # what tells these ids apart
+    start = {name: parameters[name].default for row in rows.values() for name in row}  # the options in which these ids differ
     changed = entry.options | {name: value for name, value in options.items() if name in start}
     if start | changed == start | entry.options:
         return
@@ -284,7 +290,7 @@ def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, 
 
 
 def _without_top(builder: Callable, options: dict, side: int, pooling: str | None) -> "keras.Model":
-    """The net up to its last feature maps; of the rest only the graph is made, without weights."""
+    """The net up to its last feature maps. The full net is built only as a graph without weights."""
     import keras
     from keras import layers
 
@@ -296,7 +302,7 @@ def _without_top(builder: Callable, options: dict, side: int, pooling: str | Non
     shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
     check_image_shape(shape)
     with structure():
-        # a head with a dense layer over pixels needs their number; what is before it does not
+        # a head with a dense layer over pixels needs a fixed size, the layers before it do not
         given = tuple(side if size is None else size for size in shape)
         net = builder(**options | {"input_shape": given})
         x = feature_map(net.output)
@@ -307,7 +313,10 @@ def _without_top(builder: Callable, options: dict, side: int, pooling: str | Non
 
 
 def _whole(builder: Callable, options: dict) -> "keras.Model":
-    """The net with all of its heads at its published size, without weights: the names that a file may have."""
+    """The net with all of its heads and without weights.
+
+    Its names are those that a file of weights may contain.
+    """
     from .scope import structure
 
     aux = {"aux": True} if "aux" in inspect.signature(builder).parameters else {}
