@@ -7,9 +7,7 @@ import keras
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
-_WAITING = (
-    "uninitialized_variables"  # Keras's list of weights that it allocates when the next model is trained
-)
+_WAITING = "uninitialized_variables"  # Keras's list of weights that it allocates when the next model is trained
 
 
 @contextmanager

@@ -277,7 +277,8 @@ def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, 
             raise ValueError(f"{id} has no option {option!r}; {nearest(option, list(parameters))}")
     options = check_arguments(builder, options)
     rows = {other: row.options for other, row in ZOO.items() if row.builder == entry.builder}
-    start = {name: parameters[name].default for row in rows.values() for name in row}  # the options in which these ids differ
+    # the defaults of the options in which these ids differ
+    start = {name: parameters[name].default for row in rows.values() for name in row}
     changed = entry.options | {name: value for name, value in options.items() if name in start}
     if start | changed == start | entry.options:
         return

@@ -1,4 +1,4 @@
-"""The command `inception-keras`: a file for each group of commands."""
+"""The command `inception-keras`, with one file for each group of commands."""
 
 from .app import app
 

@@ -1,4 +1,4 @@
-"""The command line: what a user types becomes a call of the library, and its result a table or a line."""
+"""The command line. Each command calls the library, and prints the result as a table or a line."""
 
 import typer
 

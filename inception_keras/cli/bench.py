@@ -1,4 +1,4 @@
-"""Speed beside other libraries: bench."""
+"""Compares the speed with other libraries: bench."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,18 +14,18 @@ app = typer.Typer(no_args_is_help=True)
 def bench(
     ids: Annotated[list[str] | None, typer.Argument(help="Model ids.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="In place of nets, decode and augment this folder of images by class.")
+        Path | None, typer.Option(help="Measure decoding and augmenting this folder of images by class, not nets.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="torchvision or timm; whichever has the net if not given.")
+        str | None, typer.Option(help="torchvision or timm; by default, the one that has the net.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write the figures to this file as well.")] = None,
-    batch: Annotated[int, typer.Option(help="Images a batch in inference; 0 leaves it out.")] = 32,
-    train_batch: Annotated[int, typer.Option(help="Images a batch in training; 0 leaves it out.")] = 16,
+    csv: Annotated[Path | None, typer.Option(help="Also write the results to this file.")] = None,
+    batch: Annotated[int, typer.Option(help="Batch size for inference; 0 skips inference.")] = 32,
+    train_batch: Annotated[int, typer.Option(help="Batch size for training; 0 skips training.")] = 16,
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
-    rounds: Annotated[int, typer.Option(help="Turns of each library.")] = 5,
+    rounds: Annotated[int, typer.Option(help="Number of measurements of each library.")] = 5,
 ) -> None:
-    """Speed beside torchvision's and timm's nets, or torchvision's loader: images a second, ratio, peak memory."""
+    """Compares nets with torchvision and timm, or data loading with torchvision: images/s, ratio, peak memory."""
     with one_sentence():
         from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""Data sets: data check."""
+"""Commands for data sets: data check."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +15,13 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of data, as for `train --data-dir`.")],
-    label: Annotated[str | None, typer.Option(help="The column of a CSV file that has the labels.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write the problems to this file as well.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column of a CSV file that holds the labels.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the problems to this file.")] = None,
 ) -> None:
-    """Lists images that are broken, misnamed or duplicates, and a row for each class; ends with 1 if there are any."""
+    """Lists broken, misnamed and duplicate images, and a row for each class.
+
+    The exit code is 1 if there are problems.
+    """
     with one_sentence():
         from ..data.check import check_data
         from ..data.layout import counted

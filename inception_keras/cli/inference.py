@@ -1,4 +1,4 @@
-"""What a trained net knows: evaluate, predict."""
+"""Uses trained nets: evaluate, predict."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +15,13 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A folder that `train` left.")],
-    data: Annotated[str | None, typer.Option(help="Another named data set.")] = None,
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    data: Annotated[str | None, typer.Option(help="A named data set other than the run's own.")] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Another folder of data: its test set, or all of it if it has no splits.")
+        Path | None, typer.Option(help="Another folder of data: its test set, or all images if it has no splits.")
     ] = None,
 ) -> None:
-    """A run's model on a test set: accuracy, a row for each class, confusion.png."""
+    """Measures a run's model on a test set: accuracy, a row for each class, and confusion.png."""
     with one_sentence():
         from ..training.evaluate import evaluate
 
@@ -45,16 +45,14 @@ def predict(
     photo: Annotated[
         list[str], typer.Argument(help="Photographs, folders of them, or patterns such as 'photos/*.jpg'.")
     ],
-    run: Annotated[
-        Path | None, typer.Option(help="A folder that `train` left; without one, ImageNet's classes.")
-    ] = None,
-    model: Annotated[str, typer.Option(help="The net with ImageNet's classes; all but this one are fetched.")] = (
+    run: Annotated[Path | None, typer.Option(help="The folder of a run; without one, ImageNet's classes.")] = None,
+    model: Annotated[str, typer.Option(help="The net with ImageNet's classes; all but the default are downloaded.")] = (
         "squeezenet1_1"
     ),
-    top: Annotated[int, typer.Option(min=1, help="How many names for each photograph.")] = 5,
-    csv: Annotated[Path | None, typer.Option(help="Write a row for each photograph to this file as well.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes shown for each photograph.")] = 5,
+    csv: Annotated[Path | None, typer.Option(help="Also write a row for each photograph to this file.")] = None,
 ) -> None:
-    """Names what is on photographs; ends with 1 if one of them could not be read."""
+    """Classifies photographs. The exit code is 1 if a photograph could not be read."""
     named = failed = foreign = 0
     with one_sentence():
         from ..training.predict import Predictions, answers

@@ -1,4 +1,4 @@
-"""Looking at nets: list, show, profile, plot."""
+"""Commands that describe models: list, show, profile, plot."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("list")
 def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*", year: int | None = None) -> None:
-    """The models: paper, figures, smallest input."""
+    """Lists the models with their paper, size, accuracy and smallest input."""
     from ..zoo import ZOO, list_models
 
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
@@ -40,7 +40,7 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
 
 @app.command()
 def show(model: Model, option: Options = None, input: Input = None, aux: Aux = False) -> None:
-    """A model block by block: output shape, parameters, MACs, activations."""
+    """Shows a model block by block: output shape, parameters, MACs, activations."""
     with one_sentence():
         from ..analysis.profile import summary
 
@@ -53,9 +53,9 @@ def profile(
     option: Options = None,
     input: Input = None,
     aux: Aux = False,
-    csv: Annotated[Path | None, typer.Option(help="Write the rows to this file as well.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
-    """A model layer by layer: output shape, parameters, MACs, activations."""
+    """Shows a model layer by layer: output shape, parameters, MACs, activations."""
     with one_sentence():
         from ..analysis.profile import profile, summary
 
@@ -68,15 +68,15 @@ def profile(
 @app.command()
 def plot(
     model: Model,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="A .png, .svg or .pdf file; MODEL.png if not given.")
-    ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Every layer, by Graphviz, instead of blocks.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="A .png, .svg or .pdf file; by default MODEL.png.")] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Draw every layer with Graphviz, instead of blocks.")
+    ] = False,
     option: Options = None,
     input: Input = None,
     aux: Aux = False,
 ) -> None:
-    """A picture of a model."""
+    """Draws a model."""
     with one_sentence():
         from ..analysis.diagrams import plot_blocks, plot_model
 

@@ -1,4 +1,4 @@
-"""The fields of a recipe as options of a command: their types, defaults and explanations come from `Recipe`."""
+"""Turns the fields of a recipe into command-line options, with types, defaults and explanations from `Recipe`."""
 
 import inspect
 import re
@@ -14,16 +14,16 @@ from ..training.recipe import Recipe, explanations, read_entries
 from .terminal import named_options, whole_numbers
 
 _LISTS = {"keep": "1,2,...", "class_weight": "balanced or CLASS=WEIGHT,..."}  # given several times, or with commas
-_NONE_AS_TEXT = ("weights", "freeze", "data", "label", "image_size")  # where the word none means None
+_NONE_AS_TEXT = ("weights", "freeze", "data", "label", "image_size")  # fields for which the word none means None
 
 
 def recipe_options(defaults: Mapping[str, Any]) -> Callable[[Callable], Callable]:
-    """Gives a command that ends in `**given` an option for every field of a recipe that it does not declare itself.
+    """Adds an option to a command with `**given` for every field of a recipe that the command does not declare itself.
 
-    Fields that the user does not give arrive as None.
+    Options that the user does not give are passed as None.
 
     Args:
-        defaults: What the command's recipe begins with where that is not the default of `Recipe`; shown by `--help`.
+        defaults: The command's defaults that differ from those of `Recipe`; `--help` shows them.
     """
     base, help = Recipe(**defaults), explanations()
 
@@ -33,7 +33,7 @@ def recipe_options(defaults: Mapping[str, Any]) -> Callable[[Callable], Callable
         added = [
             _parameter(one.name, one.type, getattr(base, one.name), help.get(one.name, ""))
             for one in fields(Recipe)
-            if one.name not in own and one.name != "options"  # which are --option
+            if one.name not in own and one.name != "options"  # the option --option sets these
         ]
         command.__signature__ = signature.replace(parameters=[*own.values(), *added])  # type: ignore[attr-defined]
         return command
@@ -63,7 +63,7 @@ def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.P
 
 
 def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool = False) -> dict[str, Any]:
-    """The fields of a recipe that the user gave, as `Recipe` takes them."""
+    """The fields of a recipe that the user gave, in the form that `Recipe` takes."""
     changed = {name: value for name, value in given.items() if value is not None and value != []}
     for name in _NONE_AS_TEXT:
         if changed.get(name) == "none":
@@ -81,12 +81,12 @@ def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool
 
 
 def _class_weight(texts: list[str]) -> str | dict[str, float] | None:
-    """`balanced`, `none`, or `cat=2,dog=0.5` as a table."""
+    """Parses `balanced`, `none`, or a list such as `cat=2,dog=0.5`, which becomes a dict."""
     if texts[-1] in ("balanced", "none"):
         return None if texts[-1] == "none" else texts[-1]
     table: dict[str, float] = {}
     for entry in ",".join(texts).split(","):
-        name, _, weight = entry.rpartition("=")  # the name of a class may have a "="
+        name, _, weight = entry.rpartition("=")  # the name of a class may contain "="
         try:
             number = float(weight)
         except ValueError:
@@ -105,13 +105,13 @@ def _class_weight(texts: list[str]) -> str | dict[str, float] | None:
 def recipe_of(
     file: str | None, defaults: Mapping[str, Any], changed: Mapping[str, Any], resumed: Path | None = None
 ) -> Recipe:
-    """A recipe with the changes that the user gave.
+    """The recipe of a command, with the user's changes.
 
     Args:
-        file: A shipped recipe or a file.
-        defaults: Without a file, or where it has no entry.
-        changed: From `changes`.
-        resumed: Without a file, a folder whose run gives the recipe, if it holds one.
+        file: The name of a shipped recipe, or a recipe file.
+        defaults: Values of fields that the file does not set, or of all fields without a file.
+        changed: The result of `changes`.
+        resumed: Without a file, the folder of a run whose recipe is taken, if the folder holds a run.
     """
     if resumed and not file:
         from ..training.resume import given_recipe

@@ -1,4 +1,4 @@
-"""What the commands share: how they read options, how they end."""
+"""What all commands share: parsing options, printing, and reporting errors."""
 
 import io
 import logging
@@ -22,15 +22,15 @@ from ..text import printable
 if TYPE_CHECKING:
     import keras
 
-_WIDE = 10_000  # columns of a file or a pipe, where nothing need be wrapped or cut
-# names of classes and files may look like markup (`cat[/b]`) or codes of emoji (`:cat:`)
+_WIDE = 10_000  # columns if the output is a file or a pipe, in which nothing is wrapped or cut
+# class and file names may look like markup (`cat[/b]`) or emoji codes (`:cat:`)
 console = Console(
     markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDE
 )
 
 
 def built(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
-    """A model whose weights are never allocated: to be counted and drawn."""
+    """A model to be counted or drawn; its weights are never allocated."""
     from ..scope import structure
     from ..zoo import create_model
 
@@ -42,7 +42,10 @@ def built(model: str, option: list[str] | None, input: str | None, aux: bool) ->
 
 
 def named_options(texts: list[str] | None) -> dict[str, Any]:
-    """`aux=yes` as `{"aux": True}`, numbers as numbers, none as None, all else as text."""
+    """Parses options: `aux=yes` becomes `{"aux": True}`.
+
+    Numbers become numbers, none becomes None, other values stay text.
+    """
     options: dict[str, Any] = {}
     for text in texts or []:
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -66,7 +69,7 @@ def _value(text: str) -> Any:
 
 
 def whole_numbers(text: str, separator: str) -> list[int]:
-    """`224x224x3` as [224, 224, 3]."""
+    """Parses `224x224x3` to [224, 224, 3]."""
     try:
         return [int(part) for part in text.split(separator) if part]
     except ValueError:
@@ -74,13 +77,13 @@ def whole_numbers(text: str, separator: str) -> list[int]:
 
 
 def say(*lines: str) -> None:
-    """Prints each line as it is: what looks like markup in a name is no markup, and nothing is wrapped or cut."""
+    """Prints each line unchanged: names that look like markup are not interpreted, and nothing is wrapped or cut."""
     for line in lines:
         console.print(printable(line), soft_wrap=True)
 
 
 def tell_error(text: str, label: str = "error:", style: str = "red") -> None:
-    """Prints a sentence to stderr."""
+    """Prints a message to stderr."""
     Console(stderr=True, highlight=False).print(
         Text.assemble((label, style), " ", printable(text, "\n")), soft_wrap=True
     )
@@ -88,10 +91,13 @@ def tell_error(text: str, label: str = "error:", style: str = "red") -> None:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Ends what a user can cause in its own sentence, without a traceback; libraries' warnings are not shown."""
+    """Reports errors that a user can cause as one sentence, without a traceback.
+
+    Warnings of other libraries are not shown.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # for a name in a script that the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # for names in characters that the terminal cannot show
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -104,7 +110,7 @@ def one_sentence() -> Iterator[None]:
         except SystemExit as stopped:  # SIGTERM in a training run
             say(str(stopped))
             raise typer.Exit(int(stopped.code or 0)) from None
-        except KeyboardInterrupt as interrupted:  # one of a training run says how to go on
+        except KeyboardInterrupt as interrupted:  # after a training run, the message says how to continue
             if str(interrupted):
                 say(str(interrupted))
             raise typer.Exit(130) from None
@@ -114,7 +120,7 @@ def one_sentence() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says, without the number that Python puts before what the system says."""
+    """The message of an error, without the error number that Python puts before messages of the operating system."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror}." if error.filename else error.strerror

@@ -1,4 +1,4 @@
-"""Runs: train, finetune, ablate."""
+"""Trains models: train, finetune, lr, ablate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,26 +19,29 @@ app = typer.Typer(no_args_is_help=True)
 
 File = Annotated[
     str | None,
-    typer.Option("--recipe", help="A shipped recipe or a TOML file; the options given beside it take precedence."),
+    typer.Option("--recipe", help="A shipped recipe or a TOML file; options on the command line take precedence."),
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", help="Go on with the run in the folder, with its own recipe; --epochs may add epochs."),
+    typer.Option("--resume", help="Continue the run in the folder with its own recipe; --epochs may add epochs."),
 ]
 Verbose = Annotated[
     int | None,
-    typer.Option(min=0, max=2, help="0 nothing, 1 a progress bar, 2 a line an epoch; by default 1 on a terminal."),
+    typer.Option(
+        min=0, max=2, help="0 nothing, 1 a progress bar, 2 a line for each epoch; 1 by default on a terminal."
+    ),
 ]
 TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write the figures of each epoch for TensorBoard too, to OUT/tensorboard.")
+    bool,
+    typer.Option("--tensorboard", help="Also write the metrics of each epoch for TensorBoard, to OUT/tensorboard."),
 ]
-Out = Annotated[Path, typer.Option(help="The folder for the run; it must not hold one already.")]
+Out = Annotated[Path, typer.Option(help="The folder for the run; without --resume, it must not hold one already.")]
 
 
 @app.command()
 @recipe_options({})
 def train(
-    model: Annotated[str | None, typer.Argument(help="A model id; googlenet_cifar if no recipe has one.")] = None,
+    model: Annotated[str | None, typer.Argument(help="A model id; googlenet_cifar if no recipe names another.")] = None,
     out: Out = Path("runs/run"),
     recipe: File = None,
     resume: Resume = False,
@@ -48,7 +51,7 @@ def train(
     aux: Aux = False,
     **given: Any,
 ) -> None:
-    """Trains a model; the folder gets the model, its figures and its pictures."""
+    """Trains a model, and writes the model, its metrics and its plots to a folder."""
     with one_sentence():
         from ..training.run import train as run
 
@@ -64,19 +67,20 @@ def finetune(
     out: Out = Path("runs/run"),
     recipe: File = None,
     resume: Resume = False,
-    linear: Annotated[bool, typer.Option("--linear", help="A linear classifier on fixed features: much faster.")] = (
-        False
-    ),
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Train a linear classifier on fixed features, which is much faster.")
+    ] = False,
     tensorboard: TensorBoard = False,
     verbose: Verbose = None,
     option: Options = None,
     aux: Aux = False,
     **given: Any,
 ) -> None:
-    """Trains a net with ImageNet weights on your photographs; evaluate and predict take the folder.
+    """Fine-tunes a net with ImageNet weights on your photographs. evaluate and predict take its folder.
 
-    The first of two stages trains a new classifier. The second trains all blocks but those of --freeze, at a tenth of
-    --learning-rate. Each takes --epochs. Of all models, only the weights of squeezenet1_1 need no network.
+    The first of two stages trains a new classifier. The second trains all blocks except those of --freeze, at a tenth
+    of --learning-rate. Each stage has --epochs epochs. Only the weights of squeezenet1_1 are in the package; those of
+    other models are downloaded.
     """
     with one_sentence():
         from ..training.finetune import finetune as run
@@ -90,12 +94,12 @@ def finetune(
 @recipe_options({})
 def lr(
     recipe: Annotated[str | None, typer.Argument(help="A shipped recipe or a TOML file.")] = None,
-    out: Annotated[Path, typer.Option(help="The picture; a table of the same name with .csv is written too.")] = (
+    out: Annotated[Path, typer.Option(help="The plot; a table with the suffix .csv is written beside it.")] = (
         Path("lr.png")
     ),
     lowest: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-6,
     highest: Annotated[float, typer.Option(help="The last learning rate.")] = 1.0,
-    steps: Annotated[int, typer.Option(help="The steps of the trial, at most.")] = 200,
+    steps: Annotated[int, typer.Option(help="The largest number of steps.")] = 200,
     option: Options = None,
     aux: Aux = False,
     **given: Any,
@@ -117,12 +121,15 @@ def lr(
 @recipe_options({})
 def ablate(
     recipe: Annotated[str, typer.Option(help="A recipe for googlenet_cifar.")] = "googlenet_digits",
-    seeds: Annotated[int, typer.Option(help="Runs of each variant.")] = 3,
-    out: Annotated[Path, typer.Option(help="The folder for the runs and what they came to.")] = Path("runs/ablation"),
+    seeds: Annotated[int, typer.Option(help="Number of runs of each variant.")] = 3,
+    out: Annotated[Path, typer.Option(help="The folder for the runs and the results.")] = Path("runs/ablation"),
     verbose: Verbose = None,
     **given: Any,
 ) -> None:
-    """GoogLeNet with and without auxiliary heads, reduced modules, batch norm; called again it goes on."""
+    """Trains GoogLeNet with and without auxiliary heads, reduced modules and batch norm.
+
+    Called again after an interruption, it continues.
+    """
     with one_sentence():
         from ..training.ablation import ablation
 
@@ -147,7 +154,7 @@ def _wanted(verbose: int | None) -> int | str:
 
 
 def _tell(result: "Result") -> None:
-    """The figures of a run."""
+    """Prints the results of a run."""
     from ..training.folder import kind_of
 
     unit = "fit" if kind_of(result.folder) == "linear" else "epoch"  # one for each strength of regularization

@@ -1,4 +1,4 @@
-"""Files of weights: convert."""
+"""Converts files of weights: convert."""
 
 import warnings
 from pathlib import Path
@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def convert(
     weights: Annotated[
-        str, typer.Argument(help="A file of torchvision, timm, Keras, Caffe or ours, an address, or `imagenet`.")
+        str, typer.Argument(help="A file of torchvision, timm, Keras, Caffe or this package, a URL, or `imagenet`.")
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="The model id.")],
     out: Annotated[Path | None, typer.Option("--out", help="The .safetensors file to write.")] = None,
@@ -25,13 +25,13 @@ def convert(
     ] = None,
     aux: Aux = False,
 ) -> None:
-    """Turns weights of torchvision, timm, Keras or Caffe into a file of ours."""
+    """Converts weights of torchvision, timm, Keras or Caffe to this package's format."""
     with one_sentence():
         from ..weights.pretrained import FreshWeightsWarning
         from ..weights.store import save_weights
         from ..zoo import create_model
 
-        # -o FILE was --out once
+        # earlier versions used -o FILE for --out
         files = [text for text in option or [] if "=" not in text and out is None]
         out = out or Path(files[0] if files else "")
         if out.suffix != ".safetensors":
