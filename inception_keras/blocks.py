@@ -130,7 +130,7 @@ def max_pool(x: Any, pool_size: int, strides: int, *, ceil: bool = True, name: s
 
 def classifier(x: Any, classes: int, activation: str | None = "softmax", *, name: str = "predictions") -> Any:
     """Dense layer that gives a score for each class: (c,) -> (classes,). With `activation=None` it gives logits."""
-    check_count("classes", classes, least=2)  # a softmax over one class is always 1
+    check_count("classes", classes, least=2)  # the softmax of a single class is always 1
     # float32 even with mixed precision, as a softmax in half precision loses small probabilities
     return layers.Dense(classes, activation=activation, dtype="float32", name=name)(x)
 

@@ -17,8 +17,8 @@ def check_model(label: str, value: Any) -> "keras.Model":
     """Returns `value` if it is a built Keras model with a graph of layers: functional or Sequential.
 
     Raises:
-        TypeError: If it is no Keras model.
-        ValueError: If it is a model without a graph.
+        TypeError: If it is not a Keras model.
+        ValueError: If it is a Keras model without a graph of layers.
     """
     import keras
 

@@ -107,7 +107,7 @@ def one_sentence() -> Iterator[None]:
                 import tensorflow  # noqa: F401
             warnings.showwarning = _show_warning
             yield
-        except SystemExit as stopped:  # SIGTERM in a training run
+        except SystemExit as stopped:  # SIGTERM during a training run
             say(str(stopped))
             raise typer.Exit(int(stopped.code or 0)) from None
         except KeyboardInterrupt as interrupted:  # after a training run, the message says how to continue
@@ -127,6 +127,6 @@ def _sentence(error: Exception) -> str:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
-    """Prints this package's own warnings as a sentence."""
+    """Prints this package's own warnings as one sentence each."""
     if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
         tell_error(str(message), "note:", "yellow")

@@ -76,7 +76,7 @@ def finetune(
     aux: Aux = False,
     **given: Any,
 ) -> None:
-    """Fine-tunes a net with ImageNet weights on your photographs. evaluate and predict take its folder.
+    """Fine-tunes a net with ImageNet weights on your photographs. Use evaluate and predict with its folder.
 
     The first of two stages trains a new classifier. The second trains all blocks except those of --freeze, at a tenth
     of --learning-rate. Each stage has --epochs epochs. Only the weights of squeezenet1_1 are in the package; those of
@@ -157,7 +157,7 @@ def _tell(result: "Result") -> None:
     """Prints the results of a run."""
     from ..training.folder import kind_of
 
-    unit = "fit" if kind_of(result.folder) == "linear" else "epoch"  # one for each strength of regularization
+    unit = "fit" if kind_of(result.folder) == "linear" else "epoch"  # a linear classifier has a fit for each strength
     table = Table(unit, "val loss", "val accuracy", "test loss", "test accuracy", "", box=None)
     for row in result.rows:
         figures = [f"{value:.4f}" for name, value in row.items() if name not in ("epoch", "best")]

@@ -37,7 +37,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Check:
-    """What `check_data` found."""
+    """The result of `check_data`."""
 
     folder: Path
     problems: tuple[Problem, ...]

@@ -1,4 +1,4 @@
-"""CSV files of image paths and labels."""
+"""Reads CSV files of image paths and labels."""
 
 import csv
 import re
@@ -82,7 +82,7 @@ def list_csv(tables: list[Table], files: Files, label: str | None = None) -> Lis
     competition's answers, are passed over.
 
     Args:
-        tables: What `find_csv` found.
+        tables: The result of `find_csv`.
         files: The files of the folder.
         label: The column of the labels. None takes the only column beside the paths and the split, or one named
             "label". If neither exists and all columns hold 0 and 1, the labels are one-hot: the column with the 1 is

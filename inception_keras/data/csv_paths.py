@@ -66,7 +66,7 @@ class Files:
             cell: The cell of the CSV file.
             base: The folder that relative paths start from.
             split: The split of the row. If several images match, the one in the folder of this split is taken.
-            where: The row, for errors.
+            where: The row, for error messages.
 
         Raises:
             ValueError: If the cell is a URL, matches several files, or leads out of the folder.

@@ -175,8 +175,8 @@ def load_data(
 
     Args:
         name: `"digits"` (scikit-learn's 1,797 scans, read offline), `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
-            `"cifar100"`, which are downloaded. With `data_dir` it may be None. It then chooses among several sets in
-            the folder, and `"fashion_mnist"` gives IDX files their class names.
+            `"cifar100"`, which are downloaded. With `data_dir` it may be None. Otherwise it chooses among several sets
+            in the folder, and `"fashion_mnist"` gives IDX files their class names.
         data_dir: A folder to read instead of a download.
         image_size: Side length in pixels, or (height, width). None uses 32 x 32 for digits, 224 x 224 for encoded
             images, and the stored size for all others.

@@ -36,7 +36,7 @@ class Photograph:
         self.source, self.name, self.foreign = source, name, foreign
 
     def pixels(self, preprocessing: Preprocessing) -> np.ndarray:
-        """The input of a net.
+        """Reads the photograph as an input of a net.
 
         Raises:
             UnreadableImage: If the photograph cannot be read; the message is the predicate of a sentence.
@@ -65,7 +65,7 @@ def photographs(given: Any) -> Iterable[Photograph]:
     images, is a batch. If a data set yields tuples, the first element of each is the image.
 
     Raises:
-        TypeError: If something is no photograph.
+        TypeError: If an object is not a photograph.
         ValueError: If an array does not hold pixels, or a folder holds no images.
         FileNotFoundError: If a pattern matches no file.
     """
@@ -124,7 +124,7 @@ def _walk(folder: Path) -> Iterator[Photograph]:
     A file counts as an image by its name or by its content.
     """
     with readable(folder):
-        for path in walk(folder, Path(folder.resolve().anchor)):  # a link may lead anywhere
+        for path in walk(folder, Path(folder.resolve().anchor)):  # links may lead out of the folder
             yield Photograph(path, str(path), "" if looks_like_image(path) or unread(path)[0] else "is no image")
 
 

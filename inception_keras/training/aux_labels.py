@@ -35,7 +35,7 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
         labels stay unchanged; without class weights, the dataset itself is returned.
 
     Raises:
-        TypeError: If the dataset is of another kind, or the model is no Keras model.
+        TypeError: If the dataset is of another kind, or `model` is not a Keras model.
         ValueError: If the elements or labels have another form, a class weight is not a number, or its index is not a
             class. The output of a generator or PyDataset is checked batch by batch.
 

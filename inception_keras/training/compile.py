@@ -53,7 +53,7 @@ def compile_model(
         The same model, compiled.
 
     Raises:
-        TypeError: If the model is no Keras model.
+        TypeError: If `model` is not a Keras model.
         ValueError: If the model is not such a classifier, or an option has an invalid value. The model then stays
             unchanged.
 
@@ -108,8 +108,8 @@ def heads(model: keras.Model) -> list[str]:
     """The names of a model's outputs, in the order of `model.outputs`; a single output is called "predictions".
 
     Raises:
-        TypeError: If it is no Keras model.
-        ValueError: If it is not built, or has several outputs of which none is named "predictions".
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model is not built, or has several outputs and none is named "predictions".
     """
     outputs = check_model("model", model).outputs
     if len(outputs) == 1:

@@ -41,7 +41,7 @@ def device(name: str = "auto") -> Any:
 
 
 def in_cluster() -> bool:
-    """Whether TF_CONFIG names more than this process."""
+    """Whether TF_CONFIG names a cluster of workers."""
     text = os.environ.get("TF_CONFIG", "").strip()
     if not text:
         return False

@@ -38,7 +38,7 @@ class CrossEntropy(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each image: (n,), (n, 1) or (n, classes), and (n, classes) -> (n,)."""
+        """The loss of each image, (n,). Labels are (n,), (n, 1) or (n, classes), scores (n, classes)."""
         y_true, are_shares = labels_for(y_true, y_pred)
         if not are_shares:
             y_true = _checked(y_true, y_pred.shape[-1])
@@ -50,7 +50,7 @@ class CrossEntropy(keras.losses.Loss):
         )
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments that `from_config` needs."""
         return super().get_config() | {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
 
 
@@ -76,7 +76,7 @@ class MeanCrossEntropy(keras.metrics.MeanMetricWrapper):
         self._direction = "down"
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments that `from_config` needs."""
         options = {"from_logits": self.from_logits, "label_smoothing": self.label_smoothing}
         return keras.metrics.Mean.get_config(self) | options
 
@@ -102,12 +102,12 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
         self._direction = "up"
 
     def get_config(self) -> dict:
-        """What `from_config` needs."""
+        """The arguments that `from_config` needs."""
         return keras.metrics.Mean.get_config(self)
 
 
 def _hits(y_true: Any, y_pred: Any) -> Any:
-    """(n,), (n, 1) or (n, classes), and (n, classes) -> (n,): 1 where the highest score is the label's, else 0."""
+    """1 if the class of an image has the highest score, else 0: (n,). Labels are (n,), (n, 1) or (n, classes)."""
     y_pred = ops.convert_to_tensor(y_pred)
     check_numbers(y_true)
     y_true, are_shares = labels_for(y_true, y_pred)

@@ -37,7 +37,7 @@ class Answer:
 
 
 class Predictions(list[Names]):
-    """A list with an entry for each photograph: its classes with their probabilities, the likeliest first.
+    """A list with an entry for each photograph: its likeliest classes with their probabilities, the likeliest first.
 
     The entry of a photograph that could not be read is empty. `photos` has the names of the photographs: paths, or
     "image 3" for the fourth of a list of arrays. `skipped` has pairs of a name and a reason: of photographs that could

@@ -64,16 +64,17 @@ class Recipe:
     Args:
         model: A model id.
         options: Options of the model's builder, such as `{"aux": True}`.
-        weights: The weights to start from: None for fresh ones; `"imagenet"` or another published set, with a fresh
-            classifier, as `transfer` makes it; or the folder of a run of this model, whose classifier stays if the
+        weights: The weights to start from: None for fresh weights; `"imagenet"` or another published set, with a fresh
+            classifier as from `transfer`; or the folder of a run of this model. The run's classifier is kept if the
             classes are the same. Images are prepared in the same way as for those weights.
-        freeze: With weights, the blocks that are not trained, as for `transfer`: `"all"`, `"early"` (all but those at
-            the last resolution), `"up to BLOCK"` or a shell pattern; None trains every block.
+        freeze: The blocks of a net with pretrained weights that are not trained, as for `transfer`: `"all"`, `"early"`
+            (all except those at the last resolution), `"up to BLOCK"` or a shell pattern; None trains every block.
         data: A named data set, `"digits"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or `"cifar100"`; None (in a file
             "") for what is in `data_dir`.
         data_dir: A folder of images by class, IDX files, CIFAR archives, or another format of `load_data`.
-        label: The column of a CSV file that has the labels, if several could.
-        image_size: Images are resized to this height and width, in pixels; None keeps their own size.
+        label: The column of a CSV file that holds the labels, if more than one column could.
+        image_size: Images are resized to this height and width, in pixels. None uses the size of the pretrained
+            weights; without weights, 224 for encoded images, 32 for digits, and the stored size for all others.
         epochs: Passes over the training images.
         batch_size: Images in a step, on all devices together.
         optimizer: `"adam"`, `"adamw"`, `"rmsprop"` or `"sgd"` (momentum 0.9).
@@ -85,18 +86,19 @@ class Recipe:
         weight_decay: Each step takes this share, times the learning rate, off every weight except biases and norms.
             With momentum 0.9, multiply Caffe's or PyTorch's weight decay by 10.
         label_smoothing: The share of each label that is spread over all classes.
-        class_weight: How much the training images of each class count in the loss of every head: a table of class names
-            with weights above 0, where a class that is not named weighs 1; or `"balanced"`, which weighs a class by
-            images / (classes * images of the class). A mixture of two images gets the mixture of their weights. As in
-            Keras, the weighted losses are divided by the number of images. Validation and test are not weighted.
-        sampling: `"natural"` shows every training image once an epoch; `"balanced"` shows every class equally often in
-            an epoch of as many images, with images of rare classes repeated, and a random part of the images of
-            frequent classes.
+        class_weight: Weights of the classes in the training loss of every head: a table of class names with weights
+            above 0, in which a class that is not named has the weight 1; or `"balanced"`, which gives a class the
+            weight images / (classes * images of the class). A mixture of two images gets the mixture of their weights.
+            As in Keras, the weighted losses are divided by the number of images. Validation and test are not weighted.
+        sampling: `"natural"` shows every training image once an epoch. `"balanced"` shows as many images, but every
+            class equally often: images of rare classes are repeated, and frequent classes show a random part.
         mixup: Alpha of mixup, arXiv:1710.09412; 0 turns it off.
-        cutmix: Alpha of CutMix, arXiv:1905.04899; 0 turns it off. With both, each batch draws one of them.
+        cutmix: Alpha of CutMix, arXiv:1905.04899; 0 turns it off. With both, each batch uses one of them at random.
         augment: `"none"`, `"shift"` (by up to an eighth of the sides) or `"crop"` (a random part, resized).
-        flip: Mirrors half of the training images; None mirrors if a mirrored image still belongs to its class.
-        ema: Momentum of the average of the weights, which is validated and kept in their place; 0 turns it off.
+        flip: Mirrors half of the training images. None mirrors if there is augmentation and a mirrored image still
+            belongs to its class.
+        ema: Momentum of the moving average of the weights. The average is validated and saved in place of the weights;
+            0 turns it off.
         aux_weight: Weight of the loss of each auxiliary head.
         patience: The run stops after this many epochs without a better validation score; 0 never stops it early.
         precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`. Weights and the heads' softmax stay float32.

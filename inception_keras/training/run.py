@@ -138,7 +138,7 @@ def run(
         go_on: If more work follows the run, the command that continues it. A Ctrl-C that comes when the run has just
             ended then stops that work too.
         callbacks: From `check_callbacks`.
-        first: What is added to the numbers of epochs that the callbacks get.
+        first: Number that is added to the epoch numbers that callbacks get.
     """
     check_type("recipe", recipe, (Recipe, NoneType), "a Recipe or None (Recipe.load reads a file)")
     out, resume, verbose = check_path("out", out), check_bool("resume", resume), check_verbose(verbose)
@@ -262,7 +262,7 @@ def begin(
         prints: The fingerprint of the data.
         stored: If the run is resumed, the content of its config.json so far.
         epochs: Number of finished epochs.
-        finetune: The recipe of the fine-tuning that the run is a stage of.
+        finetune: If the run is a stage of a fine-tuning, the recipe of the fine-tuning.
     """
     config: dict[str, Any] = {
         "kind": kind,
