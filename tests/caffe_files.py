@@ -1,7 +1,7 @@
-"""Caffe without Caffe: its nets, layer by layer as the published prototxts have them, with seeded weights.
+"""Emulates Caffe: its published nets, layer by layer as in the prototxts, with seeded weights.
 
-`write` and `write_hdf5` make the files that Caffe would, `run` computes what Caffe would. Nothing here knows our models
-or our reader.
+`write` and `write_hdf5` make the files that Caffe would make, and `run` computes what Caffe would compute. Nothing here
+uses our models or our reader.
 """
 
 from collections.abc import Iterator
@@ -53,32 +53,32 @@ def messages(packed: bool = True) -> dict[str, type]:
 
 
 class Net:
-    """The layers of a net, each a dict of name, type, bottoms, tops, blobs and options."""
+    """A net as a list of layers. Each layer is a dict of name, type, bottoms, tops, blobs and options."""
 
     def __init__(self, name: str, gain: float = 1.0):
         self.name, self.gain, self.layers, self.channels = name, gain, [], {"data": 3}
 
     def add(self, type: str, name: str, *bottoms: str, blobs: tuple = (), top: str = "", **options: object) -> str:
-        """Adds a layer; the name of its output."""
+        """Adds a layer and returns the name of its output."""
         layer = {"name": name, "type": type, "bottoms": bottoms, "top": top or name, "blobs": list(blobs)}
         self.layers.append(layer | {"options": options})
         self.channels.setdefault(top or name, self.channels[bottoms[0]])
         return top or name
 
     def conv(self, name: str, x: str, filters: int, kernel: int, *, relu: bool = True, bias: bool = True, **options):
-        """A Convolution and a ReLU in its place."""
+        """Adds a Convolution and an in-place ReLU."""
         blobs = self._blobs(name, (filters, self.channels[x] // options.get("group", 1), kernel, kernel), bias)
         x = self.add("Convolution", name, x, blobs=blobs, kernel=kernel, **options)
         self.channels[x] = filters
         return self.add("ReLU", f"{name}/relu", x, top=x) if relu else x
 
     def fc(self, name: str, x: str, inputs: int, outputs: int, *, relu: bool = False) -> str:
-        """An InnerProduct, and a ReLU in its place."""
+        """Adds an InnerProduct and an in-place ReLU."""
         x = self.add("InnerProduct", name, x, blobs=self._blobs(name, (outputs, inputs)))
         return self.add("ReLU", f"{name}/relu", x, top=x) if relu else x
 
     def bn(self, x: str, name: str, scale: str, *, top: str = "", relu: bool = True) -> str:
-        """A BatchNorm, a Scale and a ReLU."""
+        """Adds a BatchNorm, a Scale and a ReLU."""
         rng, count = np.random.default_rng(crc32(name.encode())), self.channels[x]
         factor = rng.uniform(0.5, 999)  # Caffe adds up what others average
         mean, variance = 0.1 * rng.standard_normal(count), rng.uniform(0.8, 1.2, count)
@@ -89,11 +89,11 @@ class Net:
         return self.add("ReLU", f"{name}/relu", x, top=x) if relu else x
 
     def pool(self, name: str, x: str, kernel: int, stride: int, **options: object) -> str:
-        """A Pooling, of the largest where `kind` is not AVE."""
+        """Adds a Pooling: average if `kind` is AVE, else maximum."""
         return self.add("Pooling", name, x, kernel=kernel, stride=stride, **options)
 
     def concat(self, name: str, *bottoms: str) -> str:
-        """A Concat of channels."""
+        """Adds a Concat of channels."""
         x = self.add("Concat", name, *bottoms)
         self.channels[x] = sum(self.channels[bottom] for bottom in bottoms)
         return x
@@ -109,10 +109,11 @@ def write(net: Net, path: Path, *, generation: str = "new", data: str = "bytes")
 
     Args:
         net: The net.
-        path: Where to.
-        generation: "new" has `layer` and shapes; "v1" `layers`, and "v0" a layer inside each, with four sizes a blob.
-        data: "packed", "unpacked", "double", "half" as OpenCV's shrinkCaffeModel writes them, or "bytes", which gives
-            the same file as "packed" and takes less time.
+        path: The file to write.
+        generation: "new" has the field `layer`, and blobs with shapes. "v1" has the field `layers`, and blobs with four
+            sizes. "v0" is like "v1" with an older layer message inside each layer.
+        data: "packed", "unpacked", "double", "half" (as OpenCV's shrinkCaffeModel writes it), or "bytes". "bytes" gives
+            the same file as "packed" in less time.
     """
     made = messages(packed=data != "unpacked")
     with path.open("wb") as file:
@@ -147,7 +148,7 @@ def _fill(blob: object, array: np.ndarray, old: bool, data: str) -> None:
 
 
 def _packed(array: np.ndarray) -> bytes:
-    """Field 5 of a BlobProto: what `data.extend` gives in the end, without a Python number for each float."""
+    """Field 5 of a BlobProto. The bytes are those of `data.extend`, but no Python number is made for each float."""
     return onnx_files.field(5, array.tobytes())
 
 
@@ -163,7 +164,7 @@ def write_hdf5(net: Net, path: Path) -> None:
 
 
 def run(net: Net, image: np.ndarray) -> dict[str, np.ndarray]:
-    """What Caffe computes of an image (1, h, w, 3): every top by its name, maps as (1, h, w, channels)."""
+    """Computes a net for an image (1, h, w, 3) like Caffe. Returns every top by name, maps as (1, h, w, channels)."""
     tops = {"data": image}
     for layer in net.layers:
         inputs = [tops[bottom] for bottom in layer["bottoms"]]

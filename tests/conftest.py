@@ -1,4 +1,4 @@
-"""What every test needs: a quiet TensorFlow, and a scope in which models cost nothing."""
+"""Set-up for all tests: a quiet TensorFlow, and a scope in which models allocate no weights."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import inception_keras as ik
 
 @pytest.fixture
 def structure():
-    """Models built inside have shapes and names, and no weights."""
+    """A scope in which models have shapes and names but no weights."""
     with ik.structure():
         yield
 

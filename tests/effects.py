@@ -1,4 +1,4 @@
-"""What each weight of a net does to its outputs: all of them in one pass through the net."""
+"""Measures how much each weight of a net affects the outputs, in one pass through the net."""
 
 from collections.abc import Container
 
@@ -7,19 +7,19 @@ import numpy as np
 
 
 def effects(model: keras.Model, image: np.ndarray, known: Container[str] = ()) -> dict[str, float]:
-    """How far the outputs move, relative to the largest of them, where one variable of the model is zero.
+    """For each variable, how far the outputs change if it is set to zero, relative to the largest output.
 
-    The first row of each batch is the net as it is. A layer with weights adds a row for each of its variables: what it
-    makes of the first row with that variable at zero. The layers after it compute all rows. So each layer is called
-    once, and the whole costs about half as much as a run of the net for each variable.
+    The first row of each batch belongs to the unchanged net. A layer with weights adds a row for each of its variables:
+    its output for the first row with that variable at zero. The layers after it compute all rows. The whole costs about
+    half as much as one run of the net per variable.
 
     Args:
         model: A model of one input whose layers each have one node.
         image: (1, height, width, channels).
-        known: Paths of variables that are left out.
+        known: Paths of variables to leave out.
 
     Returns:
-        By the path of the variable, the largest change over all outputs.
+        The largest change over all outputs, by the path of the variable.
     """
     last_use = {id(x): i for i, layer in enumerate(model.layers) for x in _inputs(layer)}
     rows = {id(model.inputs[0]): ([], keras.ops.convert_to_tensor(image))}
@@ -53,7 +53,7 @@ def _call(layer, arrays):
 
 
 def _aligned(known, array, names):
-    """The rows of `names`; what a tensor does not depend on leaves it as it is."""
+    """The rows for `names`. For a variable that does not affect this tensor, the row is a copy of the first one."""
     if known == names:
         return array
     place = {name: i for i, name in enumerate(known, 1)}

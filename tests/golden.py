@@ -1,4 +1,4 @@
-"""Writes tests/golden/<id>.npz: what the reference libraries' nets say, with the weights of synthetic.py.
+"""Writes tests/golden/<id>.npz: the outputs of the reference libraries' nets, with the weights of synthetic.py.
 
     python tests/golden.py [ids]
 
@@ -24,13 +24,13 @@ REFERENCES: dict[str, tuple[Callable, tuple, float]] = {}
 
 
 def torchvision_net(id: str, name: str = "", sizes: tuple = SIZES, gain: float = 1.0, **options: object) -> None:
-    """Notes that torchvision has a net, by the same name where no other is given."""
+    """Registers a net of torchvision; its name there defaults to our id."""
     build = torchvision.models.get_model_builder(name or id)
     REFERENCES[id] = (lambda: build(weights=None, **options), sizes, gain)
 
 
 def timm_net(id: str, name: str = "", sizes: tuple = SIZES, gain: float = 1.0) -> None:
-    """Notes that timm has a net, by the same name where no other is given."""
+    """Registers a net of timm; its name there defaults to our id."""
     REFERENCES[id] = (lambda: timm.create_model(name or id, pretrained=False), sizes, gain)
 
 
@@ -98,7 +98,7 @@ AUXILIARY = {
 
 
 def outputs(net: torch.nn.Module, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """The logits of every head, by our names."""
+    """The logits of every head, by our name of the head."""
     seen, batch = {}, torch.from_numpy(image.transpose(0, 3, 1, 2).copy())
     least, heads = AUXILIARY.get(type(net), (0, {}))
     for name, (before, head) in heads.items() if min(image.shape[1:3]) >= least else ():

@@ -1,4 +1,4 @@
-"""What a user does, in a new process: Python code and the command line."""
+"""Runs Python code and the command line in new processes, as a user would."""
 
 import contextlib
 import os
@@ -10,24 +10,24 @@ ROOT = Path(__file__).parents[1]
 
 
 def python(code: str, cwd: Path, *, status: int | None = 0, **environment: str) -> str:
-    """Runs Python code in a new process, in the folder `cwd`; what it printed.
+    """Runs Python code in a new process, in the folder `cwd`, and returns what it printed.
 
     Args:
-        code: What the user wrote.
-        cwd: Where the process runs.
-        status: The exit status that is expected; None for any.
-        **environment: Variables on top of this process's.
+        code: The Python code.
+        cwd: The working directory.
+        status: The expected exit status; None for any.
+        **environment: Environment variables, in addition to those of this process.
     """
     return _run([sys.executable, "-c", code], cwd, status, environment)
 
 
 def command(*words: object, cwd: Path, status: int | None = 0, **environment: str) -> str:
-    """Runs `inception-keras WORDS` in a new process, in the folder `cwd`; what it printed, errors included."""
+    """Runs `inception-keras WORDS` in a new process, in `cwd`, and returns what it printed, errors included."""
     return _run([sys.executable, "-m", "inception_keras", *map(str, words)], cwd, status, environment)
 
 
 def here(*words: object, cwd: Path, status: int = 0) -> str:
-    """`command` in this process, which saves 6 seconds: for what does not depend on the process."""
+    """Like `command` but in this process, which saves 6 seconds. For tests that do not need a new process."""
     from typer.testing import CliRunner
 
     from inception_keras.cli import app
@@ -39,7 +39,7 @@ def here(*words: object, cwd: Path, status: int = 0) -> str:
 
 
 def is_quiet(said: str) -> bool:
-    """Whether no library has written anything of its own: warnings, TensorFlow's start-up lines, missing fonts."""
+    """Whether a text has no messages of libraries: warnings, TensorFlow's start-up lines, missing fonts."""
     return not any(word in said for word in ("Warning", "WARNING", "0000 00:00", "oneDNN", "findfont", "Glyph"))
 
 

@@ -1,6 +1,8 @@
-"""A folder of photographs as ImageNet's are, 500 x 375 JPEGs of about 100 kB: `python tests/photos.py DIR [COUNT]`.
+"""Makes a folder of photographs like ImageNet's: 500 x 375 JPEGs of about 100 kB.
 
-They are cut out of the photographs that scikit-image and scikit-learn carry.
+    python tests/photos.py DIR [COUNT]
+
+The photographs are crops of those in scikit-image and scikit-learn.
 """
 
 import sys
@@ -17,7 +19,7 @@ SIZE = (500, 375)
 
 
 def write(folder: Path, count: int, seed: int = 0) -> None:
-    """`folder/photo/000001.jpg` ..., a class for each photograph."""
+    """Writes `folder/photo/000001.jpg` and so on, with a class for each photograph."""
     random = np.random.default_rng(seed)
     paths = [Path(skimage.data.data_dir) / name for name in SKIMAGE]
     paths += [Path(sklearn.datasets.__file__).parent / "images" / name for name in SKLEARN]

@@ -1,4 +1,4 @@
-"""Nets that neither torchvision nor timm has, in torch, straight from their papers: for golden.py alone."""
+"""Nets that torchvision and timm lack, written in torch from their papers. Only golden.py uses them."""
 
 import re
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class CifarNet(nn.Module):
 
 
 def resnet_v1(depth: int, caffe: bool = False) -> nn.Module:
-    """He et al. 2015, table 1: torchvision's with the paper's strides; Keras's epsilon and biases, or Caffe's pool."""
+    """He et al. 2015, table 1: torchvision with the paper's strides; Keras's epsilon and biases, or Caffe's pool."""
     net = torchvision.models.get_model(f"resnet{depth}", weights=None)
     for module in net.modules():
         if isinstance(module, torchvision.models.resnet.Bottleneck):
@@ -81,9 +81,9 @@ def resnet_v1(depth: int, caffe: bool = False) -> nn.Module:
 
 
 class Net(nn.Module):
-    """Makes each module where `forward` first comes to it, so that names and sizes are written once.
+    """Makes each module when `forward` first needs it, so that names and sizes are written only once.
 
-    The names are those of our layers, because no one else has published such a net.
+    The modules have the names of our layers, because no library has published such a net.
     """
 
     def made(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
@@ -111,7 +111,7 @@ class Net(nn.Module):
 
 
 class GoogLeNet(Net):
-    """Szegedy et al. 2014, table 1, and what is made of it: batch norm for biases and normalization, smaller images."""
+    """Szegedy et al. 2014, table 1, and its variants: batch norm instead of biases and LRN, nets for small images."""
 
     ROWS = (
         *(("3a", 64, 96, 128, 16, 32, 32), ("3b", 128, 128, 192, 32, 96, 64), ("pool_3",)),
@@ -159,7 +159,7 @@ class GoogLeNet(Net):
 
 
 class BvlcGoogLeNet(GoogLeNet):
-    """With the names of Caffe's bvlc_googlenet."""
+    """GoogLeNet with the names of Caffe's bvlc_googlenet."""
 
     CAFFE = (
         *((r"conv_1", "conv1/7x7_s2"), (r"conv_2-reduce", "conv2/3x3_reduce"), (r"conv_2", "conv2/3x3")),
@@ -174,13 +174,13 @@ class BvlcGoogLeNet(GoogLeNet):
 
 
 def same(x: torch.Tensor, kernel: int, stride: int, value: float = 0.0) -> torch.Tensor:
-    """Pads as TensorFlow's "SAME": where the sum is odd, more at the right and the bottom."""
+    """Pads like TensorFlow's "SAME": if the total is odd, more at the right and the bottom."""
     sums = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[:1:-1]]
     return functional.pad(x, [side for n in sums for side in (n // 2, n - n // 2)], value=value)
 
 
 class Separable(nn.Module):
-    """TensorFlow's separable convolution, with its kernels as TensorFlow keeps them."""
+    """TensorFlow's separable convolution, with kernels in TensorFlow's layout."""
 
     def __init__(self, channels: int, multiplier: int, filters: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class Separable(nn.Module):
 
 
 class InceptionV2(Net):
-    """Ioffe, Szegedy 2015, figure 5, as TF-Slim's inception_v2 has it."""
+    """Ioffe, Szegedy 2015, figure 5, as in TF-Slim's inception_v2."""
 
     ROWS = (
         *(("3a", 64, 64, 64, 64, 96, "avg", 32), ("3b", 64, 64, 96, 64, 96, "avg", 64), ("3c", 0, 128, 160, 64, 96)),
@@ -275,7 +275,7 @@ class ShuffleNetV1(Net):
 
 
 class Subsampling(nn.Module):
-    """Section II.B: the sum of four pixels, times a coefficient and plus a bias of the map."""
+    """Section II.B: the sum of four pixels, times a coefficient of the map, plus a bias of the map."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ class Subsampling(nn.Module):
 
 
 class Table(nn.Module):
-    """C3: a kernel (5, 5, 60) of the connections that there are, filter by filter."""
+    """C3: the kernel (5, 5, 60) holds only the connections in the table, filter by filter."""
 
     MAPS = "012 123 234 345 045 015 0123 1234 2345 0345 0145 0125 0134 1245 0235 012345"  # table I
 
@@ -327,7 +327,7 @@ class LeNet5(Net):
 
 
 class LeNet5Modern(Net):
-    """Its widths with ReLU, max pools and a dense output."""
+    """LeNet-5's widths with ReLU, max pools and a dense output."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = functional.max_pool2d(self.conv(x, "c1", 6, 5, padding=0).relu(), 2)

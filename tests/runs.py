@@ -1,4 +1,4 @@
-"""What the tests of training runs share: a run of seconds, and whether two folders came to the same."""
+"""Helpers for tests of training runs: a run of a few seconds, and the comparison of two run folders."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ TINY = {"model": "lenet5_modern", "data": "digits", "epochs": 3, "batch_size": 2
 
 
 def difference(run: Path, other: Path) -> float:
-    """The largest difference of any weight of two finished runs, whose tables and files must be the same."""
+    """The largest difference between the weights of two finished runs. Their tables and files must be the same."""
     for name in ("metrics.csv", "test.csv"):
         assert (run / name).read_bytes() == (other / name).read_bytes(), name
     names = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (run, other)]
@@ -28,13 +28,13 @@ def difference(run: Path, other: Path) -> float:
 
 
 class Death(BaseException):
-    """Ends a run in the process of the test as SIGKILL ends a process."""
+    """Ends a run inside the test's process, as SIGKILL would end a separate process."""
 
 
 def die_at(number: int, kill: bool) -> None:
-    """Ends this process, or by an exception what it does, at its `number`-th act on the disk from now on.
+    """Stops at the `number`-th disk operation from now on: kills this process, or raises `Death`.
 
-    An act is a write, a sync, a renaming or a removal; a write is left half done.
+    A disk operation is a write, a sync, a rename or a removal. A write is left half done.
     """
     left = number
 

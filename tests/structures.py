@@ -1,10 +1,10 @@
-"""Writes tests/golden/structure/<id>.txt: every net, one line a layer.
+"""Writes tests/golden/structure/<id>.txt: every net as text, one line per layer.
 
     python tests/structures.py [ids]
 
-A line is the layer's name, its class (Keras's with `keras.`), its output shape, the number of its parameters and each
-value of its configuration that is not the usual one. Its inputs stand after `<-`, unless the only input is the layer of
-the line above. Auxiliary heads are included.
+A line has the layer's name, its class (`keras.` marks Keras's own), its output shape, its number of parameters and
+every configuration value that differs from the default. Its inputs follow after `<-`, unless the only input is the
+layer of the line above. Auxiliary heads are included.
 """
 
 import inspect
@@ -29,14 +29,14 @@ IN_THE_SHAPE = {"name", "batch_shape", "filters", "units"}
 
 
 def has_heads(id: str) -> bool:
-    """Whether auxiliary heads are an option of a net."""
+    """Whether a net has an option for auxiliary heads."""
     module, function = ZOO[id].builder.split(":")
     builder = getattr(import_module(f"inception_keras.models.{module}"), function)
     return "aux" in inspect.signature(builder).parameters
 
 
 def lines(model: keras.Model) -> list[str]:
-    """The net as text, one line a layer."""
+    """The net as text, one line per layer."""
     text, above = [], None
     for layer in model.layers:
         ours = type(layer).__module__.startswith("inception_keras")
@@ -60,7 +60,7 @@ def _options(layer):
 
 
 def _plain(value):
-    """A value of a configuration; of a serialised object its name and what it was made of."""
+    """A configuration value. For a serialised object, its name and arguments."""
     if not isinstance(value, dict):
         return value
     name, config = value["class_name"], value["config"]
@@ -75,7 +75,7 @@ def _shapes(outputs):
 
 
 def _origin(x):
-    """The layer that made a tensor, and which of its outputs it is where that is not the first."""
+    """The layer that made a tensor, and the number of the output unless it is the first."""
     operation, _, index = x._keras_history
     return f"{operation.name}[{index}]" if index else operation.name
 

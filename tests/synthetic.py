@@ -1,4 +1,4 @@
-"""Weights and images out of names and seeds: the reference and our nets get the same ones, and no file is needed."""
+"""Makes weights and images from names and seeds, so that reference and net get the same ones without a file."""
 
 from collections.abc import Mapping
 from math import prod, sqrt
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def state_dict(shapes: Mapping[str, tuple[int, ...]], gain: float = 1.0) -> dict[str, np.ndarray]:
-    """Weights by torch's names; `gain` is what a convolution with ReLU does to the mean square of its input."""
+    """Weights by torch's names. A convolution with ReLU multiplies the mean square of its input by `gain`."""
     norms = {name.rpartition(".")[0] for name in shapes if name.endswith("running_var")}
     return {name: _entry(name, tuple(shape), gain, name.rpartition(".")[0] in norms) for name, shape in shapes.items()}
 

@@ -1,4 +1,4 @@
-"""The ablation: its rows say what its runs came to."""
+"""The ablation: its rows hold the results of its runs."""
 
 import csv
 

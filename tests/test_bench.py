@@ -1,4 +1,4 @@
-"""The comparison with torchvision and timm: which net is beside which, and what the figures are."""
+"""The benchmark against torchvision and timm: which nets are compared, and the figures."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from inception_keras.deploy.bench import bench, reference
 
 @pytest.fixture
 def libraries(monkeypatch):
-    """torchvision and timm that know a few names."""
+    """Stubs of torchvision and timm that know a few names."""
     names = {"torchvision": ["googlenet", "resnet18"], "timm": ["resnet18", "legacy_senet154", "dpn68"]}
     monkeypatch.setattr(deploy_bench, "known_names", lambda: names)
 

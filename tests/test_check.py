@@ -1,4 +1,4 @@
-"""What `data check` finds in folders of images and in other formats, and that it changes nothing."""
+"""`data check` on folders of images and other formats: what it finds, and that it changes no file."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from inception_keras.data.check import Problem
 
 @pytest.fixture
 def album(tmp_path):
-    """Train and test folders in which everything is wrong that can be."""
+    """Train and test folders with every fault that `data check` can find."""
     folder = tmp_path / "album"
     write_photos(folder / "train")
     write_photos(folder / "test", 1)

@@ -15,7 +15,7 @@ def run(*words):
 
 
 def said(result):
-    """All that was printed, lines joined: a terminal breaks them anywhere."""
+    """All output with its lines joined, because a terminal may break lines anywhere."""
     return " ".join(result.output.split())
 
 

@@ -1,4 +1,4 @@
-"""Auxiliary heads in training: losses, labels and metrics go where they belong."""
+"""Auxiliary heads in training: losses, labels and metrics reach the right heads."""
 
 import keras
 import numpy as np

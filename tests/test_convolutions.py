@@ -1,4 +1,4 @@
-"""Grouped and depthwise convolutions: equal to Keras's own on padded images, fast enough, and storable."""
+"""Grouped and depthwise convolutions: equal to Keras's own on padded images, fast enough, and saved and loaded."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from inception_keras.layers import convolution
 
 @pytest.fixture(params=["oneDNN", "no oneDNN"])
 def gradient_of_groups(request, monkeypatch):
-    """Both ways through a grouped convolution; the second splits it."""
+    """Selects one of two ways to compute a grouped convolution. The second splits it into its groups."""
     if request.param == "no oneDNN":
         monkeypatch.setattr(convolution, "_grouped_gradient", lambda tf, dtype: False)
 

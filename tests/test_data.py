@@ -1,4 +1,4 @@
-"""Data sets: every format from real files, splits and order that repeat, refusals in one sentence."""
+"""Data sets: every format from real files, reproducible splits and order, errors in one sentence."""
 
 import gzip
 import io
@@ -33,7 +33,7 @@ def everything(dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
-    """What the pipelines normalised, as 0 ... 255."""
+    """Undoes the normalisation of a pipeline: pixels from 0 to 255."""
     return np.round((images + 1) * 127.5).astype(np.uint8)
 
 
@@ -45,7 +45,7 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write_mnist(folder: Path, *, mark="-", zipped=True, classes=10, size=8, test=True) -> np.ndarray:
-    """30 + 20 images; returns those for training."""
+    """Writes 30 training and 20 test images and returns the training images."""
     splits = {"train": RANDOM.integers(0, 256, (30, size, size), np.uint8)}
     if test:
         splits["t10k"] = RANDOM.integers(0, 256, (20, size, size), np.uint8)
@@ -69,7 +69,7 @@ def cifar_records(count: int, classes: int) -> tuple[bytes, np.ndarray]:
 
 
 def cifar_files(classes: int) -> tuple[dict[str, bytes], np.ndarray]:
-    """Two batches of training images and one for test, CIFAR-100 one of each; and the pixels of the test."""
+    """The content of two training files (one for CIFAR-100) and a test file, and the pixels of the test images."""
     test, images = cifar_records(20, classes)
     if classes == 10:
         files = {f"data_batch_{i}.bin": cifar_records(20, 10)[0] for i in (1, 2)} | {"test_batch.bin": test}
@@ -145,7 +145,7 @@ def test_equal_seeds_give_equal_epochs():
 
 
 def shifts(image: np.ndarray, reach: int) -> list[bytes]:
-    """All that a shift with black coming in can make of an image."""
+    """All shifted copies of an image, with black at the edges."""
     padded = np.pad(image, ((reach, reach), (reach, reach), (0, 0)))
     n = len(image)
     return [padded[y : y + n, x : x + n].tobytes() for y in range(2 * reach + 1) for x in range(2 * reach + 1)]

@@ -1,4 +1,4 @@
-"""Placement on devices, with a CPU cut in two: logical devices must be made before TensorFlow starts."""
+"""Placement on devices, with a CPU split in two. Logical devices must be made before TensorFlow starts."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Pictures of models: what stands in them, and that nothing in them overlaps or is cut off."""
+"""Diagrams of models: their content, and that nothing overlaps or is cut off."""
 
 import keras
 import numpy as np
@@ -231,7 +231,7 @@ def _corners(extents):
 
 
 def _check_arrow(path, low, high, page):
-    """It leads down into something, with room for its head, stays on the page and touches edges only."""
+    """Checks an arrow: it leads down into an area, has room for its head, stays on the page and touches only edges."""
     (x, y), (end_x, end_y) = path.vertices[[-2, -1]]
     assert y - end_y > 4 and abs(x - end_x) < 0.1  # pixels
     line = np.concatenate(path.to_polygons(closed_only=False))

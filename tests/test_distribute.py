@@ -1,4 +1,4 @@
-"""Several devices and workers give the numbers of one: in logical CPUs, and in processes over 127.0.0.1."""
+"""Several devices or workers give the same numbers as one, on logical CPUs and in processes over 127.0.0.1."""
 
 import json
 import signal
@@ -19,7 +19,7 @@ NAMES = ("losses", "epochs", "dataset", "weights", "averages", "scale")
 
 
 def difference(one, other):
-    """The largest between the numbers of two nested structures of the same form."""
+    """The largest difference between the numbers of two nested structures of the same form."""
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         return max((difference(one[name], other[name]) for name in one), default=0.0)
@@ -155,7 +155,7 @@ def command(out, *options):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run of two workers that nothing interrupts."""
+    """A run of two workers that is not interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     assert [code for code, *_ in worker.finish(worker.start(2, command(out)))] == [0, 0]
     return out

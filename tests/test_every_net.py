@@ -1,4 +1,4 @@
-"""Every net at its least input: it runs, every weight learns, and it comes back from a file as it was."""
+"""Every net at its smallest input: it runs, every weight is trained, and it is the same after saving and loading."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Nets with layers of our own outside of Keras: SavedModel, LiteRT and ONNX give what Keras gives."""
+"""Export of nets with our own layers: SavedModel, LiteRT and ONNX give the outputs of Keras."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(params=IDS)
 def net(request):
-    """A model, images, and what it makes of them."""
+    """A model, images, and the outputs of the model for them."""
     keras.utils.set_random_seed(0)
     side = ZOO[request.param].least
     model = create_model(request.param, input_shape=(side, side, 3), classes=5)

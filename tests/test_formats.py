@@ -1,4 +1,4 @@
-"""Formats of data besides IDX, CIFAR's binaries and folders, from files as others write them; and what is refused."""
+"""Data formats besides IDX, CIFAR's binaries and folders: files as other programs write them, and refused files."""
 
 import gzip
 import io
@@ -38,7 +38,7 @@ def write_csv(path: Path, header: str, rows: list[str]) -> None:
 
 @pytest.fixture
 def album(tmp_path):
-    """Twelve photographs in `chelsea` and `coffee` under a folder of photos."""
+    """A folder with twelve photographs, in the subfolders `chelsea` and `coffee`."""
     write_photos(tmp_path / "photos")
     return tmp_path
 
@@ -146,7 +146,7 @@ def write_records(path: Path, records: list[bytes]) -> None:
 
 
 def records(count: int, text: bool = True, **options) -> list[bytes]:
-    """In turns a cat of label 7 and a cup of coffee of label 30."""
+    """Records that alternate between a cat with label 7 and a cup of coffee with label 30."""
     pairs = [(photos.chelsea()[i : i + 50, :60], 7, "cat") for i in range(count)]
     pairs[1::2] = [(photos.coffee()[i : i + 50, :60], 30, "cup") for i in range(1, count, 2)]
     return [example(encoded(photo), label, name if text else None, **options) for photo, label, name in pairs]

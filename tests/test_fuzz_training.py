@@ -1,4 +1,4 @@
-"""Recipes, states and checkpoints of anybody: only the errors that are documented come out."""
+"""Damaged recipes, states and checkpoints raise only documented errors."""
 
 import random
 import string
@@ -26,7 +26,7 @@ _VALUES = st.recursive(
 
 
 def mutated(content, draw):
-    """A few bytes of a file changed, cut out, doubled or cut off."""
+    """The content of a file with a few bytes changed, removed, doubled or cut off."""
     content = bytearray(content)
     for _ in range(draw.randint(1, 4)):
         at = draw.randrange(len(content) + 1)
@@ -45,7 +45,7 @@ def mutated(content, draw):
 
 
 def is_documented(call, *errors):
-    """Whether a call ends well; anything but these errors, each one sentence, fails the test."""
+    """Whether a call succeeds. It may raise one of `errors`, without a traceback in its text; others fail the test."""
     try:
         call()
     except errors as error:

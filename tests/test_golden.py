@@ -1,4 +1,4 @@
-"""Every net gives the numbers of its reference, with weights read from a file in the reference's layout."""
+"""Every net gives the outputs of its reference, with weights from a file in the reference's layout."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def _ids(fast):
 
 
 def _golden(id):
-    """The gain of the weights, and for each size the outputs by name."""
+    """The gain of the weights, and the outputs by name for each size."""
     arrays = dict(np.load(FOLDER / f"{id}.npz"))
     gain, _ = float(arrays.pop("gain")), arrays.pop("versions")
     sizes = {}
@@ -48,7 +48,7 @@ def _model(id, size, outputs, **options):
 
 
 def _weights(id, sizes, gain, path):
-    """A file of weights in the reference's layout; in ours, where no one else has published such a net."""
+    """A weights file in the reference's layout, or in ours if no library has published such a net."""
     size = max(sizes, key=lambda size: len(sizes[size]))
     with structure():
         model = _model(id, size, sizes[size])
@@ -64,7 +64,7 @@ def _weights(id, sizes, gain, path):
 
 @pytest.mark.parametrize("id", _ids(FAST))
 def test_equals_its_reference(id, tmp_path):
-    """Called and in `predict`, at two sizes."""
+    """Checks calls and `predict`, at two sizes."""
     gain, sizes = _golden(id)
     weights = _weights(id, sizes, gain, tmp_path / "weights.safetensors")
     for size, expected in sizes.items():
@@ -83,7 +83,7 @@ def test_equals_its_reference(id, tmp_path):
 
 @pytest.mark.parametrize("id", _ids(SEEN_FAST))
 def test_its_reference_sees_every_weight(id, tmp_path):
-    """A weight that is lost, or read into another place, moves the outputs by far more than what may differ."""
+    """Checks that a lost or misplaced weight changes the outputs by far more than the tolerance."""
     gain, sizes = _golden(id)
     weights = _weights(id, sizes, gain, tmp_path / "weights.safetensors")
     found, everything = {}, set()
@@ -99,7 +99,7 @@ def test_its_reference_sees_every_weight(id, tmp_path):
 
 
 def test_outputs_are_of_the_order_of_one():
-    """Where sums grow, what comes late cannot be seen."""
+    """If sums grew large, the effect of late layers could not be seen."""
     for id in list_models():
         for outputs in _golden(id)[1].values():
             assert {name: values.std() for name, values in outputs.items() if not 0.03 <= values.std() <= 30} == {}, id

@@ -1,4 +1,4 @@
-"""Data that was changed at random or with intent: only the documented errors come out, nothing is run or written."""
+"""Data changed at random or on purpose: only documented errors are raised, nothing is run or written."""
 
 import gzip
 import io
@@ -38,7 +38,7 @@ LONGEST = 60  # seconds after which a case counts as hanging
 
 
 class Forbidden(BaseException):
-    """Not an Exception, so that nothing can swallow it."""
+    """Signals a forbidden act. It is not an Exception, so that no handler swallows it."""
 
 
 _watching: list[str] = []  # what a case did, while there is one
@@ -68,7 +68,7 @@ sys.addaudithook(_watch)
 
 @contextmanager
 def watched():
-    """Fails if in it something is run or written, or it does not end."""
+    """A context that fails if something is run or written inside it, or if it does not end."""
     global _on
 
     def hangs(*_):
@@ -92,7 +92,7 @@ def watched():
 
 @st.composite
 def changed(draw, content: bytes) -> bytes:
-    """The content with one to four changes, more of them near its beginning than elsewhere; or something else."""
+    """The content with one to four changes, more often near its beginning, or entirely different content."""
     if draw(st.integers(0, 30)) == 0:
         return draw(st.binary(max_size=200))
     content = bytearray(content)
@@ -126,7 +126,7 @@ def as_is(content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Target:
-    """A file of a small data set: its content is changed, then packed as the file is."""
+    """A file of a small data set. Its content is changed and then packed like the original."""
 
     name: str
     content: bytes
@@ -153,7 +153,7 @@ def tar(name: str) -> Callable[[bytes], bytes]:
 
 
 def framed(content: bytes) -> bytes:
-    """The first eight bytes as the length of a record and the rest as the record, with the right checksums."""
+    """A record with the right checksums: the first eight bytes are its length, the rest is its data."""
     head, content = content[:8].ljust(8, b"\0"), content[8:]
     return b"".join(part + struct.pack("<I", _checksum(part)) for part in (head, content))
 
@@ -264,7 +264,7 @@ IMAGES = {
 
 
 def cases(count: int, change: Callable[[st.DataObject], None]) -> int:
-    """Calls `change` at least so many times; returns how often it was."""
+    """Calls `change` at least a number of times and returns the actual number."""
     made = 0
 
     @settings(

@@ -1,4 +1,4 @@
-"""Our nets give the numbers of keras.applications, with weights read from its files."""
+"""Our nets give the outputs of keras.applications, with weights from its files."""
 
 import h5py
 import keras
@@ -23,7 +23,7 @@ NETS = [  # id, keras.applications' class, its options, sizes, gain of a convolu
 
 
 def _scatter(model, gain):
-    """Weights that let the image through, and batch norms that do something."""
+    """Sets weights with which the image affects the output and no batch norm is an identity."""
     rng = np.random.default_rng(0)
     for variable in model.weights:
         if variable.name in ("kernel", "pointwise_kernel", "depthwise_kernel"):

@@ -1,4 +1,4 @@
-"""The layers against plain NumPy."""
+"""The layers compared with plain NumPy."""
 
 import keras
 import numpy as np
@@ -66,7 +66,7 @@ def test_lrn_size_must_be_odd(size):
 
 
 def ceil_pool(x, k, s):
-    """Every window that starts inside, cut off at the edge."""
+    """Max pooling in NumPy over every window that starts inside the map, cut off at the edge."""
     sides = [-(-(n - k) // s) + 1 for n in x.shape[1:3]]
     out = np.empty((len(x), *sides, x.shape[-1]), x.dtype)
     for i in range(sides[0]):
@@ -163,7 +163,7 @@ def test_batch_norm_is_keras_s(options, training, channels):
 @pytest.mark.parametrize("first", [True, False])  # nobody asks for the gradient of a net's images
 @pytest.mark.parametrize("options", [{}, {"strides": 2}, {"groups": 3}, {"use_bias": True}])
 def test_batch_norm_after_a_convolution_learns_the_same_in_a_graph(options, first):
-    """Where it widens the convolution to a multiple of 8 channels."""
+    """In a graph, the batch norm widens the convolution to a multiple of 8 channels."""
     x = tf.constant(images(4, 6, 6, 6))
     conv = Conv2D(9, 3, **({"use_bias": False} | options))
     outputs = []

@@ -1,4 +1,4 @@
-"""Weights of Caffe's model zoo, from ONNX files that are written here byte by byte."""
+"""Weights of Caffe's model zoo in ONNX files, which are written here byte by byte."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ GOOGLENET = {  # bvlc_googlenet's layers -> ours
 
 
 def _kernels(net, names):
-    """Theirs as (layer, kernel, bias), with kernels (out, in, h, w) and dense layers (out, in) over (c, h, w)."""
+    """Caffe's weights as (layer, kernel, bias): kernels are (out, in, h, w), dense layers (out, in) over (c, h, w)."""
     maps = {"aux_1-fc": (4, 4, 128), "aux_2-fc": (4, 4, 128), "fc_6": (6, 6, 256)}
     rng = np.random.default_rng(0)
     for theirs, ours in names.items():

@@ -1,4 +1,4 @@
-"""The optimizers of one op do what Keras's do."""
+"""The single-op optimizers give the same results as Keras's."""
 
 import keras
 import numpy as np

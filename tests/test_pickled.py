@@ -1,4 +1,4 @@
-"""CIFAR in Python's form: pickles of every protocol are read as data, and nothing in them is run."""
+"""CIFAR's Python version: pickles of every protocol are read as data, and no code in them is run."""
 
 import os
 import pickle
@@ -14,7 +14,7 @@ from inception_keras.data.pickled import read_pickle
 
 
 def python2(pixels: np.ndarray, labels: list[int], key: bytes = b"labels") -> bytes:
-    """A batch as Python 2 pickled it: strings for bytes, and NumPy's functions under their old names."""
+    """A batch as Python 2 pickled it, with strings for bytes and the old names of NumPy's functions."""
 
     def text(value: bytes) -> bytes:
         return b"U" + bytes([len(value)]) + value
@@ -81,7 +81,7 @@ def test_cifar_in_pythons_form(tmp_path, classes, protocol, place):
 
 
 class _Call:
-    """Pickled, it is a call of `os.mkdir`."""
+    """An object whose pickle calls `os.mkdir`."""
 
     def __init__(self, path):
         self._path = str(path)

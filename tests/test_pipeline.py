@@ -1,4 +1,4 @@
-"""Batches as functions of seed, epoch and batch: skipped, shared among workers, augmented, with files that go."""
+"""Batches depend only on seed, epoch and index: skipping, sharing among workers, augmentation, files that vanish."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ needs_torchvision = pytest.mark.skipif(not find_spec("torchvision"), reason="the
 
 
 def write_jpegs(folder: Path, count: int, size: tuple[int, int] = (60, 40)) -> None:
-    """Two classes of so many photographs, all of them different."""
+    """Writes two classes of photographs that all differ."""
     for name, photo in (("coffee", photos.coffee()), ("chelsea", photos.chelsea())):
         (folder / name).mkdir(parents=True)
         for i in range(count):
@@ -49,7 +49,7 @@ def equal(a, b) -> None:
 
 @pytest.fixture(params=["memory", "files"])
 def data(request, tmp_path, monkeypatch):
-    """14 images for training in batches of 5, 4 in the last."""
+    """A data set with 14 training images in batches of 5; the last batch has 4."""
     if request.param == "files":
         monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_photos(tmp_path / "train", 8)
@@ -120,7 +120,7 @@ def test_parts_in_order(data):
 @settings(deadline=None)
 @given(st.integers(1, 100), st.integers(0, 100), st.data())
 def test_shares_of_any_size(size, count, more):
-    """Together they are the batch, and none is larger than that of a whole batch."""
+    """The shares of the workers add up to the batch, and none is larger than a share of a full batch."""
     workers, count = more.draw(st.integers(1, size)), min(size, count)
     firsts, whole = ([int(_first(n, index, workers)) for index in range(workers + 1)] for n in (count, size))
     assert firsts[0] == 0 and firsts[-1] == count
@@ -173,7 +173,7 @@ def drawn(count: int, seed: int = 0, step: int = 0):
 
 
 def torchvisions_windows(height: int, width: int, count: int):
-    """What torchvision draws, in a process of its own: some of its versions end one that has TensorFlow."""
+    """The crops that torchvision draws, in a separate process: some versions crash one that has loaded TensorFlow."""
     code = f"""
 import torch
 from torchvision.transforms import RandomResizedCrop
@@ -291,7 +291,7 @@ def test_every_kind_is_a_function_of_seed_epoch_and_batch(tmp_path, monkeypatch,
 
 
 def test_a_crop_of_files_shows_what_is_there(tmp_path):
-    """What TensorFlow decodes of a JPEG is what Pillow makes of it, but for rounding."""
+    """The part of a JPEG that TensorFlow decodes equals Pillow's, except for rounding."""
     write_jpegs(tmp_path, 12, (300, 200))
     data = load_data(None, data_dir=tmp_path, image_size=32, batch_size=4, augment="crop", flip=False)
     batches = data.batches["train"]
@@ -337,7 +337,7 @@ def test_every_mode_of_image_is_cropped(tmp_path):
 
 
 def test_crops_of_records(tmp_path):
-    """Images inside of other files are decoded as those that lie beside each other."""
+    """Images inside other files are decoded like images in separate files."""
     write_jpegs(tmp_path / "files", 8)
     files = sorted((tmp_path / "files").rglob("*.jpg"))
     with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
@@ -369,7 +369,7 @@ def test_wrong_changes():
 
 
 def changed(folder, data, count: int) -> dict:
-    """Breaks some training files in different ways; returns their names and what is to be said of them."""
+    """Breaks some training files in different ways and returns their names with the expected messages."""
     files = sorted(data.batches["train"].part.images)[:count]
     ways = {
         "is no longer there": lambda path: path.unlink(),

@@ -1,4 +1,4 @@
-"""Photographs as inputs: geometry as torchvision's, numbers as published, every mode of image, clear refusals."""
+"""Preprocessing of photographs: torchvision's geometry, published numbers, every image mode, clear errors."""
 
 import json
 from pathlib import Path
@@ -120,7 +120,7 @@ CUT_OUT[:2, :, 3] = 255  # the lower half is transparent, and red below
 
 
 def keyed(pixels: np.ndarray) -> Image.Image:
-    """A picture in two colours of a palette, both the same to the eye, the second transparent."""
+    """A picture with a palette of two colours that look the same. The second is transparent."""
     image = Image.fromarray((pixels[..., 3] == 0).astype(np.uint8), "L").convert("P")
     image.putpalette([200, 10, 30] * 2)
     image.info["transparency"] = 1
@@ -174,7 +174,7 @@ def test_a_long_strip_does_not_fill_the_memory():
 
 
 def broken_files(folder: Path) -> dict[str, str]:
-    """Files that are no whole images, with what is said of them."""
+    """Files that are not complete images, with the expected messages."""
     Image.fromarray(data.coffee()).save(folder / "whole.jpg")
     whole = (folder / "whole.jpg").read_bytes()
     Image.fromarray(data.coffee()[:90, :90]).save(folder / "whole.png")

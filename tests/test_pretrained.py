@@ -1,4 +1,4 @@
-"""Published weights: the table, and fetching them from a server that runs here."""
+"""Published weights: the table, and downloads from a local server."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""The profile against hand arithmetic, and what it says of layers that it cannot count."""
+"""The profile compared with counts by hand, and its errors for layers that it cannot count."""
 
 import csv
 

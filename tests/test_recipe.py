@@ -1,4 +1,4 @@
-"""Recipes, and what follows from them: optimizers, rates, patience, averages, precision."""
+"""Recipes and their effects: optimizers, learning rates, patience, weight averages, precision."""
 
 import keras
 import numpy as np
@@ -158,7 +158,7 @@ def test_label_smoothing_and_shares(activation):
 
 @pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_mixed_precision(precision):
-    """Weights and heads are float32, layers compute in half, and a few steps come to nearly the same."""
+    """Weights and heads are float32, layers compute in float16, and a few steps give nearly the same result."""
     data = ik.load_data("digits", batch_size=64)
     recipe = ik.Recipe(model="lenet5_modern", learning_rate=1e-3)
     losses = {}

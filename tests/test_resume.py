@@ -1,4 +1,4 @@
-"""A run that is killed, stopped or fails ends, once resumed, as one that never was."""
+"""A run that was killed, stopped or failed and is then resumed ends like a run that was never interrupted."""
 
 import os
 import random
@@ -30,7 +30,7 @@ OFTEN = RECIPE.with_changes(save_minutes=1e-9)  # after each step
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing interrupts."""
+    """A run that is not interrupted."""
     return ik.train(RECIPE.with_changes(save_minutes=0), tmp_path_factory.mktemp("runs") / "whole", verbose=0)
 
 
@@ -40,7 +40,7 @@ def out(tmp_path):
 
 
 def at_step(monkeypatch, number, act):
-    """Lets a run do something after its step `number`."""
+    """Makes a run call a function after step `number`."""
     step, done = Steps.train, []
 
     def train(self, iterator):
@@ -195,7 +195,7 @@ def test_a_run_in_mixed_precision_leaves_a_net_in_float32(precision, out):
 
 
 def start(out, *words, kill_at=None):
-    """A process of its own."""
+    """Starts a run in a new process."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items() if name != "model"]
     begin = ["-m", "inception_keras"] if kill_at is None else [str(Path(__file__).with_name("runs.py")), str(kill_at)]
     command = [sys.executable, *begin, "train", TINY["model"], *options, "--out", str(out), *words]
@@ -207,7 +207,7 @@ def start(out, *words, kill_at=None):
 
 @pytest.mark.slow
 def test_killed_processes(tmp_path, capsys):
-    """SIGKILL at random moments, and at random acts on the disk; then SIGTERM."""
+    """Sends SIGKILL at random moments and at random disk operations, then SIGTERM."""
     words = ("--epochs", "12", "--batch-size", "32", "--save-minutes", "0.001", "--resume", "--keep", "3")
     whole = tmp_path / "whole"
     process = start(whole, *words)
@@ -257,7 +257,7 @@ def test_a_killed_net_with_dropout_batch_norm_and_aux_heads(tmp_path):
 
 @pytest.mark.slow
 def test_a_limit_of_the_file_size(tmp_path):
-    """The kernel refuses to write: one sentence, no traceback, and the run goes on when there is room."""
+    """If the kernel refuses to write, one sentence says so, without a traceback; the run resumes once there is room."""
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY));"
         "from inception_keras.cli import app; app(sys.argv[1:])"
@@ -271,7 +271,7 @@ def test_a_limit_of_the_file_size(tmp_path):
 
 
 def test_a_run_of_a_version_with_another_order_of_classes():
-    """Before, the classes of folders were sorted as text."""
+    """Earlier versions sorted the classes of folders as text."""
     data = SimpleNamespace(counts={"train": 9}, class_names=("0", "2", "10"), name="photos")
     stored = {"counts": {"train": 9}, "class_names": ["0", "10", "2"]}
     sentence = "in the order 0, 10, 2, as an earlier version read them, and now they are 0, 2, 10: .* Begin a new run."

@@ -1,4 +1,4 @@
-"""A short real run on the digits: all that it must leave, and what can be done with it."""
+"""A short real run on the digits: the files that it leaves, and their use."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Weights by name: what is saved comes back, and what does not fit changes nothing."""
+"""Weights by name: saved weights load unchanged, and weights that do not fit change nothing."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Files that Caffe writes: the published nets, computed as Caffe computes them, and every form of the format."""
+"""Files that Caffe writes: the published nets give Caffe's outputs, and every form of the format is read."""
 
 import caffe_files as caffe
 import h5py
@@ -20,7 +20,7 @@ SLOW = pytest.mark.slow
 
 
 def _differences(model, net, side, heads=("predictions",), tops=None):
-    """For each head the largest difference from what Caffe computes, as a share of the largest value."""
+    """For each head, the largest difference from Caffe's output, relative to the largest value."""
     image = synthetic.image(side, side)
     expected = caffe.run(net, image)
     given = model(image)
@@ -221,7 +221,7 @@ PROTOTXT = 'name: "GoogleNet"\nlayer {\n  name: "conv1/7x7_s2"\n  type: "Convolu
 
 
 def _other_files(folder):
-    """Pairs of a file that has no weights and what the sentence about it must say."""
+    """Files without weights, each with the words that the error message must have."""
     caffe.write(_small(), folder / "whole.caffemodel")
     whole = (folder / "whole.caffemodel").read_bytes()
     caffenet = caffe.Net("CaffeNet")

@@ -42,7 +42,7 @@ def write(path, header, rows, encoding="utf-8", end="\n"):
 
 
 def kinds(form, count=12):
-    """A row for each image, in turns of a cat and a dog."""
+    """A row for each image; cats and dogs alternate."""
     return [form.format(i=i, kind="cat" if i % 2 else "dog", cat=i % 2, dog=1 - i % 2) for i in range(count)]
 
 
@@ -225,7 +225,7 @@ def test_splits_of_fastai(found):
 
 
 def test_ids_name_the_files_of_their_split(tmp_path):
-    """Of train/0.png and test/0.png, the id 0 of train.csv means the first."""
+    """There are train/0.png and test/0.png. The id 0 in train.csv means train/0.png."""
     flat(tmp_path / "train", 12)
     flat(tmp_path / "test", 12)
     for split in ("train", "test"):

@@ -21,7 +21,7 @@ def classifier(*heads, activation="softmax"):
 
 
 def losses_of(model, smoothing=0.0):
-    """By hand: each image's cross-entropy and hit, by head."""
+    """The cross-entropy and accuracy of each image, computed by hand for each head."""
     outputs = model(IMAGES)
     outputs = outputs if isinstance(outputs, dict) else {"predictions": outputs}
     share = ONE_HOT * (1 - smoothing) + smoothing / CLASSES
@@ -34,7 +34,7 @@ def losses_of(model, smoothing=0.0):
 
 
 def batches(labels, spec):
-    """A tf.data.Dataset whose shapes are known as little as `spec` says."""
+    """A tf.data.Dataset whose shapes are only known as far as `spec` says."""
     return tf.data.Dataset.from_generator(
         lambda: iter([(IMAGES, labels)]), output_signature=(tf.TensorSpec((None, 3)), spec)
     )

@@ -39,7 +39,7 @@ KERAS = ("nested", "numbers", "photos")
 
 
 def picture(path, format=None, **options):
-    """A picture like no other."""
+    """A picture that differs from all others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.count += 1
     colour = (picture.count % 256, picture.count // 256, 99)

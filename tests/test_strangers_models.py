@@ -1,4 +1,4 @@
-"""Models that other people make: nested, shared, Sequential, with operations, and all of keras.applications."""
+"""Models as users build them: nested, shared, Sequential, with operations, and all of keras.applications."""
 
 import re
 
@@ -13,7 +13,7 @@ from inception_keras.weights.store import variables
 
 
 def base(name="base", side=None):
-    """A small convolutional base, of open size unless one is given, with an operation in it."""
+    """A small convolutional base with an operation in it. Its input size is open unless one is given."""
     x = image = keras.Input((side, side, 3))
     for i, filters in enumerate((8, 12), start=1):
         x = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"conv_{i}")(x)
@@ -23,7 +23,7 @@ def base(name="base", side=None):
 
 
 def transfer_learning():
-    """As Keras's guide on transfer learning makes it."""
+    """A model as in Keras's guide on transfer learning."""
     image = keras.Input((32, 32, 3), name="photo")
     x = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)], name="augmentation")(image)
     x = layers.Lambda(lambda pixels: pixels / 255)(x)

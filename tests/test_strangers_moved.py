@@ -1,4 +1,4 @@
-"""Runs, their data and the weights they began with are moved; other processes in other folders go on with them."""
+"""Runs, their data and their initial weights are moved, and processes in other folders resume them."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory):
-    """Runs that were stopped in one place, and what became of them in another."""
+    """Runs that were stopped in one folder, and the results of resuming them in another."""
     home = tmp_path_factory.mktemp("home")
     photos(home / "first" / "project" / "photos")
     (home / "second").mkdir()

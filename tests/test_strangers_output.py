@@ -1,4 +1,4 @@
-"""What a user sees: names as they are, nothing of the libraries' own lines, and pictures in any script."""
+"""Output for users: names unchanged, no messages of libraries, and pictures in any script."""
 
 import os
 import pty
@@ -31,7 +31,7 @@ def dataset(root, images=6):
 
 
 def on_a_terminal(*words, cwd):
-    """What the command line prints where a user watches."""
+    """The output of the command line on a terminal."""
     ours, theirs = pty.openpty()
     environment = {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "150"} | os.environ
     words = [sys.executable, "-m", "inception_keras", *map(str, words)]
@@ -91,7 +91,7 @@ def test_a_run_on_a_terminal_has_a_bar_unless_told_otherwise(tmp_path):
 
 
 def test_python_and_its_libraries_say_nothing_of_their_own(tmp_path):
-    """Images of which Pillow warns, names of layers that look like markup, and TensorFlow's start."""
+    """Covers images that Pillow warns about, layer names that look like markup, and TensorFlow's start-up."""
     big = Image.new("L", (9500, 9500))
     big.save(tmp_path / "large.png")
     exif = Image.Exif()
@@ -123,7 +123,7 @@ print([len(names) for names in found], found.skipped)
 
 
 def test_pictures_use_a_font_that_has_the_names(tmp_path, monkeypatch):
-    """Without one they say which to install, and show numbers in place of the names."""
+    """Without such a font, a warning says which one to install, and numbers replace the names."""
     from inception_keras.analysis import fonts
 
     monkeypatch.setattr(fonts, "_family_of", {})
@@ -154,7 +154,7 @@ def test_pictures_use_a_font_that_has_the_names(tmp_path, monkeypatch):
 
 
 class Font:
-    """A font that has all characters, or those of another font."""
+    """A stub of a font that has all characters, or those of another font."""
 
     def __init__(self, font, has_all, scalable=True):
         self._font, self._has_all, self.scalable, self.family_name = font, has_all, scalable, font.family_name

@@ -1,4 +1,4 @@
-"""What a user does with a trained run: evaluate and predict, in new processes, on files as people have them."""
+"""Uses of a trained run: evaluate and predict, in new processes, on files as users have them."""
 
 import csv
 import json
@@ -25,14 +25,14 @@ COLOURS = {
 
 
 def draw(path, colour, seed):
-    """A photograph of one colour with some grain."""
+    """Makes a photograph of one colour with some grain."""
     path.parent.mkdir(parents=True, exist_ok=True)
     grain = np.random.default_rng(seed).integers(-25, 25, (40, 48, 3))
     Image.fromarray((np.array(colour) + grain).clip(0, 255).astype("uint8")).save(path)
 
 
 def folder(root, classes, images, seed=0):
-    """A folder of images for each class."""
+    """Makes a folder of images for each class."""
     for number, name in enumerate(classes):
         for i in range(images):
             draw(root / name / f"{i}.png", COLOURS[name], seed + 100 * number + i)
@@ -40,7 +40,7 @@ def folder(root, classes, images, seed=0):
 
 
 def table(root, classes, images, seed=0):
-    """A CSV file of images, whose labels may have a slash; two columns could be the labels."""
+    """Makes a CSV file of images. Labels may contain a slash, and two columns could hold the labels."""
     lines = ["path,colour,other"]
     for number, name in enumerate(classes):
         for i in range(images):
@@ -52,7 +52,7 @@ def table(root, classes, images, seed=0):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run that has seen ten images of each class, and may leave out half of its images."""
+    """A run on ten images of each class. Up to half of its images may be unreadable."""
     root = tmp_path_factory.mktemp("strangers")
     photos = table(root / "photos", COLOURS, 10)
     fields = {"model": "lenet5_modern", "data": None, "data_dir": str(photos), "label": "colour", "image_size": 32}
@@ -61,7 +61,7 @@ def run(tmp_path_factory):
 
 
 def named_by(run, paths):
-    """What the saved model says of photographs, without `predict`."""
+    """The classes that the saved model gives to photographs, without `predict`."""
     config = json.loads((run / "config.json").read_text())
     prepare = Preprocessing.from_dict(config["preprocessing"])
     scores = keras.models.load_model(run / "model.keras").predict(np.stack([prepare(p) for p in paths]), verbose=0)
@@ -69,7 +69,7 @@ def named_by(run, paths):
 
 
 def reported(said):
-    """What a script printed after the word "found"."""
+    """The text that a script printed after the word "found"."""
     return json.loads(next(line for line in said.splitlines() if line.startswith("found ")).removeprefix("found "))
 
 
@@ -146,7 +146,7 @@ print("found", json.dumps([evaluated, predicted]))
 
 @pytest.fixture(scope="module")
 def asked(run, tmp_path_factory):
-    """A folder of data, and what evaluate and predict say of them in a new process."""
+    """A folder of data, and the output of evaluate and predict for it in a new process."""
     root = tmp_path_factory.mktemp("asked")
     names = [name for name in COLOURS if "/" not in name]
     folder(root / "all", names, 3, seed=7)

@@ -1,4 +1,4 @@
-"""Runs as users handle them: begun in one process, resumed, extended, broken, stopped in others."""
+"""Runs as users handle them: started in one process, resumed, extended, broken or stopped in others."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def photos(folder, count=12, shade=0):
 
 
 def commands(code, cwd, **options):
-    """What each command of `said` in a piece of code came to, in a new process."""
+    """Runs a piece of code in a new process and returns the result of each of its `said` commands."""
     text = f"{COMMANDS}\n{code}\nprint('SAID', json.dumps(said), flush=True)\n"
     return json.loads(outside.python(text, cwd, **options).rpartition("SAID ")[2].splitlines()[0])
 
@@ -80,7 +80,7 @@ for sentence, words in {wrong!r}.items():
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """Runs that another process began; the last one, a fine-tuning, was killed in its first stage."""
+    """Runs that another process started. The last one, a fine-tuning, was killed in its first stage."""
     home = tmp_path_factory.mktemp("home")
     photos(home / "photos")
     code = f"""{COMMANDS}
@@ -324,7 +324,7 @@ said["resumed"] = run("train", "--resume", "--out", "run")
 
 @pytest.mark.slow
 def test_ctrl_c_in_python_is_a_keyboard_interrupt(tmp_path):
-    """As in a notebook: the handler comes back, and the run goes on in the same process."""
+    """As in a notebook: the old signal handler is restored, and the run can be resumed in the same process."""
     code = """
 import os, signal, threading
 import inception_keras as ik
@@ -357,7 +357,7 @@ thread.join()
 
 @pytest.mark.slow
 def test_an_old_folder_still_works(tmp_path):
-    """Version 0.1 wrote no kind, no paths and no fingerprint, and removed the state at the end."""
+    """Version 0.1 wrote no kind, paths or fingerprint, and removed the state at the end."""
     outside.command("train", "lenet5_modern", "--epochs", 1, "--batch-size", 512, "--out", "run", cwd=tmp_path)
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())

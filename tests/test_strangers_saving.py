@@ -1,4 +1,4 @@
-"""A net that was saved in one process is opened in another, as users do, by Keras's own `load_model`."""
+"""Nets saved in one process are opened in another with Keras's own `load_model`, as users do."""
 
 import copy
 import pickle
@@ -124,7 +124,7 @@ EVERY = [(id, {}) for id in ZOO] + [(id, {"aux": True}) for id in WITH_HEADS]
 
 
 def saved_and_opened(folder, nets, trained):
-    """Saves nets in one process and opens them in another; what is not as it was."""
+    """Saves nets in one process, opens them in another, and returns the differences."""
     given = f"NETS, TRAINED = {nets!r}, {trained}\n"
     python(given + SAVE, cwd=folder)
     said = python(given + OPEN, cwd=folder).splitlines()

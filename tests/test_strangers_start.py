@@ -1,4 +1,4 @@
-"""The package is imported in a new process, from working directories that hold anything."""
+"""Imports the package in new processes, from working directories with all kinds of files."""
 
 from outside import is_quiet, python
 

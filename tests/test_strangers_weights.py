@@ -1,4 +1,4 @@
-"""Ids, options and files of weights as strangers bring them, each tried in a new process."""
+"""Ids, options and weights files as users give them, in new processes."""
 
 import json
 import re
@@ -103,7 +103,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """What the first process says, and the folder in which it leaves files of Keras."""
+    """The output of the first process, and the folder where it leaves Keras files."""
     folder = tmp_path_factory.mktemp("files")
     code = f"CALLS = {json.dumps(list(CASES))!r}\n{OUTCOMES}{OPTIONS}{SAVE}"
     said, _, lines = python(code, folder).rpartition("SAID ")[2].partition("\n")
@@ -219,7 +219,7 @@ print("SAID", json.dumps(said))
 
 
 def _torch_files(folder):
-    """Checkpoints as training programs write them, all of the same SqueezeNet with 7 classes; and its weights."""
+    """Checkpoints of training programs, all of the same SqueezeNet with 7 classes, and the weights of that net."""
     from inception_keras import create_model, structure
     from inception_keras.weights.names import layouts
     from inception_keras.weights.torch import slots
@@ -336,7 +336,7 @@ SLOW = ("ours.weights.h5", "ours.h5", "lenet.h5", "top.h5", "notop.weights.h5", 
 
 
 def what_comes(folder, files, convert=(), loads=()):
-    """What comes of files of weights in a process that did not write them."""
+    """The results of loading weights files in a process that did not write them."""
     calls = json.dumps({name: FILES[name][:2] for name in files})
     given = f"CALLS, CONVERT, LOADS = {calls!r}, {json.dumps(list(convert))!r}, {json.dumps(list(loads))!r}\n"
     return json.loads(re.search("^SAID (.*)$", python(given + OPEN, folder), re.MULTILINE)[1])
@@ -344,7 +344,7 @@ def what_comes(folder, files, convert=(), loads=()):
 
 @pytest.fixture(scope="module")
 def opened(first):
-    """What comes of each file of others, and the folder of them."""
+    """The result for each file of other programs, and the folder of these files."""
     folder = first[2]
     _torch_files(folder)
     return what_comes(folder, [name for name in FILES if name not in SLOW], CONVERT, CALLS), folder
@@ -396,7 +396,7 @@ def test_saving_and_loading_wrong_things(opened):
 
 
 def test_the_length_of_a_safetensors_header_says_nothing(tmp_path):
-    """The file begins with it, so that its first byte may be the first of a pickle or of another format."""
+    """A safetensors file begins with this length, so its first byte may look like a pickle or another format."""
     path = tmp_path / "weights.safetensors"
     tensor = json.dumps({"weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     for length in range(256, 512):

@@ -1,4 +1,4 @@
-"""Files of other libraries: torch's own are read without torch and without running what stands in them."""
+"""Files of other libraries. Torch's own are read without torch and without running code in them."""
 
 import os
 from collections import OrderedDict
@@ -80,7 +80,7 @@ def test_says_that_a_file_is_damaged(damage, tmp_path):
 
 @pytest.fixture(scope="module")
 def whole():
-    """GoogLeNet as torchvision has it, with both auxiliary heads, and a file of it in torchvision's layout."""
+    """Torchvision's GoogLeNet with both auxiliary heads, and a file with its weights in torchvision's layout."""
     with structure():
         model = create_model("googlenet_slim", aux=True, **SMALL)
     shapes = {name: slot.shape for name, slot in slots(model, layouts("googlenet_slim")[0]).items()}

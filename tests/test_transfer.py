@@ -1,4 +1,4 @@
-"""Transfer learning: the structure of new nets, what is frozen, features, and short real runs of each kind."""
+"""Transfer learning: the structure of new nets, frozen layers, features, and short real runs of each kind."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ from inception_keras.weights.store import variables
 
 
 def trained_blocks(model):
-    """The blocks with weights of which some layer is trained, in order."""
+    """The blocks that have a trainable layer with weights, in order."""
     return list(dict.fromkeys(node.block for node in nodes(model) if node.layer.trainable_variables))
 
 
@@ -78,7 +78,7 @@ def test_what_stays_frozen(structure, id, freeze, first):
 
 
 def test_none_freezes_nothing(structure):
-    """Also as the text that the command line and recipe files have."""
+    """None may also be given as "none", as on the command line and in recipe files."""
     model = ik.create_model("squeezenet1_1", include_top=False, pooling="avg")
     nets = [ik.transfer(model, 3, freeze=word) for word in (None, "none", "early")]
     free, none, early = (len(net.trainable_variables) for net in nets)
@@ -106,7 +106,7 @@ def small():
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_freezing_names_blocks_exactly(small, data):
-    """Whatever is frozen and unfrozen after each other: the last word on a block counts, the classifier's is fixed."""
+    """After a series of freezes and unfreezes, the last one decides about a block; the classifier's state is fixed."""
     names = blocks(small)[:-2]  # without avg_pool and predictions
     frozen = set()
     ik.freeze(small, None)
@@ -204,7 +204,7 @@ def test_nets_of_others_and_other_heads():
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """Photographs that ImageNet's features tell apart, as cut-outs: discs, squares and crosses."""
+    """Pieces of photographs, cut out as discs, squares and crosses, which ImageNet's features can tell apart."""
     root = tmp_path_factory.mktemp("shapes")
     random = np.random.default_rng(0)
     for name in ("cross", "disc", "square"):
@@ -236,7 +236,7 @@ def rows(path):
 
 
 def check_folder(result, shapes, tail):
-    """Whatever made the folder: the files are there, evaluate and predict see what the run saw."""
+    """Checks the folder of any kind of run: the files exist, and evaluate and predict agree with the run."""
     files = {path.name for path in result.folder.iterdir()}
     wanted = {"config.json", "metrics.csv", "test.csv", "model.keras", "checkpoints", "curves.png", "model.png"}
     assert wanted <= files

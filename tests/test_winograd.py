@@ -1,4 +1,4 @@
-"""Convolutions with fewer multiplications: equal to plain ones, and only where they are faster."""
+"""Winograd convolutions: equal to plain convolutions, and used only where they are faster."""
 
 from functools import partial
 
@@ -40,7 +40,7 @@ def test_rounds_about_as_finely_as_a_plain_convolution():
 
 @pytest.fixture
 def uses(monkeypatch):
-    """How many times a convolution went this way."""
+    """A list with an entry for each convolution that was computed by Winograd's algorithm."""
     found, convolve = [], winograd._convolve
     monkeypatch.setattr(winograd, "_convolve", lambda tf, image, kernel: found.append(1) or convolve(tf, image, kernel))
     return found

@@ -1,4 +1,4 @@
-"""Class weights, balanced sampling, callbacks and the learning-rate finder, as people use them."""
+"""Class weights, balanced sampling, callbacks and the learning-rate finder, as users apply them."""
 
 import re
 from collections import Counter
@@ -38,7 +38,7 @@ def metrics(folder):
 
 
 def photos(folder):
-    """A folder of grey squares by class, of very unequal numbers."""
+    """A folder of grey squares by class, with very unequal numbers of images."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -134,7 +134,7 @@ def test_class_weights_on_two_devices_and_two_workers():
 
 @pytest.fixture(scope="module")
 def unequal():
-    """Digits of very unequal numbers."""
+    """Digits with very unequal numbers of images per class."""
     data = ik.load_data("digits", sampling="balanced")
     batches = data.batches["train"]
     chosen = [np.flatnonzero(batches.part.labels == label)[:count] for label, count in enumerate(UNEQUAL)]
@@ -144,7 +144,7 @@ def unequal():
 
 
 def ids(data, *args, **kwargs):
-    """The numbers of the images in the batches of an epoch, which a net would see as pixels."""
+    """The indices of the images in the batches of an epoch. Each image holds its index as its pixels."""
     batches = data.batches["train"]
     count = len(batches.part)
     pixels = np.zeros((count, 32, 32, 1), "uint8")
@@ -216,7 +216,7 @@ def test_class_weights_and_sampling_on_the_command_line(tmp_path):
 
 
 class Recorder(keras.callbacks.Callback):
-    """Notes every call; at one of them it acts."""
+    """A callback that records every call and acts at one of them."""
 
     def __init__(self, at=None, act=None):
         super().__init__()

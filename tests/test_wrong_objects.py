@@ -1,4 +1,4 @@
-"""Wrong objects for every argument of every public function: one sentence that names the argument or what was got."""
+"""Wrong objects for every argument of every public function: one sentence names the argument or the object."""
 
 import inspect
 import os
@@ -123,7 +123,7 @@ FINE = {
 
 
 def public():
-    """(name, function) of every public function, class and method."""
+    """Pairs of (name, function), for every public function, class and method."""
     found = []
     for name in ik.__all__:
         value = getattr(ik, name)
@@ -135,7 +135,7 @@ def public():
 
 
 def fault(name, function, argument, wrong):
-    """What is wrong with the error of a wrong argument; "" if nothing is."""
+    """The fault in the error that a wrong argument raises; "" if there is none."""
     arguments = VALID[name]() | {argument: WRONG[wrong]}
     me = arguments.pop("self", None)
     bound = getattr(me, name.split(".")[1]) if me is not None else function
@@ -163,7 +163,7 @@ def fault(name, function, argument, wrong):
 
 
 def words(wrong):
-    """What an error may say of a wrong object."""
+    """The words by which an error may describe a wrong object."""
     parts = wrong if isinstance(wrong, list) else [wrong]
     return [got(wrong), *map(repr, parts), *(part for part in parts if isinstance(part, str))]
 

@@ -1,4 +1,4 @@
-"""What every net of the zoo keeps: published counts, names, input sizes, options. Nothing is allocated."""
+"""Properties of every net of the zoo: published counts, names, input sizes, options. Nothing is allocated."""
 
 import re
 from functools import cache
@@ -64,7 +64,7 @@ def test_layers_have_names_that_last(id):
 
 @pytest.mark.parametrize("id", EVERY)
 def test_every_layer_is_as_it_was(id):
-    """A layer that gets another name, shape, class, option or input shows here; `make golden` writes the files."""
+    """Shows any change of a layer's name, shape, class, options or inputs. `make golden` writes the files."""
     model = create_model(id, aux=True) if structures.has_heads(id) else _published(id)
     assert structures.lines(model) == (structures.FOLDER / f"{id}.txt").read_text().splitlines()
 

@@ -8,14 +8,14 @@ from collections import OrderedDict
 
 
 class Named:
-    """Pickles as a name in another module, which need not be there."""
+    """Pickles as a name in another module; the module need not exist."""
 
     def __init__(self, module, name):
         self.module, self.name = module, name
 
 
 class TorchPickler(pickle._Pickler):
-    """Writes what torch.save writes: names of torch's functions and storages, which are kept outside the pickle."""
+    """Pickles like torch.save: torch's functions are stored by name, and storages are kept outside the pickle."""
 
     dispatch = pickle._Pickler.dispatch.copy()
 
@@ -59,7 +59,7 @@ TorchPickler.dispatch[Tensor] = TorchPickler.save_tensor
 
 
 class Stranger:
-    """Pickles as an object of a class in another module, which need not be there."""
+    """Pickles as an object of a class in another module; the module need not exist."""
 
     def __init__(self, module, name):
         self.kind = Named(module, name)

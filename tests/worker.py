@@ -1,6 +1,8 @@
-"""A short run as a process of its own: `python tests/worker.py '{"devices": 2}'`, its figures as JSON on stdout.
+"""Trains for a few steps in a separate process and prints the figures as JSON.
 
-TF_CONFIG makes it one worker of several. `run` starts such processes, and gives what they print.
+    python tests/worker.py '{"devices": 2}'
+
+With TF_CONFIG, the process is one worker of several. `run` starts such processes and returns what they print.
 """
 
 import contextlib
@@ -34,7 +36,7 @@ CASE: dict[str, Any] = {
 
 
 def start(workers: int, command: list[str]) -> list[subprocess.Popen]:
-    """Starts `python command` as each worker of a cluster, or alone; one needs no cluster."""
+    """Starts `python command` once for each worker of a cluster. A single worker runs without a cluster."""
     hosts = [f"127.0.0.1:{port}" for port in free_ports(workers)]
     started = []
     for index in range(workers):
@@ -50,7 +52,7 @@ def start(workers: int, command: list[str]) -> list[subprocess.Popen]:
 
 
 def finish(started: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of each, once all have ended."""
+    """Waits for all processes and returns the exit code, stdout and stderr of each."""
     try:
         ended = [process.communicate(timeout=300) for process in started]
     finally:
@@ -62,7 +64,7 @@ def finish(started: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
 
 
 def run(workers: int = 1, **case: Any) -> list[dict]:
-    """The figures of each worker."""
+    """Runs the workers and returns the figures of each."""
     ended = finish(start(workers, [__file__, json.dumps(case)]))
     for code, _, errors in ended:
         assert code == 0, errors[-4000:]
@@ -70,7 +72,7 @@ def run(workers: int = 1, **case: Any) -> list[dict]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Ports that no process listens on."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -79,7 +81,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
-    """The losses of each step, and what is known at the end."""
+    """Trains for some steps and returns the losses of each step and the figures at the end."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -156,7 +158,7 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
 
 
 def small_net(case: dict[str, Any], classes: int) -> Any:
-    """Convolution, batch norm, two heads: quick to trace."""
+    """A net of convolutions, batch norm and two heads that is quick to trace."""
     import keras
 
     from inception_keras.layers import BatchNormalization
