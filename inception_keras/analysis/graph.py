@@ -250,12 +250,12 @@ def _reach(graph: Any, wanted: list[tuple[tuple[Any, ...], Any]]) -> list[Any]:
     Each is given as (path, tensor). The path holds the calls of nested models that lead to the tensor; it is empty for
     a tensor of the graph itself.
     """
-    hidden: dict[int, list[tuple[tuple[Any, ...], Any]]] = {}  # by the nested model
+    hidden: dict[int, list[tuple[tuple[Any, ...], Any]]] = {}  # by the id of the nested model
     for path, tensor in wanted:
         if path:
             hidden.setdefault(id(path[0].operation), []).append((path[1:], tensor))
     values: dict[int, Any] = {}  # the new tensor for each tensor that is computed anew
-    found: dict[tuple[int, int], Any] = {}  # by the call of a nested model, and the tensor in it
+    found: dict[tuple[int, int], Any] = {}  # by the ids of a nested model's call and of the tensor in it
     parts: dict[int, tuple[Any, list[int]]] = {}  # for a nested model, its replacement and the outputs that are kept
     needed = _needed([path[0] for path, _ in wanted if path], [tensor for path, tensor in wanted if not path])
     calls = [call for call in _calls(graph) if id(call) in needed]

@@ -89,7 +89,7 @@ def _our_epochs(folder: Path, size: int, batch: int) -> list[Callable]:
     from ..data.pipeline import Batches
     from ..data.preprocessing import Preprocessing
 
-    tf.config.experimental.enable_op_determinism()  # as training does
+    tf.config.experimental.enable_op_determinism()  # as in training
     preprocessing = Preprocessing((size, size), resize=size)
     parts, _, _ = _listed(folder).read(preprocessing, 1.0, in_memory=False)
     batches = Batches(parts["train"], preprocessing, batch, seed=0, augment="crop", flip=True)

@@ -18,12 +18,15 @@ _UNKNOWN = 8  # assumed batch size, height or width where the shape leaves it op
 def folded(tf: Any, y: Any, training: bool | None) -> Any:
     """Replaces convolution and batch norm by one convolution with a bias, in graphs for inference.
 
-    `y` is the output of the batch norm. It is returned as it is if it does not come from a convolution.
+    `y` is the output of the batch norm. It is returned as it is if there is no convolution before the batch norm, if the
+    batch norm is training, or if the call is eager.
 
-    TensorFlow itself can fuse a batch norm with a convolution, but the result makes four passes over each tile of the
-    output. It cannot fuse them with a depthwise convolution, a sum or a hard swish. A bias takes one pass, and
-    TensorFlow fuses it with all of these. The kernel is scaled at each call; where a plain convolution has more weights
-    than its output has elements, scaling would cost more than it saves, and `y` is returned as it is.
+    TensorFlow itself can fuse a convolution with its batch norm, but the result makes four passes over each tile of the
+    output. It does not fuse the batch norm of a depthwise convolution, nor a sum or a hard swish after a batch norm. A
+    bias takes one pass, and TensorFlow fuses it in all these cases.
+
+    The kernel is scaled at each call. If a plain convolution has more weights than its output has elements, scaling
+    would cost more than it saves, and `y` is returned as it is.
     """
     if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
         return y

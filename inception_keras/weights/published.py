@@ -147,7 +147,7 @@ def _published() -> dict[str, dict[str, Published]]:
             _preprocessing("256", "224", "bilinear", "half"),
         )
     }
-    found["inception_v3"]["torchvision"].preprocessing.update(_NORMALISATIONS["half"])  # likewise
+    found["inception_v3"]["torchvision"].preprocessing.update(_NORMALISATIONS["half"])  # for the same reason
     return found
 
 

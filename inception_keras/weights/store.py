@@ -29,8 +29,8 @@ def variables(model: keras.Model) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, variable in _walk(model, ""):
-        name = re.sub(r"/variable_\d+$", "/variable", name)  # Keras numbers unnamed ones by process
-        names = chain([name], (f"{name}_{i}" for i in count(2)))  # a layer may hold two of one name
+        name = re.sub(r"/variable_\d+$", "/variable", name)  # Keras counts unnamed variables over the process
+        names = chain([name], (f"{name}_{i}" for i in count(2)))  # a layer may hold two layers of one name
         found[next(one for one in names if one not in found)] = variable
     return found
 
