@@ -264,7 +264,7 @@ def _layers(block: Block, enters: bool) -> tuple[list[list[str]], list[tuple[str
     rows: list[list[str]] = [[] for _ in range(1 + max(depth.values()))]
     ways: list[tuple[str, ...]] = []
 
-    def visit(name: str) -> None:  # branches from left to right, in the order of the layer that joins them
+    def visit(name: str) -> None:  # branches from left to right, as the layer that joins them reads them
         for source in boxes[name].inputs:
             if source not in boxes and not enters:
                 continue

@@ -85,8 +85,8 @@ def nodes(model: keras.Model) -> list[Node]:
 def read(model: keras.Model, input_shape: Sequence[int | None] | None = None) -> Graph:
     """Reads the layer calls of a functional or Sequential model, each after its inputs.
 
-    The layers of a block stand together. Branches stand in the order of the layer that joins them. A head follows the
-    block that it reads.
+    The layers of a block stand together. Branches stand in the order in which the layer that joins them reads
+    them. A head follows the block that it reads.
 
     A layer that is called twice becomes two nodes; the second is named `name (2)`. The layers of nested models become
     nodes, too, with the shapes that they have in the whole model.

@@ -160,7 +160,7 @@ def _serve(pipe: Connection, calls: Callable, args: tuple) -> None:
     try:
         ways = calls(*args)
         taken = [_time(way) for way in ways]
-        if min(taken) < 2:  # a longer call hardly feels the allocations of the first one
+        if min(taken) < 2:  # in longer calls, the allocations of the first one hardly count
             taken = [_time(way) for way in ways]
         ways = [way for way, seconds in zip(ways, taken, strict=True) if seconds < 1.3 * min(taken)]
         pipe.send("ready")

@@ -18,8 +18,8 @@ _UNKNOWN = 8  # assumed batch size, height or width where the shape leaves it op
 def folded(tf: Any, y: Any, training: bool | None) -> Any:
     """Replaces convolution and batch norm by one convolution with a bias, in graphs for inference.
 
-    `y` is the output of the batch norm. It is returned as it is if there is no convolution before the batch norm, if the
-    batch norm is training, or if the call is eager.
+    `y` is the output of the batch norm. It is returned as it is if there is no convolution before the batch norm, if
+    the batch norm is training, or if the call is eager.
 
     TensorFlow itself can fuse a convolution with its batch norm, but the result makes four passes over each tile of the
     output. It does not fuse the batch norm of a depthwise convolution, nor a sum or a hard swish after a batch norm. A

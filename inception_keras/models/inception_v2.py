@@ -8,7 +8,7 @@ from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input
 from ..layers import BatchNormalization
 
-FIGURE_5 = {  # a module without a 1x1 convolution and a projection has strides 2
+FIGURE_5 = {  # a module with neither a 1x1 convolution nor a projection has strides 2
     #                1x1  3x3 reduce, 3x3  double 3x3 reduce, 3x3  pool, proj          output at 224 x 224
     "inception_3a": (64,   64,  64,         64,  96,               ("avg", 32)),     # (28, 28, 256)
     "inception_3b": (64,   64,  96,         64,  96,               ("avg", 64)),     # (28, 28, 320)

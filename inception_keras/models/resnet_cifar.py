@@ -57,7 +57,7 @@ def build_resnet_cifar(
     Args:
         input_shape: (height, width, channels), at least 1 pixel; height and width may be None for any size.
         depth: 20, 32, 44, 56 or 110.
-        residual: False leaves the shortcuts out and gives a plain net, to which the paper compares.
+        residual: False leaves the shortcuts out and gives one of the plain nets that the paper compares with.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
         name: Name of the model.

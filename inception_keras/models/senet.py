@@ -10,7 +10,7 @@ from .googlenet import TABLE_1 as GOOGLENET
 from .googlenet import inception
 
 TABLE_1 = {
-    #                       blocks          convolutions of a block, filters over those of the stage
+    #                       blocks          (kernel, multiple of filters)   groups
     "seresnet18":          ((2, 2, 2, 2),   ((3, 1), (3, 1)),               1),
     "seresnet34":          ((3, 4, 6, 3),   ((3, 1), (3, 1)),               1),
     "seresnet50":          ((3, 4, 6, 3),   ((1, 1), (3, 1), (1, 4)),       1),
@@ -34,7 +34,7 @@ def se_residual(
     Args:
         x: Feature maps.
         filters: Filters of the stage, 64 to 512.
-        units: For each convolution, its kernel size in pixels and the factor that its filters are of `filters`.
+        units: For each convolution, its kernel size in pixels and its number of filters as a multiple of `filters`.
         groups: Groups of the 3x3 convolution.
         strides: Step of the block in pixels. The second convolution has it if `groups` is above 1, else the first.
         shortcut: Kernel size in pixels of the convolution in the shortcut, which is there only if the shape changes.
