@@ -34,7 +34,7 @@ def list_folder(root: Path) -> Listing | None:
                     f"{folder} is no folder for training, validation or test: "
                     f"its {counted(found, 'image')} are not used"
                 )
-    elif others:  # then "train" is the name of a class
+    elif others:  # a folder "train" without folders in it is a class
         places["train"], folders["train"] = root, [*others, *([train] if train else [])]
     elif not any(subfolders(folder) for folder in splits.values()):
         return None

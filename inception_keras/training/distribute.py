@@ -1,4 +1,4 @@
-"""Trains a compiled model on several devices and machines, with the same results as on one device."""
+"""Trains a compiled model on several devices and machines, with the losses and gradients of a single device."""
 
 import os
 from collections.abc import Callable, Iterator
