@@ -68,7 +68,7 @@ timm_net("xception", "legacy_xception", ((71, 71), (71, 103)), gain=0.6)
 REFERENCES["alexnet_2012"] = (references.AlexNet2012, ((227, 227), (230, 251)), 1.0)
 for _depth in (20, 32, 44, 56, 110):
     REFERENCES[f"resnet{_depth}_cifar"] = (partial(references.CifarNet, _depth), ((32, 32), (31, 45)), 0.3)
-    REFERENCES[f"plain{_depth}_cifar"] = (partial(references.CifarNet, _depth, False), ((32, 32), (31, 45)), 1.1)
+    REFERENCES[f"plain{_depth}_cifar"] = (partial(references.CifarNet, _depth, False), ((32, 32), (31, 45)), 1.05)
 
 # sizes at which the heads' pools leave as many pixels, and so take the same weights
 REFERENCES["googlenet"] = (references.BvlcGoogLeNet, ((80, 80), (89, 85)), 1.0)
