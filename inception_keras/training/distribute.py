@@ -15,6 +15,7 @@ from ..layers.normalization import weighing
 from .devices import in_cluster
 
 _CPU_DEVICES = 64
+_LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
 
 
 class WorkerLost(RuntimeError):
@@ -109,8 +110,7 @@ class Steps:
             built from it.
 
     Raises:
-        ValueError: If the model was built outside the scope, or its optimizer clips gradients: Keras would clip the
-            gradients of each device separately.
+        ValueError: If the model was built outside the scope, or its optimizer clips gradients, device by device.
 
     Examples:
         >>> model = compile_model(create_model("lenet5_modern"), "sgd")
@@ -131,7 +131,8 @@ class Steps:
         replicas = strategy.num_replicas_in_sync
         if replicas > 1 and model.distribute_strategy is not strategy:
             raise ValueError("The model must be built and compiled within strategy.scope().")
-        clips = [name for name in ("clipnorm", "global_clipnorm", "clipvalue") if getattr(_inner(model), name, None)]
+        inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        clips = [name for name in ("clipnorm", "global_clipnorm", "clipvalue") if getattr(inner, name, None)]
         if replicas > 1 and clips:
             raise ValueError(f"An optimizer with {clips[0]} is for one device, got a strategy of {replicas}.")
         self._model, self._strategy, self._replicas = model, strategy, replicas
@@ -372,12 +373,7 @@ def watched(workers: int) -> Iterator[None]:
     """A context that turns TensorFlow's errors about a worker that ended or does not respond into `WorkerLost`."""
     try:
         yield
-    except (
-        tf.errors.UnavailableError,
-        tf.errors.DeadlineExceededError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-    ) as error:
+    except _LOST as error:
         if workers == 1:
             raise
         raise WorkerLost(
@@ -395,10 +391,6 @@ def place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     workers = spec.num_tasks("worker") if "worker" in spec.jobs else 0
     index = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
     return index, chiefs + workers
-
-
-def _inner(model: keras.Model) -> Any:
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
 def _reason(error: Exception) -> str:
