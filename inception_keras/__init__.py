@@ -71,7 +71,7 @@ _PUBLIC = {
     "training.distribute": ("strategy", "synchronize_batch_norm", "Steps"),
     "training.evaluate": ("evaluate",),
     "training.predict": ("predict",),
-    "data.named": ("load_data",),
+    "data.datasets": ("load_data",),
     "data.check": ("check_data",),
     "data.preprocessing": ("Preprocessing", "preprocessing"),
     "weights.store": ("save_weights", "load_weights"),

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 NEEDED_BY = (  # modules that need TensorFlow for data pipelines, devices or training steps
-    "data.named",
+    "data.datasets",
     "training.ablation",
     "training.devices",
     "training.distribute",

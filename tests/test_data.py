@@ -20,8 +20,8 @@ from test_preprocessing import MODES, broken_files
 from inception_keras import check_data, load_data
 from inception_keras.data import listing
 from inception_keras.data.cifar import read_cifar
-from inception_keras.data.files import read_idx
-from inception_keras.data.named import UNDERSTOOD
+from inception_keras.data.datasets import UNDERSTOOD
+from inception_keras.data.idx import read_idx
 from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing
 
 RANDOM = np.random.default_rng(0)
@@ -166,7 +166,7 @@ def test_augmentation_shifts_and_mirrors_what_may_be(tmp_path, name, flips):
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.floats(0.01, 0.99))
 def test_any_labels_are_cut_by_class(labels, share):
-    from inception_keras.data.parts import Part, _cut
+    from inception_keras.data.splits import Part, _cut
 
     labels = np.array(labels)
     rest, cut = _cut(Part(np.arange(len(labels)), labels), share, seed=0)

@@ -25,9 +25,9 @@ from test_formats import example
 from test_pickled import python2
 
 from inception_keras import check_data
+from inception_keras.data.formats import from_folder
 from inception_keras.data.images import FORMATS, check_image
 from inception_keras.data.preprocessing import Preprocessing
-from inception_keras.data.recognise import from_folder
 from inception_keras.data.tfrecords import _checksum
 
 FAST = 12  # cases of each kind in the fast tests

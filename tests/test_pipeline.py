@@ -25,9 +25,9 @@ from typer.testing import CliRunner
 from inception_keras import load_data
 from inception_keras.cli import app
 from inception_keras.data import augment, listing
-from inception_keras.data.parts import Part
 from inception_keras.data.pipeline import Batches, _first
 from inception_keras.data.preprocessing import Preprocessing
+from inception_keras.data.splits import Part
 from inception_keras.data.unreadable import Unreadable
 from inception_keras.deploy.bench_data import bench_data
 

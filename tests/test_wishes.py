@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import inception_keras as ik
 from inception_keras.cli import app
-from inception_keras.data.parts import Part
+from inception_keras.data.splits import Part
 from inception_keras.training.class_weights import class_weights
 from inception_keras.training.folder import load_run
 from inception_keras.training.learning_rate import suggestions

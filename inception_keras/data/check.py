@@ -12,11 +12,11 @@ from typing import Any, cast
 import numpy as np
 
 from ..checks import check_path, check_text
+from .formats import Arrays, in_memory, open_folder
 from .images import EXTENSIONS, SUFFIXES, Source, UnreadableImage, check_image, line
 from .listing import Listing, remarked
 from .names import NAMES
-from .parts import Part, complete
-from .recognise import Arrays, in_memory, open_folder
+from .splits import Part, complete
 
 _MAX_BAD = 0.1  # as for load_data
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .files import BROKEN, LARGEST, Bounded, read
+from .idx import BROKEN, LARGEST, Bounded, read
 from .images import line
-from .parts import Part
 from .pickled import read_pickle
+from .splits import Part
 
 _LIMIT = LARGEST // 4  # bytes; every CIFAR archive is smaller when unpacked
 _PIXELS = 3 * 32 * 32

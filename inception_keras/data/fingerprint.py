@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .named import Data
+from .datasets import Data
 
 # notes and tables beside the images may change; the labels that a table gives are in the other fingerprint
 _NOT_DATA = {".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".rst", ".txt", ".xml", ".yaml", ".yml"}

@@ -13,8 +13,8 @@ import numpy as np
 
 from .images import Source, UnreadableImage, check_image, line, read_image
 from .layout import counted, in_order, some
-from .parts import Part
 from .preprocessing import Preprocessing
+from .splits import Part
 
 _IN_MEMORY = 2**29  # bytes of resized images that are kept in memory; larger sets are decoded anew in each epoch
 _NAMED = 10  # unusable images that an error lists

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import LARGEST, by, read
+from .idx import LARGEST, by, read
 from .images import line
 from .listing import number
-from .parts import Part
+from .splits import Part
 
 _KEYS = {"train": "train", "validation": "val", "test": "test"}
 

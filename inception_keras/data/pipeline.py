@@ -15,8 +15,8 @@ from ..checks import check_count, got
 from . import augment
 from .augment import Draw
 from .images import UnreadableImage, read_image
-from .parts import Part
 from .preprocessing import Preprocessing
+from .splits import Part
 from .unreadable import Unreadable
 
 _AUTO = tf.data.AUTOTUNE

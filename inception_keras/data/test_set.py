@@ -10,13 +10,13 @@ import tensorflow as tf
 
 from .csv_file import find_csv
 from .csv_paths import Files
+from .datasets import by_name
+from .formats import Raw, from_folder
 from .layout import some, split_of, subfolders
 from .listing import Skipped
-from .named import by_name
-from .parts import Part
 from .pipeline import Batches
 from .preprocessing import Preprocessing
-from .recognise import Raw, from_folder
+from .splits import Part
 from .unreadable import Unreadable
 
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from .files import BROKEN, LARGEST, Bounded
+from .idx import BROKEN, LARGEST, Bounded
 from .images import Inner, line
 from .layout import SPLIT_NAMES, split_of
 from .listing import Listing, number

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..checks import nearest
+from ..data.datasets import Data
 from ..data.layout import some
-from ..data.named import Data
 
 
 def class_weights(wanted: str | Mapping[str, float] | None, data: Data) -> dict[int, float] | None:

@@ -11,9 +11,9 @@ from sklearn.metrics import classification_report, confusion_matrix, top_k_accur
 
 from ..analysis.curves import plot_confusion
 from ..checks import check_path, check_text
+from ..data.datasets import load_data
 from ..data.fingerprint import fingerprint_of_files
 from ..data.layout import some
-from ..data.named import load_data
 from ..data.preprocessing import Preprocessing
 from ..data.test_set import TestSet, load_test_set
 from ..weights.store import whole

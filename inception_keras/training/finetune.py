@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from ..checks import check_bool, check_dataset, check_model, check_path, check_type
+from ..data.datasets import Data
 from ..data.fingerprint import fingerprint
-from ..data.named import Data
 from ..scope import structure
 from ..weights.store import save_weights, whole
 from ..zoo import create_model, find

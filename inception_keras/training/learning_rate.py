@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ..analysis.curves import plot_rates
 from ..checks import check_count, check_path, check_type, got
-from ..data.named import Data
+from ..data.datasets import Data
 from ..weights.store import whole
 from .aux_labels import with_aux_labels
 from .class_weights import class_weights

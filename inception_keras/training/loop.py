@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..data.named import Data
+from ..data.datasets import Data
 from ..text import printable
 from ..weights.store import save_weights, whole
 from .aux_labels import with_aux_labels

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ..data.datasets import Data
 from ..data.layout import some
-from ..data.named import Data
 from .folder import HEAD, read_config
 from .recipe import Recipe
 from .state import NEWEST

@@ -13,8 +13,8 @@ import tensorflow as tf
 from ..analysis.curves import plot_curves
 from ..analysis.diagrams import plot_blocks
 from ..checks import check_bool, check_path, check_type
+from ..data.datasets import Data, load_data
 from ..data.fingerprint import fingerprint
-from ..data.named import Data, load_data
 from ..data.preprocessing import Preprocessing
 from ..weights.store import load_weights, whole
 from ..zoo import find

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from ..data.named import Data
+from ..data.datasets import Data
 from ..data.preprocessing import Preprocessing, preprocessing
 from ..weights.store import assign, variables
 from ..zoo import create_model

@@ -9,15 +9,15 @@ import numpy as np
 from .cifar import CIFAR, find_cifar, read_cifar
 from .csv_file import Table, find_csv, is_training, list_csv
 from .csv_paths import Files
-from .files import find_idx, read_mnist
 from .folders import list_folder, unsorted_images
+from .idx import find_idx, read_mnist
 from .images import EXTENSIONS
 from .layout import some, stay_inside
 from .listing import Listing, Skipped, readable
 from .names import NAMES
 from .npz import find_npz, read_npz
-from .parts import Part
 from .preprocessing import Preprocessing
+from .splits import Part
 from .tfrecords import find_tfrecords, list_tfrecords
 
 _SIZES = {"digits": (32, 32)}  # the other sets keep their own size

@@ -12,12 +12,12 @@ import tensorflow as tf
 
 from ..checks import check_bool, check_choice, check_count, check_number, check_path, check_text, check_type, got
 from .augment import KINDS
+from .formats import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .listing import Skipped
 from .names import NAMES
-from .parts import Part, complete
 from .pipeline import SAMPLINGS, Batches
 from .preprocessing import LARGEST, Preprocessing
-from .recognise import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
+from .splits import Part, complete
 from .unreadable import Unreadable
 
 _ALPHA = 1e4  # larger alphas of mixup and cutmix make no sense: Beta(1e4, 1e4) is already 0.5 with a deviation of 0.004

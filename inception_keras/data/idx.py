@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .images import line
-from .parts import Part
+from .splits import Part
 
 LARGEST = 2**32  # most bytes that a file may decompress to
 BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
