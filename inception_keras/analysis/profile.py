@@ -1,9 +1,8 @@
 """Counts parameters, multiply-accumulates and activations from shapes. Nothing is run or allocated."""
 
-import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass
 from html import escape
 from math import prod
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..checks import check_callable, check_choice, check_path, check_shape, got
+from ..files import write_csv
 from ..layers import RadialBasis, Subsampling2D, TableConv2D
 from ..text import printable
 from .graph import Node, Shape, read
@@ -59,12 +59,8 @@ class Profile:
 
     def to_csv(self, path: str | Path) -> None:
         """Writes a header line and the rows. The sizes of a shape are joined by " x "."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Row)])
-        for row in self.rows:
-            writer.writerow([_shape(value) if isinstance(value, tuple) else value for value in astuple(row)])
-        check_path("path", path).write_text(buffer.getvalue(), encoding="utf-8")
+        rows = [asdict(row) | {"output_shape": _shape(row.output_shape)} for row in self.rows]
+        write_csv(check_path("path", path), rows)
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), width=_width(self), record=True, markup=False, emoji=False)

@@ -30,7 +30,7 @@ def bench(
         from dataclasses import asdict
 
         from ..deploy.bench import bench as measure
-        from ..training.loop import write_csv
+        from ..files import write_csv
 
         if bool(ids) == bool(data):
             raise ValueError("bench needs model ids, or --data with a folder of images.")

@@ -1,10 +1,9 @@
 """Reports what a folder of images contains, and what is wrong with it."""
 
-import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..checks import check_path, check_text
+from ..files import write_csv
 from .formats import Arrays, in_memory, open_folder
 from .images import EXTENSIONS, SUFFIXES, Source, UnreadableImage, check_image, line
 from .listing import Listing, remarked
@@ -49,10 +49,7 @@ class Check:
 
     def to_csv(self, path: str | Path) -> None:
         """Writes the problems to a CSV file that begins with a header line."""
-        with Path(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([field.name for field in fields(Problem)])
-            writer.writerows(astuple(problem) for problem in self.problems)
+        write_csv(path, [asdict(problem) for problem in self.problems], [field.name for field in fields(Problem)])
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ import keras
 from ..analysis.curves import plot_spread
 from ..analysis.profile import profile
 from ..checks import check_count, check_path, check_type
+from ..files import atomic_write, write_csv
 from ..scope import structure
-from ..weights.store import whole
 from ..zoo import create_model
 from .folder import Result, check_kind, command
-from .loop import write_csv
 from .progress import check_verbose
 from .recipe import Recipe
 from .run import run
@@ -90,9 +89,9 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     first = next(iter(accuracy.values()))
     rows = [_row(name, runs[name], accuracy[name], first) for name in VARIANTS]
     write_csv(out / "ablation.csv", [asdict(row) for row in rows])
-    with whole(out / "ablation.md") as part:
+    with atomic_write(out / "ablation.md") as part:
         part.write_text(_table(rows))
-    with whole(out / "ablation.png") as part:
+    with atomic_write(out / "ablation.png") as part:
         plot_spread(
             accuracy, part, title=f"{recipe.model}, {recipe.epochs} epochs, {seeds} seeds", label="test accuracy"
         )

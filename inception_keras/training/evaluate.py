@@ -16,8 +16,7 @@ from ..data.fingerprint import fingerprint_of_files
 from ..data.layout import some
 from ..data.preprocessing import Preprocessing
 from ..data.test_set import TestSet, load_test_set
-from ..weights.store import whole
-from .loop import write_csv
+from ..files import atomic_write, write_csv
 from .predict import scores_of
 from .start import load_run
 
@@ -87,7 +86,7 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Pat
     write_csv(folder / "classes.csv", rows)
     matrix = confusion_matrix(truth, guess, labels=range(len(names)))
     title = f"{model.name}, {test.name}: accuracy {accuracy:.4f} on {len(truth):,} images"
-    with whole(folder / "confusion.png") as part:
+    with atomic_write(folder / "confusion.png") as part:
         plot_confusion(matrix, names, part, title=title)
     top = None
     if len(names) > _TOP:

@@ -16,14 +16,14 @@ from sklearn.preprocessing import StandardScaler
 from ..checks import check_bool, check_dataset, check_model, check_path, check_type
 from ..data.datasets import Data
 from ..data.fingerprint import fingerprint
+from ..files import atomic_write, write_csv
 from ..scope import structure
-from ..weights.store import save_weights, whole
+from ..weights.store import save_weights
 from ..zoo import create_model, find
 from .callbacks import Given, check_callbacks
 from .class_weights import balanced, class_weights
 from .devices import device
 from .folder import HEAD, Result, check_kind, checkpoint, command, prepared, read_config, result_of
-from .loop import write_csv
 from .progress import check_verbose
 from .recipe import Recipe
 from .resume import given_recipe
@@ -192,7 +192,7 @@ def _read(path: str | Path | None, key: str) -> dict[bytes, np.ndarray]:
 
 def _write(path: Path, key: str, known: dict[bytes, np.ndarray]) -> None:
     images = np.frombuffer(b"".join(known), np.uint8).reshape(-1, 16)
-    with whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.savez(file, model=np.array(key), images=images, vectors=np.stack(list(known.values())))
 
 

@@ -17,7 +17,6 @@ import keras
 
 from ..checks import check_path
 from ..data.preprocessing import Preprocessing
-from ..weights.store import whole
 from .recipe import Recipe
 from .state import locked
 
@@ -195,12 +194,6 @@ def paths_of(out: Path, data_dir: str | None, weights: str | None) -> dict[str, 
         if value is not None and Path(value).exists():
             paths[name] = Path(value).resolve()
     return {name: str(path) for name, path in paths.items()}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file atomically: completely or not at all."""
-    with whole(path) as part:
-        part.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

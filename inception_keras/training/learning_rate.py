@@ -15,12 +15,11 @@ import tensorflow as tf
 from ..analysis.curves import plot_rates
 from ..checks import check_count, check_path, check_type, got
 from ..data.datasets import Data
-from ..weights.store import whole
+from ..files import atomic_write, write_csv
 from .aux_labels import with_aux_labels
 from .class_weights import class_weights
 from .devices import device
 from .distribute import Steps, strategy
-from .loop import write_csv
 from .recipe import Recipe
 from .run import compiled, load, seed
 
@@ -68,7 +67,7 @@ class RateTrial:
             path: The image file; its suffix gives the format.
         """
         marks = {"steepest": self.steepest, "a tenth of the lowest": self.tenth}
-        with whole(check_path("path", path)) as part:
+        with atomic_write(check_path("path", path)) as part:
             plot_rates(self.rates, self.losses, self.smoothed, marks, part, title=self.title)
 
     def save_csv(self, path: str | Path) -> None:

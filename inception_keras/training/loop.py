@@ -1,6 +1,5 @@
 """The epochs of a run: steps, validation, rows, checkpoints, and the state from which a killed run continues."""
 
-import csv
 import math
 import signal
 import time
@@ -13,8 +12,9 @@ import keras
 import tensorflow as tf
 
 from ..data.datasets import Data
+from ..files import write_csv
 from ..text import printable
-from ..weights.store import save_weights, whole
+from ..weights.store import save_weights
 from .aux_labels import with_aux_labels
 from .callbacks import Callbacks
 from .class_weights import class_weights
@@ -306,14 +306,6 @@ class Loop:
         if self._sign.signal == signal.SIGINT:
             raise Interrupted(f"Ctrl-C: {text}")
         raise Stopped(f"SIGTERM: {text}")
-
-
-def write_csv(path: Path, rows: list[dict]) -> None:
-    """Writes rows, with the keys of the first row as header. A reader never sees a half-written file."""
-    with whole(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
 def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float, int]:

@@ -1,6 +1,5 @@
 """Classifies photographs as a stream, so that memory does not grow with their number."""
 
-import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ..checks import check_count, check_path, check_text
 from ..data.images import UnreadableImage
 from ..data.photographs import Photograph, photographs
 from ..data.preprocessing import Preprocessing, class_names, preprocessing
-from ..weights.store import whole
+from ..files import write_csv
 from ..zoo import create_model
 from .start import load_run
 
@@ -58,14 +57,13 @@ class Predictions(list[Names]):
             OSError: If the file cannot be written. An existing file then stays unchanged.
         """
         count, reasons = max(map(len, self), default=0), dict(self.skipped)
-        with whole(path) as part, part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            ranks = (f"{what}_{rank}" for rank in range(1, count + 1) for what in ("class", "score"))
-            writer.writerow(["path", *ranks, "error"])
-            for photo, names in zip(self.photos, self, strict=True):
-                cells = [cell for name, score in names for cell in (name, f"{score:.6g}")]
-                empty = [""] * (2 * count - len(cells))
-                writer.writerow([photo, *cells, *empty, "" if names else reasons[photo]])
+        ranks = [f"{what}_{rank}" for rank in range(1, count + 1) for what in ("class", "score")]
+        rows = [
+            dict(zip(["path", *ranks], [photo, *chain.from_iterable(names)], strict=False))
+            | {"error": "" if names else reasons[photo]}
+            for photo, names in zip(self.photos, self, strict=True)
+        ]
+        write_csv(path, rows, ["path", *ranks, "error"])
 
 
 def predict(photos: Any, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5) -> Predictions:

@@ -16,7 +16,8 @@ from ..checks import check_bool, check_path, check_type
 from ..data.datasets import Data, load_data
 from ..data.fingerprint import fingerprint
 from ..data.preprocessing import Preprocessing
-from ..weights.store import load_weights, whole
+from ..files import atomic_write, write_csv, write_json
+from ..weights.store import load_weights
 from ..zoo import find
 from .aux_labels import with_aux_labels
 from .callbacks import Given, check_callbacks
@@ -34,9 +35,8 @@ from .folder import (
     paths_of,
     prepared,
     result_of,
-    write_json,
 )
-from .loop import Loop, write_csv
+from .loop import Loop
 from .progress import check_verbose
 from .recipe import Recipe
 from .resume import check_data, check_places, is_finished, resumed, why_finished
@@ -283,7 +283,7 @@ def begin(
         changes = [*stored.get("changes", []), *([{"after_epoch": epochs} | changed] if changed else [])]
         if changes:
             config["changes"] = changes
-    with whole(out / "model.png") as part:
+    with atomic_write(out / "model.png") as part:
         plot_blocks(model, part)
     write_json(out / "config.json", config)
 
@@ -312,7 +312,7 @@ def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict], ended: int
         rows.append(row)
     write_csv(out / "test.csv", rows)
     _save_net(out, model, best)
-    with whole(out / "curves.png") as file:
+    with atomic_write(out / "curves.png") as file:
         plot_curves(epochs, file, best=best, title=f"{recipe.model} on {data.name}")
 
     config = json.loads((out / "config.json").read_text())
@@ -325,7 +325,7 @@ def _save_net(out: Path, model: keras.Model, epoch: int) -> None:
     """Writes model.keras: the net for inference with the weights of an epoch, without an optimizer."""
     load_weights(model, checkpoint(out, epoch))
     net = strip_aux(model)
-    with whole(out / "model.keras") as file:
+    with atomic_write(out / "model.keras") as file:
         keras.Model(net.input, net.output, name=net.name).save(file)
 
 

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from safetensors.numpy import save
 
-from ..weights.store import read_all, whole
+from ..files import atomic_write
+from ..weights.store import read_all
 
 try:
     import fcntl
@@ -48,7 +49,7 @@ def is_finite(arrays: Mapping[str, np.ndarray]) -> bool:
 def save_state(folder: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
     """Writes a state. The previous state stays beside it."""
     text = json.dumps(facts)
-    with whole(folder / NEWEST) as part:
+    with atomic_write(folder / NEWEST) as part:
         part.write_bytes(save(dict(arrays), {"facts": text, "sha256": _digest(arrays, text)}))
         if (folder / NEWEST).exists():
             (folder / NEWEST).replace(folder / BEFORE)

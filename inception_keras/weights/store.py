@@ -4,10 +4,8 @@ Keras's own `.weights.h5` numbers the layers of each class instead. If a net wit
 half of it into a net without them.
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..checks import check_choice, check_path, check_type
+from ..files import atomic_write
 from ..scope import check_values
 
 
@@ -72,7 +71,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
         arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
     if dtype == "float16" and (large := [name for name, array in arrays.items() if np.isinf(array).any()]):
         raise ValueError(f"float16 ends at 65504, which is too small for {some(large)} of {model.name}.")
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(save(arrays, {"model": model.name}))
 
 
@@ -127,36 +126,6 @@ def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except SafetensorError as error:
         hint = "" if Path(path).suffix == ".safetensors" else " Other files are read by create_model(id, weights=path)."
         raise ValueError(f"{path} is not a whole safetensors file: {error}.{hint}") from None
-
-
-@contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary file to write, and renames it to `path` once it is on the disk.
-
-    A reader never sees half a file.
-
-    Raises:
-        OSError: If the file cannot be written. The message names `path`, which keeps its old content.
-    """
-    path = Path(path)
-    part = path.with_name(f"part-{path.name}")  # a prefix, because some writers take the format from the suffix
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        if os.name == "posix":  # sync the folder, too: it holds the name
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        reason = f"{path} cannot be written: {error.strerror or error}; what was there before is as it was."
-        raise OSError(error.errno, reason) if error.errno else OSError(reason) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:
