@@ -3,7 +3,7 @@
 import inspect
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,3 +134,15 @@ def nearest(word: Any, known: Collection[str]) -> str:
         return f"did you mean {' or '.join(near)}?"
     more = f" and {len(known) - 30} more" if len(known) > 30 else ""
     return f"there are {', '.join(sorted(known)[:30])}{more}."
+
+
+def some(names: Iterable[object], most: int = 5) -> str:
+    """The first `most` names, and how many more there are."""
+    listed = [str(name) for name in names]
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 image`, `2,000 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

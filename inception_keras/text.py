@@ -1,8 +1,17 @@
-"""Makes text from outside, such as class and file names, safe for terminals and images."""
+"""What is shown where: notebooks, and text from outside that is made safe for terminals and images."""
 
 import unicodedata
 
 JOINERS = "\u200c\u200d"  # Persian words and many emoji need them
+
+
+def in_notebook() -> bool:
+    """Whether this process is a Jupyter kernel, which shows pictures and tables inline."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 def is_control(character: str) -> bool:

@@ -11,9 +11,9 @@ from inception_keras import build_inception, build_naive_inception, create_model
 from inception_keras.analysis import diagrams
 from inception_keras.analysis.block_diagram import draw
 from inception_keras.analysis.block_graph import blocks, collapse, shared_name
+from inception_keras.analysis.captions import engineering, window
 from inception_keras.analysis.diagrams import to_dot
-from inception_keras.analysis.graph import nodes
-from inception_keras.analysis.labels import engineering, window
+from inception_keras.graph import nodes
 
 SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from inception_keras import create_model, list_models, structure
 from inception_keras.weights.caffe_names import caffe_rules
-from inception_keras.weights.names import layouts
-from inception_keras.weights.torch import slots
+from inception_keras.weights.torch_names import torch_rules
+from inception_keras.weights.translate import slots
 
 FOLDER = Path(__file__).parent / "golden"
 FAST = {"googlenet", "lenet5", "squeezenet1_1", "resnet18", "mobilenet_v2"}
@@ -53,10 +53,10 @@ def _weights(id, sizes, gain, path):
     with structure():
         model = _model(id, size, sizes[size])
     like = re.sub(r"(resnet\d+)_(v1|caffe)", r"\1", id)  # their references are torchvision's net, altered
-    rules, *_ = [*layouts(like), *caffe_rules(id), [(".*", "{0}")]]
+    rules, *_ = [*torch_rules(like), *caffe_rules(id), [(".*", "{0}")]]
     found = slots(model, rules)
     arrays = synthetic.state_dict({name: slot.shape for name, slot in found.items()}, gain)
-    if rules not in [*layouts(id), *caffe_rules(id)]:
+    if rules not in [*torch_rules(id), *caffe_rules(id)]:
         arrays = {slot.variable: np.ascontiguousarray(slot.turn(arrays[name])) for name, slot in found.items()}
     save_file(arrays, path)
     return path

@@ -13,8 +13,8 @@ from inception_keras import create_model, save_weights, structure
 from inception_keras.weights import onnx
 from inception_keras.weights.caffe import is_caffemodel, read
 from inception_keras.weights.keras_names import keras_rules
-from inception_keras.weights.names import layouts
-from inception_keras.weights.torch import _keras_slots, slots, translate
+from inception_keras.weights.torch_names import torch_rules
+from inception_keras.weights.translate import _keras_slots, slots, translate
 
 SLOW = pytest.mark.slow
 
@@ -111,7 +111,7 @@ def test_a_resnet_of_another_library_does_not_go_into_that_of_caffe():
     # torchvision's and Keras's ResNet-101 have every weight that Caffe's has, in the same shapes
     with structure():
         model = create_model("resnet101_caffe")
-    torch = [*slots(model, layouts("resnet101")[0]), "conv1.num_batches_tracked"]
+    torch = [*slots(model, torch_rules("resnet101")[0]), "conv1.num_batches_tracked"]
     of_keras = _keras_slots(model, keras_rules("resnet101_v1")[0])
     for names, id in (
         (torch, "resnet101"),

@@ -12,7 +12,7 @@ from outside import ROOT, command, is_quiet, python
 from PIL import Image
 from typer.testing import CliRunner
 
-from inception_keras.analysis import curves
+from inception_keras.analysis import charts
 from inception_keras.cli import app
 
 NAMES = ("[red]fox", "[[bold]] cat", ":cat: $x$", "고양이", "猫", "قطة", "🦊 fox")
@@ -130,7 +130,7 @@ def test_pictures_use_a_font_that_has_the_names(tmp_path, monkeypatch):
     monkeypatch.setattr(fonts.font_manager, "findSystemFonts", list)
     matrix = np.diag(range(len(NAMES)))
     with pytest.warns(UserWarning, match=r"No font of this system has 고양이猫🦊: .* install Noto Sans CJK") as seen:
-        curves.plot_confusion(matrix, NAMES, tmp_path / "without.png", title="사진 $x$")
+        charts.plot_confusion(matrix, NAMES, tmp_path / "without.png", title="사진 $x$")
     assert len(seen) == 1  # and none of matplotlib's
     with pytest.warns(UserWarning, match="install Symbola"):
         assert fonts.names_shown(["fox", "🦊"], "class {}") == ["fox", "class 1"]
@@ -164,10 +164,10 @@ class Font:
 
 
 def test_formulas_in_names_are_no_formulas(tmp_path):
-    curves.plot_confusion(np.eye(2), ["$\\frac$", "a_$1$" * 30], tmp_path / "1.png", title="$\\nonsense{$")
-    curves.plot_spread({"$\\frac$": [1, 2]}, tmp_path / "2.png", title="$\\nonsense{$")
+    charts.plot_confusion(np.eye(2), ["$\\frac$", "a_$1$" * 30], tmp_path / "1.png", title="$\\nonsense{$")
+    charts.plot_spread({"$\\frac$": [1, 2]}, tmp_path / "2.png", title="$\\nonsense{$")
     row = dict.fromkeys(("epoch", "loss", "accuracy", "val_loss", "val_accuracy"), 1.0)
-    curves.plot_curves([row], tmp_path / "3.png", title="lenet on $\\nonsense{$")
+    charts.plot_curves([row], tmp_path / "3.png", title="lenet on $\\nonsense{$")
     for name in "123":
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.width > 300

@@ -11,10 +11,11 @@ from torch_files import Tensor, write_legacy, write_zip
 
 from inception_keras import create_model, save_weights, structure
 from inception_keras.weights import torch_file
-from inception_keras.weights.names import layouts, module_of
 from inception_keras.weights.pretrained import load
+from inception_keras.weights.rules import module_of
 from inception_keras.weights.store import variables
-from inception_keras.weights.torch import slots
+from inception_keras.weights.torch_names import torch_rules
+from inception_keras.weights.translate import slots
 
 SMALL = {"input_shape": (15, 15, 3)}
 
@@ -83,7 +84,7 @@ def whole():
     """Torchvision's GoogLeNet with both auxiliary heads, and a file with its weights in torchvision's layout."""
     with structure():
         model = create_model("googlenet_slim", aux=True, **SMALL)
-    shapes = {name: slot.shape for name, slot in slots(model, layouts("googlenet_slim")[0]).items()}
+    shapes = {name: slot.shape for name, slot in slots(model, torch_rules("googlenet_slim")[0]).items()}
     return synthetic.state_dict(shapes)
 
 
@@ -139,7 +140,7 @@ def test_names_every_fault_and_changes_nothing(whole, tmp_path):
 def test_published_densenets_have_a_dot_more(tmp_path):
     with structure():
         model = create_model("densenet121")
-    new, old = (set(slots(model, rules)) for rules in layouts("densenet121"))
+    new, old = (set(slots(model, rules)) for rules in torch_rules("densenet121"))
     assert {name.replace(".norm.", ".norm").replace(".conv.", ".conv") for name in old - new} == {
         name for name in new - old
     }
@@ -147,10 +148,10 @@ def test_published_densenets_have_a_dot_more(tmp_path):
 
 
 def test_names_by_rules():
-    (rules,) = layouts("resnet50")
+    (rules,) = torch_rules("resnet50")
     assert module_of("stage_3-block_1-shortcut-bn", rules) == "layer2.0.downsample.1"
     assert module_of("nothing", rules) is None
-    assert layouts("no_such_net") == []
+    assert torch_rules("no_such_net") == []
 
 
 def test_says_what_files_it_reads(tmp_path):

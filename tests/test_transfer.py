@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 import inception_keras as ik
-from inception_keras.analysis.graph import nodes
 from inception_keras.blocks import conv_bn
 from inception_keras.cli import app, training
+from inception_keras.graph import nodes
 from inception_keras.training import finetune as module
 from inception_keras.training.start import first_model, load_run
 from inception_keras.weights.store import variables

@@ -9,8 +9,8 @@ from matplotlib.path import Path as Outline
 
 from .block_graph import blocks, collapse
 from .block_layout import Area, Arrow, Line, Picture, slide_scale, text_size, trunk_picture
+from .captions import COLOURS, engineering
 from .fonts import families, names_shown, shown, weight
-from .labels import COLOURS, engineering
 from .profile import profile
 
 _MARGIN = 0.25

@@ -8,8 +8,8 @@ from itertools import groupby, takewhile
 
 import keras
 
-from .graph import Node, Shape, nodes
-from .labels import activation, role, width, window, words
+from ..graph import Node, Shape, nodes
+from .captions import activation, role, width, window, words
 
 _NAMES = {
     "InputLayer": "input",

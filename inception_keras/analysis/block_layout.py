@@ -9,8 +9,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
 from .block_graph import Block, Box
+from .captions import sizes
 from .fonts import families, shown, weight
-from .labels import sizes
 
 Point = tuple[float, float]
 TITLE, DETAIL, HEADER, CAPTION = 9.5, 8.0, 9.0, 7.5  # points

@@ -11,10 +11,10 @@ import keras
 import matplotlib
 
 from ..checks import check_bool, check_model, check_path
+from ..graph import Node, nodes
+from ..text import in_notebook
 from .block_diagram import draw
-from .graph import Node, nodes
-from .labels import COLOURS, role, sizes, width, window
-from .profile import in_notebook
+from .captions import COLOURS, role, sizes, width, window
 
 FORMATS = ("png", "svg", "pdf")
 

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from ..checks import check_model, check_text, check_type, nearest
-from .graph import Graph, Node, functional, outputs_of, read
+from ..graph import Graph, Node, functional, outputs_of, read
 
 _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 

@@ -16,9 +16,9 @@ from rich.table import Table
 
 from ..checks import check_callable, check_choice, check_path, check_shape, got
 from ..files import write_csv
+from ..graph import Node, Shape, read
 from ..layers import RadialBasis, Subsampling2D, TableConv2D
-from ..text import printable
-from .graph import Node, Shape, read
+from ..text import in_notebook, printable
 
 Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
 
@@ -166,15 +166,6 @@ def register_counter(layer: type, counter: Counter) -> None:
     if not (isinstance(layer, type) and issubclass(layer, keras.Operation)):
         raise TypeError(f"layer must be a class of Keras layers, got {got(layer)}.")
     _COUNTERS[layer] = check_callable("counter", counter, "a function (layer, input_shapes, output_shapes) -> MACs")
-
-
-def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel, which shows pictures and tables inline."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return type(get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 def _positions(layer: Any, shape: Shape) -> int:

@@ -23,8 +23,8 @@ def check(
     The exit code is 1 if there are problems.
     """
     with one_sentence():
+        from ..checks import counted
         from ..data.check import check_data
-        from ..data.layout import counted
 
         found = check_data(folder, label=label)
         if csv:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from ..checks import counted, some
 from .csv_paths import Files, is_address
 from .images import looks_like_image
-from .layout import SPLIT_NAMES, counted, some, split_of, stay_inside, subfolders
+from .layout import SPLIT_NAMES, split_of, stay_inside, subfolders
 from .listing import Listing, number
 
 _IMAGE_COLUMN = re.compile(r"id|image|img|file|name|path|photo|picture", re.IGNORECASE)

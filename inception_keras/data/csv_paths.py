@@ -6,8 +6,9 @@ import unicodedata
 from functools import cached_property
 from pathlib import Path
 
+from ..checks import some
 from .images import looks_like_image
-from .layout import some, split_of, stay_inside, walk
+from .layout import split_of, stay_inside, walk
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:image/", re.IGNORECASE)
 

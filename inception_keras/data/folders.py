@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ..checks import counted, some
 from .images import looks_like_image, unread
-from .layout import counted, in_order, is_leftover, some, split_of, stay_inside, subfolders, walk
+from .layout import in_order, is_leftover, split_of, stay_inside, subfolders, walk
 from .listing import Listing, Skipped
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checks import some
 from .cifar import CIFAR, find_cifar, read_cifar
 from .csv_file import Table, find_csv, is_training, list_csv
 from .csv_paths import Files
 from .folders import list_folder, unsorted_images
 from .idx import find_idx, read_mnist
 from .images import EXTENSIONS
-from .layout import some, stay_inside
+from .layout import stay_inside
 from .listing import Listing, Skipped, readable
 from .names import NAMES
 from .npz import find_npz, read_npz

@@ -121,15 +121,3 @@ def in_order(classes: Iterable[Hashable]) -> list[Any]:
     if all(_NUMBER.fullmatch(str(name)) for name in known):
         return sorted(known, key=lambda name: (Decimal(str(name)), str(name)))
     return sorted(known, key=str)
-
-
-def some(names: Iterable[object], most: int = 5) -> str:
-    """The first `most` names, and how many more there are."""
-    listed = [str(name) for name in names]
-    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun: `1 image`, `2,000 images`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

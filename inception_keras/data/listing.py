@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import counted, some
 from .images import Source, UnreadableImage, check_image, line, read_image
-from .layout import counted, in_order, some
+from .layout import in_order
 from .preprocessing import Preprocessing
 from .splits import Part
 

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ..checks import got
+from ..checks import counted, got
 from .images import UnreadableImage, line, looks_like_image, read_image, unread
-from .layout import counted, walk
+from .layout import walk
 from .listing import readable
 from .preprocessing import Preprocessing
 

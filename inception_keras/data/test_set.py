@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ..checks import some
 from .csv_file import find_csv
 from .csv_paths import Files
 from .datasets import by_name
 from .formats import Raw, from_folder
-from .layout import some, split_of, subfolders
+from .layout import split_of, subfolders
 from .listing import Skipped
 from .pipeline import Batches
 from .preprocessing import Preprocessing

@@ -78,7 +78,7 @@ def bench(
     Examples:
         >>> fast = next(bench(["squeezenet1_1"], batch=1, size=64, rounds=1))  # doctest: +SKIP
     """
-    from ..blocks import check_count
+    from ..checks import check_count
 
     check_count("rounds", rounds)
     threads = threads or len(os.sched_getaffinity(0))

@@ -51,7 +51,7 @@ def bench_data(folder: str | Path, *, size: int = 224, batch: int = 32, workers:
         >>> bench_data("photos").ratio  # doctest: +SKIP
         1.5
     """
-    from ..blocks import check_count
+    from ..checks import check_count
     from ..data.preprocessing import Preprocessing
 
     check_count("rounds", rounds)

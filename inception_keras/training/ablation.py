@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from ..analysis.curves import plot_spread
+from ..analysis.charts import plot_spread
 from ..analysis.profile import profile
 from ..checks import check_count, check_path, check_type
 from ..files import atomic_write, write_csv

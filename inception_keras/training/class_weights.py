@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..checks import nearest
+from ..checks import nearest, some
 from ..data.datasets import Data
-from ..data.layout import some
 
 
 def class_weights(wanted: str | Mapping[str, float] | None, data: Data) -> dict[int, float] | None:

@@ -9,11 +9,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import classification_report, confusion_matrix, top_k_accuracy_score
 
-from ..analysis.curves import plot_confusion
-from ..checks import check_path, check_text
+from ..analysis.charts import plot_confusion
+from ..checks import check_path, check_text, some
 from ..data.datasets import load_data
 from ..data.fingerprint import fingerprint_of_files
-from ..data.layout import some
 from ..data.preprocessing import Preprocessing
 from ..data.test_set import TestSet, load_test_set
 from ..files import atomic_write, write_csv

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ..analysis.curves import plot_rates
+from ..analysis.charts import plot_rates
 from ..checks import check_count, check_path, check_type, got
 from ..data.datasets import Data
 from ..files import atomic_write, write_csv

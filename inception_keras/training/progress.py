@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from ..analysis.profile import in_notebook
 from ..checks import check_choice
+from ..text import in_notebook
 
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # the metrics of an epoch that are shown
 

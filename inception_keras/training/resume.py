@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ..checks import some
 from ..data.datasets import Data
-from ..data.layout import some
 from .folder import HEAD, read_config
 from .recipe import Recipe
 from .state import NEWEST

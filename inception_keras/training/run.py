@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..analysis.curves import plot_curves
+from ..analysis.charts import plot_curves
 from ..analysis.diagrams import plot_blocks
 from ..checks import check_bool, check_path, check_type
 from ..data.datasets import Data, load_data

@@ -10,9 +10,9 @@ from keras import layers
 from keras.src.saving.serialization_lib import SafeModeScope
 
 from ..analysis.features import last_of_each_stride
-from ..analysis.graph import Node, functional, input_of, nodes, outputs_of, read
 from ..blocks import classifier
 from ..checks import check_callable, check_count, check_model, check_text, got, nearest
+from ..graph import Node, functional, input_of, nodes, outputs_of, read
 
 _POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 _Key = tuple[str, ...]  # the names of the nested models around a block, and of the block

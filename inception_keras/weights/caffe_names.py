@@ -1,4 +1,4 @@
-"""The names of our layers in the published Caffe prototxts, as rules in the form of `names.py`.
+"""The names of our layers in the published Caffe prototxts, as rules in the form of `rules.py`.
 
 Caffe splits a batch norm into two layers: BatchNorm holds the statistics, Scale holds gamma and beta. A rule joins the
 names of the two as `BatchNorm|Scale`.
@@ -6,14 +6,15 @@ names of the two as `BatchNorm|Scale`.
 
 from fnmatch import fnmatchcase
 
-from .names import _ALEXNET_2012, Rules, _with_bn
+from .rules import Rules, with_bn
+from .torch_names import ALEXNET_2012
 
 
 def caffe_rules(id: str) -> list[Rules]:
     """The rules of a net in a list; the list is empty for a net that was not published for Caffe.
 
     Examples:
-        >>> from inception_keras.weights.names import module_of
+        >>> from inception_keras.weights.rules import module_of
         >>> module_of("stage_2-block_1-conv_3-bn", caffe_rules("resnet50_caffe")[0])
         'bn2a_branch2c|scale2a_branch2c'
     """
@@ -56,7 +57,7 @@ def _resnet(numbered: tuple[int, ...]) -> Rules:
             for layer, branch in branches:
                 name = f"{stage}{label}_branch{branch}"
                 triples.append((f"{block}-{layer}", f"res{name}", f"bn{name}|scale{name}"))
-    return [*_with_bn(triples), ("predictions", "fc1000")]
+    return [*with_bn(triples), ("predictions", "fc1000")]
 
 
 def _in_two(name: str, conv: str) -> tuple[str, str, str]:
@@ -66,7 +67,7 @@ def _in_two(name: str, conv: str) -> tuple[str, str, str]:
 
 _BLOCK, _SE = r"stage_(\d)-block_(\d+)", "conv{1}_{2}_1x1"
 _SENET: Rules = [  # hujie-frank/SENet
-    *_with_bn(
+    *with_bn(
         [
             _in_two(r"conv_1", "conv1/7x7_s2"),
             _in_two(r"conv_1-conv_1", "conv1_1/3x3_s2"),
@@ -82,7 +83,7 @@ _SENET: Rules = [  # hujie-frank/SENet
     (r"predictions", "classifier"),
 ]
 _DENSENET: Rules = [  # shicai/DenseNet-Caffe
-    *_with_bn(
+    *with_bn(
         (name, conv, f"{conv}/bn|{conv}/scale")
         for name, conv in (
             (r"conv_1", "conv1"),
@@ -96,7 +97,7 @@ _DENSENET: Rules = [  # shicai/DenseNet-Caffe
 
 CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("googlenet", _GOOGLENET),
-    ("alexnet_2012", _ALEXNET_2012),
+    ("alexnet_2012", ALEXNET_2012),
     ("vgg1[1369]", _VGG),
     ("resnet50_caffe", _resnet(numbered=())),
     ("resnet1??_caffe", _resnet(numbered=(3, 4))),

@@ -1,4 +1,4 @@
-"""The names of our layers in `keras.applications`, as rules in the form of `names.py`.
+"""The names of our layers in `keras.applications`, as rules in the form of `rules.py`.
 
 Only nets that compute the same as in `keras.applications` have rules. Layers with automatic names, such as `conv2d_17`,
 are numbered from 1 here, in the order in which Keras made them.
@@ -7,14 +7,14 @@ are numbered from 1 here, in the order in which Keras made them.
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from .names import Rules, _with_bn
+from .rules import Rules, with_bn
 
 
 def keras_rules(id: str) -> list[Rules]:
     """The rules of a net in a list; the list is empty for a net that `keras.applications` lacks.
 
     Examples:
-        >>> from inception_keras.weights.names import module_of
+        >>> from inception_keras.weights.rules import module_of
         >>> module_of("conv_3_1", keras_rules("vgg16")[0])
         'block3_conv1'
     """
@@ -47,7 +47,7 @@ KERAS: list[tuple[str, Rules]] = [
         (r"predictions", "predictions"),
     ]),
     ("resnet*_v1", [
-        *_with_bn([
+        *with_bn([
             (r"conv_1", "conv1_conv", "conv1_bn"),
             (r"stage_(\d)-block_(\d+)-shortcut", "conv{1}_block{2}_0_conv", "conv{1}_block{2}_0_bn"),
             (r"stage_(\d)-block_(\d+)-conv_(\d)", "conv{1}_block{2}_{3}_conv", "conv{1}_block{2}_{3}_bn"),
@@ -55,7 +55,7 @@ KERAS: list[tuple[str, Rules]] = [
         (r"predictions", "predictions"),
     ]),
     ("densenet*", [
-        *_with_bn([
+        *with_bn([
             (r"conv_1", "conv1_conv", "conv1_bn"),
             (r"dense_(\d)-layer_(\d+)-conv_(\d)", "conv{1:+1}_block{2}_{3}_conv", "conv{1:+1}_block{2}_{3:-1}_bn"),
             (r"transition_(\d)-conv", "pool{1:+1}_conv", "pool{1:+1}_bn"),
@@ -64,7 +64,7 @@ KERAS: list[tuple[str, Rules]] = [
         (r"predictions", "predictions"),
     ]),
     ("mobilenet_v1*", [
-        *_with_bn([
+        *with_bn([
             (r"conv_1", "conv1", "conv1_bn"),
             (r"block_(\d+)-depthwise", "conv_dw_{1}", "conv_dw_{1}_bn"),
             (r"block_(\d+)-pointwise", "conv_pw_{1}", "conv_pw_{1}_bn"),
@@ -72,7 +72,7 @@ KERAS: list[tuple[str, Rules]] = [
         (r"predictions", "predictions"),
     ]),
     ("xception", [
-        *_with_bn([
+        *with_bn([
             (r"conv_([12])", "block1_conv{1}", "block1_conv{1}_bn"),
             (r"conv_([34])", "block14_sepconv{1:-2}/pointwise_kernel", "block14_sepconv{1:-2}_bn"),
             (r"block_([123])-shortcut", "conv2d_{1}", "batch_normalization_{1}"),
@@ -84,7 +84,7 @@ KERAS: list[tuple[str, Rules]] = [
         (r"predictions", "predictions"),
     ]),
     ("inception_resnet_v2", [
-        *_with_bn(_inception_resnet_v2()),
+        *with_bn(_inception_resnet_v2()),
         (r"inception_a_(\d+)-up", "block35_{1}_conv"),
         (r"inception_b_(\d+)-up", "block17_{1}_conv"),
         (r"inception_c_(\d+)-up", "block8_{1}_conv"),

@@ -9,13 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..checks import some
 from . import caffe, keras_file, onnx, store, torch_file
 from .caffe_names import DIFFERENCES
 from .fetch import fetch
 from .formats import suffix_of
 from .heads import heads
 from .published import PUBLISHED, SETS, find
-from .torch import Translation, translate
+from .translate import Translation, translate
 
 ASSETS = Path(__file__).parent.parent / "assets"
 EMBEDDED = {"squeezenet1_1": ASSETS / "squeezenet1_1_imagenet.safetensors"}
@@ -116,7 +117,7 @@ def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = 
     if translated.outside:
         warnings.warn(
             f"{len(translated.outside)} entries of {source.origin} are not below {translated.prefix!r} and are left "
-            f"out: {store.some(translated.outside)}.",
+            f"out: {some(translated.outside, 10)}.",
             stacklevel=3,
         )
 
@@ -179,7 +180,7 @@ def _with_fresh_heads(model: keras.Model, arrays: dict[str, np.ndarray], origin:
         if not shapes and trunk_is_there:
             absent = [each for each in (*head.rest[::-1], layer) if not any(name in arrays for name in _names(each))]
             names = [name for each in absent for name in _names(each)]
-            listed = store.some([each.name for each in absent])
+            listed = some([each.name for each in absent], 10)
             says = f"{listed} of {model.name} keep fresh weights: {origin} has none of them."
         elif any(ours[-1] != theirs[-1] for ours, theirs in shapes) and all(a[:-1] == b[:-1] for a, b in shapes):
             says = (

@@ -5,7 +5,7 @@ half of it into a net without them.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..checks import check_choice, check_path, check_type
+from ..checks import check_choice, check_path, check_type, some
 from ..files import atomic_write
 from ..scope import check_values
 
@@ -70,7 +70,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
     with np.errstate(over="ignore"):
         arrays = {name: np.array(v.numpy(), dtype=dtype, order="C") for name, v in variables(model).items()}
     if dtype == "float16" and (large := [name for name, array in arrays.items() if np.isinf(array).any()]):
-        raise ValueError(f"float16 ends at 65504, which is too small for {some(large)} of {model.name}.")
+        raise ValueError(f"float16 ends at 65504, which is too small for {some(large, 10)} of {model.name}.")
     with atomic_write(path) as part:
         part.write_bytes(save(arrays, {"model": model.name}))
 
@@ -153,13 +153,7 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) ->
         ],
     }
     if any(faults.values()):
-        lists = "; ".join(f"{len(names)} {kind}: {some(names)}" for kind, names in faults.items() if names)
+        lists = "; ".join(f"{len(names)} {kind}: {some(names, 10)}" for kind, names in faults.items() if names)
         raise ValueError(f"The weights of {origin} do not fit {model.name}, which keeps its own: {lists}.")
     for name, variable in own.items():
         variable.assign(arrays[name])
-
-
-def some(names: Sequence[str], most: int = 10) -> str:
-    """The first names of a list and the number of the remaining ones, as text."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

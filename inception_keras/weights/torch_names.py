@@ -1,60 +1,24 @@
-"""The names of our layers in other libraries: for each family, pairs of (our layer, the library's module).
+"""The names of our layers in torchvision and timm, as rules in the form of `rules.py`."""
 
-Our side of a pair is a regular expression for the whole name. The library's side is a format string: `{1}` is the first
-group, and `{1:-1}` is the number in that group minus one, for libraries that count from 0. `X-bn` is the batch norm of
-`X`.
-"""
-
-import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-Rules = list[tuple[str, str]]
+from .rules import Rules, with_bn
 
 
-def layouts(id: str) -> list[Rules]:
-    """The layouts in which the weights of a net are published, the most common one first."""
-    return [rules for pattern, rules in LAYOUTS if fnmatchcase(id, pattern)]
-
-
-def namesakes(id: str) -> list[str]:
-    """The ids of nets that have layers of the same names but compute something else.
+def torch_rules(id: str) -> list[Rules]:
+    """The rules of a net, one list for each layout in which its weights are published, the most common one first.
 
     Examples:
-        >>> namesakes("resnet50_v1"), namesakes("resnet18")
-        (['resnet50', 'resnet50_caffe'], [])
-    """
-    match = re.fullmatch(r"(resnet(?:50|101|152))(?:_v1|_caffe)?", id)
-    return [other for end in ("", "_v1", "_caffe") if (other := f"{match[1]}{end}") != id] if match else []
-
-
-def module_of(layer: str, rules: Rules) -> str | None:
-    """The other library's name for a layer; None if no rule matches.
-
-    Examples:
-        >>> module_of("inception_3a-conv_3x3-bn", layouts("googlenet_slim")[0])
+        >>> from inception_keras.weights.rules import module_of
+        >>> module_of("inception_3a-conv_3x3-bn", torch_rules("googlenet_slim")[0])
         'inception3a.branch2.1.bn'
     """
-    for pattern, module in rules:
-        if match := re.fullmatch(pattern, layer):
-            return module.format(match[0], *map(_Group, match.groups()))
-    return None
-
-
-class _Group(str):
-    """A group of a regular-expression match. Its format specification is an offset, as in `{1:-1}`."""
-
-    def __format__(self, offset: str) -> str:
-        return str(int(self) + int(offset)) if offset else str(self)
-
-
-def _with_bn(pairs: Iterable[tuple[str, str, str]]) -> Rules:
-    """Rules for convolutions and for their batch norms, from triples of (our layer, convolution, batch norm)."""
-    return [rule for name, conv, bn in pairs for rule in ((name, conv), (f"{name}-bn", bn))]
+    return [rules for pattern, rules in TORCH if fnmatchcase(id, pattern)]
 
 
 _GOOGLENET_SLIM: Rules = [
-    *_with_bn(
+    *with_bn(
         [
             (r"conv_1", "conv1.conv", "conv1.bn"),
             (r"conv_2-reduce", "conv2.conv", "conv2.bn"),
@@ -97,12 +61,12 @@ _SQUEEZENET_1_1: Rules = [
 
 def _units(pairs: Iterable[tuple[str, str]]) -> Rules:
     """Rules for modules that name a convolution `conv` and its batch norm `bn`."""
-    return _with_bn((name, f"{module}.conv", f"{module}.bn") for name, module in pairs)
+    return with_bn((name, f"{module}.conv", f"{module}.bn") for name, module in pairs)
 
 
 _SE_BLOCK, _SE_MODULE = r"stage_(\d)-block_(\d+)", "layer{1:-1}.{2:-1}"
 _SENET: Rules = [
-    *_with_bn(
+    *with_bn(
         [
             (r"conv_1", "layer0.conv1", "layer0.bn1"),
             (r"conv_1-conv_(\d)", "layer0.conv{1}", "layer0.bn{1}"),
@@ -131,7 +95,7 @@ _DPN: Rules = [
 ]
 
 _XCEPTION: Rules = [
-    *_with_bn(
+    *with_bn(
         [
             (r"conv_([12])", "conv{1}", "bn{1}"),
             (r"conv_([34])", "conv{1}.pointwise", "bn{1}"),
@@ -206,7 +170,7 @@ _INCEPTION_RESNET_V2: Rules = [
 
 _BLOCK, _LAYER = r"stage_(\d)-block_(\d+)", "layer{1:-1}.{2:-1}"
 _RESNET: Rules = [
-    *_with_bn(
+    *with_bn(
         [
             (r"conv_1", "conv1", "bn1"),
             (rf"{_BLOCK}-conv_(\d)", f"{_LAYER}.conv{{3}}", f"{_LAYER}.bn{{3}}"),
@@ -222,7 +186,7 @@ def _vgg(counts: tuple[int, ...], step: int) -> Rules:
     rules, place = [], 0
     for block, count in enumerate(counts, 1):
         for i in range(1, count + 1):
-            rules += _with_bn([(f"conv_{block}_{i}", f"features.{place}", f"features.{place + 1}")])
+            rules += with_bn([(f"conv_{block}_{i}", f"features.{place}", f"features.{place + 1}")])
             place += step
         place += 1  # the pool
     return [*rules, ("fc_6", "classifier.0"), ("fc_7", "classifier.3"), ("predictions", "classifier.6")]
@@ -234,14 +198,14 @@ _ALEXNET: Rules = [
     *((f"conv_{i}", f"features.{place}") for i, place in enumerate((0, 3, 6, 8, 10), 1)),
     *(("fc_6", "classifier.1"), ("fc_7", "classifier.4"), ("predictions", "classifier.6")),
 ]
-_ALEXNET_2012: Rules = [(r"conv_(\d)", "conv{1}"), (r"fc_(\d)", "fc{1}"), (r"predictions", "fc8")]
+ALEXNET_2012: Rules = [(r"conv_(\d)", "conv{1}"), (r"fc_(\d)", "fc{1}"), (r"predictions", "fc8")]
 
 
 def _densenet(dot: str) -> Rules:
     """Rules for a DenseNet. With `dot` as ".", `conv1` is written `conv.1`, as in the published files."""
     layer, module = r"dense_(\d)-layer_(\d+)-conv_(\d)", "features.denseblock{1}.denselayer{2}"
     return [
-        *_with_bn(
+        *with_bn(
             [
                 (r"conv_1", "features.conv0", "features.norm0"),
                 (layer, f"{module}.conv{dot}{{3}}", f"{module}.norm{dot}{{3}}"),
@@ -254,7 +218,7 @@ def _densenet(dot: str) -> Rules:
 
 
 _MOBILENET_V2: Rules = [
-    *_with_bn(
+    *with_bn(
         [
             (r"conv_1", "features.0.0", "features.0.1"),
             (r"block_1-depthwise", "features.1.conv.0.0", "features.1.conv.0.1"),
@@ -279,7 +243,7 @@ def _mobilenet_v3(excited: str, last: int) -> Rules:
         last: The module number of the last convolution.
     """
     return [
-        *_with_bn(
+        *with_bn(
             (name, f"features.{module}.0", f"features.{module}.1")
             for name, module in (
                 (r"conv_1", "0"),
@@ -302,7 +266,7 @@ def _mobilenet_v3(excited: str, last: int) -> Rules:
 
 
 _MNASNET: Rules = [
-    *_with_bn(
+    *with_bn(
         [
             (r"conv_1", "layers.0", "layers.1"),
             (r"separable-depthwise", "layers.3", "layers.4"),
@@ -318,7 +282,7 @@ _MNASNET: Rules = [
 
 _UNIT, _STAGE = r"stage_(\d)-unit_(\d)", "stage{1}.{2:-1}"
 _SHUFFLENET_V2: Rules = [
-    *_with_bn(
+    *with_bn(
         [
             (r"conv_([15])", "conv{1}.0", "conv{1}.1"),
             (rf"{_UNIT}-left_depthwise", f"{_STAGE}.branch1.0", f"{_STAGE}.branch1.1"),
@@ -332,7 +296,7 @@ _SHUFFLENET_V2: Rules = [
 ]
 
 _INCEPTION_V3: Rules = [
-    *_with_bn(
+    *with_bn(
         (name, f"{module}.conv", f"{module}.bn")
         for name, module in (
             (r"conv_(1a|2a|2b|4a)", "Conv2d_{1}_3x3"),
@@ -357,12 +321,12 @@ _INCEPTION_V3: Rules = [
 ]
 
 # fmt: off
-LAYOUTS: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
+TORCH: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("googlenet_slim", _GOOGLENET_SLIM),
     ("squeezenet1_0", _SQUEEZENET_1_0),
     ("squeezenet1_1", _SQUEEZENET_1_1),
     ("alexnet", _ALEXNET),
-    ("alexnet_2012", _ALEXNET_2012),
+    ("alexnet_2012", ALEXNET_2012),
     *((f"vgg{depth}", _vgg(counts, 2)) for depth, counts in _VGG.items()),
     *((f"vgg{depth}_bn", _vgg(counts, 3)) for depth, counts in _VGG.items()),
     *((f"resnet{rest}", _RESNET) for rest in ("??", "???", "*_cifar")),

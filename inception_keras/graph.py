@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import tree
 
-from ..checks import check_model
-from ..scope import structure
+from .checks import check_model
+from .scope import structure
 
 Shape = tuple[Any, ...]  # ints; None for an unknown size
 

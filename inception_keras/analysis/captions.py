@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from .graph import Node, Shape
+from ..graph import Node, Shape
 
 # (fill, outline) by what a layer does, after figure 3 of the GoogLeNet paper; pale, so that black text prints well
 COLOURS = {

@@ -13,8 +13,9 @@ from keras import layers
 from .caffe_names import caffe_rules
 from .keras_file import named
 from .keras_names import keras_rules
-from .names import Rules, layouts, module_of, namesakes
+from .rules import Rules, module_of
 from .store import variables
+from .torch_names import torch_rules
 
 _ENTRY = {
     **{"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"},
@@ -178,7 +179,7 @@ def _layouts(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
 
     The layouts of nets with the same layer names come last. They serve to recognise a file of another net.
     """
-    others = [layout for other in namesakes(id) for layout in _foreign(model, other, counted)]
+    others = [layout for other in _namesakes(id) for layout in _foreign(model, other, counted)]
     if counted:
         own = {
             f"{layer.name}/{i}": _as_is(f"{layer.name}/{variable.name}", variable)
@@ -190,12 +191,23 @@ def _layouts(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
     return [_Layout(own, id, counted), *_foreign(model, id, counted), *others]
 
 
+def _namesakes(id: str) -> list[str]:
+    """The ids of nets that have layers of the same names but compute something else.
+
+    Examples:
+        >>> _namesakes("resnet50_v1"), _namesakes("resnet18")
+        (['resnet50', 'resnet50_caffe'], [])
+    """
+    match = re.fullmatch(r"(resnet(?:50|101|152))(?:_v1|_caffe)?", id)
+    return [other for end in ("", "_v1", "_caffe") if (other := f"{match[1]}{end}") != id] if match else []
+
+
 def _foreign(model: keras.Model, id: str, counted: bool) -> list[_Layout]:
     """The layouts that other libraries use for the net `id`."""
     keras_slots = [_Layout(_keras_slots(model, rules), id) for rules in keras_rules(id)]
     if counted:
         return keras_slots
-    torch = [_Layout(slots(model, rules), id) for rules in layouts(id)]
+    torch = [_Layout(slots(model, rules), id) for rules in torch_rules(id)]
     return [*torch, *keras_slots, *(_Layout(slots(model, rules), id, caffe=True) for rules in caffe_rules(id))]
 
 
