@@ -1,9 +1,7 @@
 """Placement on devices, with a CPU split in two. Logical devices must be made before TensorFlow starts."""
 
-import subprocess
-import sys
-
 import pytest
+from outside import python
 
 import inception_keras as ik
 
@@ -22,7 +20,7 @@ def test_what_is_not_there_is_said_with_what_is(name):
         ik.device(name)
 
 
-def test_two_logical_devices():
+def test_two_logical_devices(tmp_path):
     code = """
 import tensorflow as tf
 import inception_keras as ik
@@ -37,5 +35,4 @@ try:
 except ValueError as error:
     print(error)
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout == "There is no device 'cpu:2'; there are CPU:0, CPU:1, and 'auto'.\n"
+    assert python(code, tmp_path) == "There is no device 'cpu:2'; there are CPU:0, CPU:1, and 'auto'.\n"

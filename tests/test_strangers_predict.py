@@ -207,7 +207,7 @@ def test_evaluate_reports_top_5_accuracy_and_macro_f1(run, tmp_path):
         hits = np.sum((truth == label) & (order[:, 0] == label))
         f1.append(2 * hits / (np.sum(truth == label) + np.sum(order[:, 0] == label)))
     assert report.macro_f1 == pytest.approx(np.mean(f1))
-    said = command("evaluate", run, "--data-dir", photos, cwd=tmp_path, TF_CPP_MIN_LOG_LEVEL="")
+    said = command("evaluate", run, "--data-dir", photos, cwd=tmp_path)
     figures = f"accuracy {report.accuracy:.4f} on 30 images, top-5 accuracy {report.top_5_accuracy:.4f}"
     assert f"{figures}, macro F1 {report.macro_f1:.4f}" in said
     for name in COLOURS:  # names as they are, each with its row

@@ -9,11 +9,11 @@ def test_folders_that_are_called_as_packages(tmp_path):
     for name in FOLDERS:
         (tmp_path / name / "0").mkdir(parents=True)
     code = "from inception_keras import load_data, profile; print(load_data('digits').counts['test'])"
-    said = python(code, tmp_path)
+    said = python(code, tmp_path, new=True)
     assert said.strip() == "360" and is_quiet(said)
 
 
 def test_what_keeps_keras_from_being_imported_is_told(tmp_path):
     (tmp_path / "pandas.py").write_text("bears = 2")
-    said = python("from inception_keras import load_data", tmp_path, status=1)
+    said = python("from inception_keras import load_data", tmp_path, status=1, new=True)
     assert "ImportError: load_data cannot be imported: module 'pandas' has no attribute 'Series'" in said

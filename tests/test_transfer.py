@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outside import python
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
@@ -309,7 +308,7 @@ def test_two_stages_on_two_devices_in_half_precision(shapes, tmp_path):
     fields |= {"weights": str(source.folder), "freeze": "up to c3", "devices": 2, "precision": "mixed_bfloat16"}
     wanted = recipe(shapes, **fields).to_dict()
     code = f"import inception_keras as ik; ik.finetune(ik.Recipe(**{wanted!r}), {str(tmp_path / 'run')!r}, verbose=0)"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    python(code, tmp_path)
     before, after = (variables(load_run(tmp_path / "run" / part)[0]) for part in ("head", "."))
     moved = {name.partition("/")[0] for name in after if (before[name].numpy() != after[name].numpy()).any()}
     assert moved == {"c5", "f6", "predictions"}
