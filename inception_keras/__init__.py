@@ -43,6 +43,7 @@ _PUBLIC = {
     "models.mobilenet_v1": ("build_mobilenet_v1",),
     "models.mobilenet_v2": ("build_mobilenet_v2",),
     "models.mobilenet_v3": ("build_mobilenet_v3",),
+    "models.nin": ("build_nin_cifar", "build_nin_imagenet"),
     "models.resnet": (
         "build_resnet",
         "build_resnet_v1",

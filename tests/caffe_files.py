@@ -295,6 +295,31 @@ def squeezenet(version: str, classes: int = 1000) -> Net:
     return net
 
 
+def nin_imagenet(classes: int = 1000) -> Net:
+    """Network in Network, gist.github.com/mavenlin/d802a5849de39225bcc6, train_val.prototxt."""
+    net = Net("nin_imagenet")
+    x = net.conv("cccp2", net.conv("cccp1", net.conv("conv1", "data", 96, 11, stride=4), 96, 1), 96, 1)
+    x = net.conv("conv2", net.pool("pool0", x, 3, 2), 256, 5, pad=2)
+    x = net.conv("cccp4", net.conv("cccp3", x, 256, 1), 256, 1)
+    x = net.conv("conv3", net.pool("pool2", x, 3, 2), 384, 3, pad=1)
+    x = net.conv("cccp6", net.conv("cccp5", x, 384, 1), 384, 1)
+    x = net.conv("conv4-1024", net.add("Dropout", "drop", net.pool("pool3", x, 3, 2)), 1024, 3, pad=1)
+    x = net.conv("cccp8-1024", net.conv("cccp7-1024", x, 1024, 1), classes, 1)
+    net.pool("pool4", x, 6, 1, kind="AVE")
+    return net
+
+
+def nin_cifar(classes: int = 10) -> Net:
+    """Network in Network, gist.github.com/mavenlin/e56253735ef32c3c296d, train_test.prototxt."""
+    net = Net("CIFAR10_full")
+    x = net.conv("cccp2", net.conv("cccp1", net.conv("conv1", "data", 192, 5, pad=2), 160, 1), 96, 1)
+    x = net.conv("conv2", net.add("Dropout", "drop3", net.pool("pool1", x, 3, 2)), 192, 5, pad=2)
+    x = net.pool("pool2", net.conv("cccp4", net.conv("cccp3", x, 192, 1), 192, 1), 3, 2, kind="AVE")
+    x = net.conv("conv3", net.add("Dropout", "drop6", x), 192, 3, pad=1)
+    net.pool("pool3", net.conv("cccp6", net.conv("cccp5", x, 192, 1), classes, 1), 8, 1, kind="AVE")
+    return net
+
+
 def resnet(depth: int, classes: int = 1000) -> Net:
     """KaimingHe/deep-residual-networks: strides in the first 1x1, a pool without padding; conv1 of 50 has a bias."""
     net = Net(f"ResNet-{depth}", gain=0.5)

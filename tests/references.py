@@ -173,6 +173,37 @@ class BvlcGoogLeNet(GoogLeNet):
         return super().made(re.sub(ours, theirs, name), make)
 
 
+class Nin(Net):
+    """Lin et al. 2013, the authors' nets of Caffe's model zoo, with the names of their prototxts."""
+
+    def mlpconv(self, x, names, *filters, kernel, **options):
+        first, second, third = names.split()
+        x = self.conv(x, first, filters[0], kernel, **options).relu()
+        return self.conv(self.conv(x, second, filters[1], 1).relu(), third, filters[2], 1).relu()
+
+
+class NinCifar(Nin):
+    """gist.github.com/mavenlin/e56253735ef32c3c296d."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.mlpconv(x, "conv1 cccp1 cccp2", 192, 160, 96, kernel=5)
+        x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+        x = self.mlpconv(x, "conv2 cccp3 cccp4", 192, 192, 192, kernel=5)
+        x = functional.avg_pool2d(x, 3, 2, ceil_mode=True)
+        return self.mlpconv(x, "conv3 cccp5 cccp6", 192, 192, 10, kernel=3).mean((2, 3))
+
+
+class NinImageNet(Nin):
+    """gist.github.com/mavenlin/d802a5849de39225bcc6."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        x = pool(self.mlpconv(x, "conv1 cccp1 cccp2", 96, 96, 96, kernel=11, stride=4, padding=0))
+        x = pool(self.mlpconv(x, "conv2 cccp3 cccp4", 256, 256, 256, kernel=5))
+        x = pool(self.mlpconv(x, "conv3 cccp5 cccp6", 384, 384, 384, kernel=3))
+        return self.mlpconv(x, "conv4-1024 cccp7-1024 cccp8-1024", 1024, 1024, 1000, kernel=3).mean((2, 3))
+
+
 def same(x: torch.Tensor, kernel: int, stride: int, value: float = 0.0) -> torch.Tensor:
     """Pads like TensorFlow's "SAME": if the total is odd, more at the right and the bottom."""
     sums = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in x.shape[:1:-1]]

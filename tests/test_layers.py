@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from inception_keras.layers import (
     AdaptiveAveragePooling2D,
     BatchNormalization,
+    CeilAveragePooling2D,
     CeilMaxPooling2D,
     ChannelSplit,
     Conv2D,
@@ -65,40 +66,46 @@ def test_lrn_size_must_be_odd(size):
         LocalResponseNormalization(size=size)
 
 
-def ceil_pool(x, k, s):
-    """Max pooling in NumPy over every window that starts inside the map, cut off at the edge."""
+CEIL_POOLS = {CeilMaxPooling2D: np.max, CeilAveragePooling2D: np.mean}
+
+
+def ceil_pool(x, k, s, reduce):
+    """Pooling in NumPy over every window that starts inside the map, cut off at the edge."""
     sides = [-(-(n - k) // s) + 1 for n in x.shape[1:3]]
     out = np.empty((len(x), *sides, x.shape[-1]), x.dtype)
     for i in range(sides[0]):
         for j in range(sides[1]):
-            out[:, i, j] = x[:, i * s : i * s + k, j * s : j * s + k].max((1, 2))
+            out[:, i, j] = reduce(x[:, i * s : i * s + k, j * s : j * s + k], (1, 2))
     return out
 
 
+@pytest.mark.parametrize("pool", CEIL_POOLS)
 @settings(max_examples=60, deadline=None)
 @given(h=st.integers(4, 17), w=st.integers(4, 17), k=st.integers(2, 4), s=st.integers(1, 4))
-def test_ceil_pool_at_every_size(h, w, k, s):
+def test_ceil_pool_at_every_size(pool, h, w, k, s):
     s = min(k, s)
     x = images(1, h, w, 2) - 5  # negative: padding with zeros would show
-    layer = CeilMaxPooling2D(k, s)
-    expected = ceil_pool(x, k, s)
+    layer = pool(k, s)
+    expected = ceil_pool(x, k, s, CEIL_POOLS[pool])
     assert layer.compute_output_shape(x.shape) == expected.shape
-    np.testing.assert_array_equal(layer(x), expected)
+    np.testing.assert_allclose(layer(x), expected, rtol=0 if pool is CeilMaxPooling2D else 1e-6)
 
 
+@pytest.mark.parametrize("pool", CEIL_POOLS)
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (8, 7), (2, 2)])
-def test_ceil_pool_of_an_open_size(size):
+def test_ceil_pool_of_an_open_size(pool, size):
     image = keras.Input((None, None, 2))
-    model = keras.Model(image, CeilMaxPooling2D(3, 2)(image))
-    x = images(1, *size, 2)
-    np.testing.assert_array_equal(model(x), ceil_pool(x, 3, 2))
+    model = keras.Model(image, pool(3, 2)(image))
+    x = images(1, *size, 2) - 5
+    np.testing.assert_allclose(model(x), ceil_pool(x, 3, 2, CEIL_POOLS[pool]), rtol=1e-6)
 
 
-def test_ceil_pool_errors():
+@pytest.mark.parametrize("pool", CEIL_POOLS)
+def test_ceil_pool_errors(pool):
     with pytest.raises(ValueError, match="strides must be at most pool_size, got strides=3, pool_size=2"):
-        CeilMaxPooling2D(2, 3)
+        pool(2, 3)
     with pytest.raises(ValueError, match="does not fit on a map"):
-        CeilMaxPooling2D(3, 2)(keras.Input((1, 8, 2)))
+        pool(3, 2)(keras.Input((1, 8, 2)))
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (1, 2)])

@@ -35,6 +35,8 @@ def _differences(model, net, side, heads=("predictions",), tops=None):
 NETS = [  # id, the net in Caffe, generation of its file, side of the image
     ("squeezenet1_1", lambda: caffe.squeezenet("1.1", 10), "new", 64),
     ("resnet50_caffe", lambda: caffe.resnet(50, 10), "new", 64),
+    ("nin_cifar", caffe.nin_cifar, "v1", 32),
+    ("nin_imagenet", lambda: caffe.nin_imagenet(10), "v1", 224),
     pytest.param("alexnet_2012", lambda: caffe.alexnet(10), "v1", 227, marks=SLOW),
     pytest.param("vgg16", lambda: caffe.vgg(16, 10), "v1", 224, marks=SLOW),
     pytest.param("resnet101_caffe", lambda: caffe.resnet(101, 10), "new", 224, marks=SLOW),

@@ -32,6 +32,7 @@ def every_layer(input_shape, classes, aux=False):
     x = layers.ChannelShuffle(2, name="shuffle")(x)
     x = keras.layers.Concatenate(name="concat")(layers.ChannelSplit(3, name="split")(x))
     x = layers.CeilMaxPooling2D(3, 2, name="ceil")(x)
+    x = layers.CeilAveragePooling2D(3, 2, name="ceil_average")(x)
     x = layers.MaxPooling2D(3, 1, name="max")(layers.AdaptiveAveragePooling2D(6, name="average")(x))
     x = layers.Subsampling2D("tanh", name="sub")(x)
     x = layers.TableConv2D([[0, 1], [2, 3, 7]], 2, name="table")(x)

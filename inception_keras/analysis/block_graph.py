@@ -24,6 +24,7 @@ _NAMES = {
     "MaxPooling2D": "max pool",
     "CeilMaxPooling2D": "max pool",
     "AveragePooling2D": "avg pool",
+    "CeilAveragePooling2D": "avg pool",
     "AdaptiveAveragePooling2D": "adaptive avg pool",
     "AdaptiveMaxPooling2D": "adaptive max pool",
     "LocalResponseNormalization": "local resp. norm",

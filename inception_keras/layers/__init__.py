@@ -7,11 +7,12 @@ from .convolution import Conv2D, DepthwiseConv2D
 from .folding import HardSwish
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .normalization import BatchNormalization, LocalResponseNormalization
-from .pooling import AdaptiveAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
+from .pooling import AdaptiveAveragePooling2D, CeilAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
 
 __all__ = [
     "AdaptiveAveragePooling2D",
     "BatchNormalization",
+    "CeilAveragePooling2D",
     "CeilMaxPooling2D",
     "ChannelShuffle",
     "ChannelSplit",

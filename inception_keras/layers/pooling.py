@@ -1,4 +1,4 @@
-"""Max pooling that rounds and pads as Caffe and torch do, and adaptive average pooling."""
+"""Pooling that rounds and pads as Caffe and torch do, and adaptive average pooling."""
 
 from typing import Any
 
@@ -53,8 +53,32 @@ def _means(n: int, out: int) -> np.ndarray:
     return windows / windows.sum(1, keepdims=True)
 
 
+class _RoundedUp(layers.Layer):
+    """What the pools below share: their output size is rounded up."""
+
+    def __init__(self, pool_size: int, strides: int, **kwargs: Any):
+        super().__init__(pool_size, strides, **(kwargs | {"padding": "valid"}))
+        if any(s > k for s, k in zip(self.strides, self.pool_size, strict=True)):
+            raise ValueError(f"strides must be at most pool_size, got strides={strides}, pool_size={pool_size}.")
+
+    def _windows(self, shape: Any) -> list[tuple]:
+        return list(zip(shape[1:3], self.pool_size, self.strides, strict=True))
+
+    def _padding(self, shape: Any) -> list[tuple[int, int]] | None:
+        """The pixels that the last windows lack, in front and behind on each axis; None if no window lacks any."""
+        pads = [(n - k) % s and s - (n - k) % s if n else s - 1 for n, k, s in self._windows(shape)]
+        return [(0, 0), *((0, pad) for pad in pads), (0, 0)] if any(pads) else None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c); an unknown size stays None."""
+        sides = [n and -(-(n - k) // s) + 1 for n, k, s in self._windows(input_shape)]
+        if any(side is not None and side < 1 for side in sides):
+            raise ValueError(f"A {self.pool_size} pool does not fit on a map of {tuple(input_shape[1:3])} pixels.")
+        return (input_shape[0], *sides, input_shape[3])
+
+
 @register
-class CeilMaxPooling2D(layers.MaxPooling2D):
+class CeilMaxPooling2D(_RoundedUp, layers.MaxPooling2D):
     """Max pooling whose output size is rounded up, as in Caffe and in torch with `ceil_mode=True`.
 
     The last window may reach beyond the right and bottom edges. Nothing is padded at the left and top.
@@ -74,24 +98,15 @@ class CeilMaxPooling2D(layers.MaxPooling2D):
         (None, 56, 55, 64)
     """
 
-    def __init__(self, pool_size: int, strides: int, **kwargs: Any):
-        super().__init__(pool_size, strides, **(kwargs | {"padding": "valid"}))
-        if any(s > k for s, k in zip(self.strides, self.pool_size, strict=True)):
-            raise ValueError(f"strides must be at most pool_size, got strides={strides}, pool_size={pool_size}.")
-
     def call(self, inputs: Any) -> Any:
         """(n, h, w, c) -> (n, h', w', c)."""
-        pads = [(n - k) % s and s - (n - k) % s if n else s - 1 for n, k, s in self._windows(inputs.shape)]
-        if not any(pads):
+        padding = self._padding(inputs.shape)
+        if not padding:
             return ops.max_pool(inputs, self.pool_size, self.strides, "valid")
         if all(self._is_same(*window) for window in self._windows(inputs.shape)):
             return ops.max_pool(inputs, self.pool_size, self.strides, "same")  # no copy of the input
-        widths = [(0, 0), (0, pads[0]), (0, pads[1]), (0, 0)]
-        padded = ops.pad(inputs, widths, constant_values=float("-inf"))
+        padded = ops.pad(inputs, padding, constant_values=float("-inf"))
         return ops.max_pool(padded, self.pool_size, self.strides, "valid")
-
-    def _windows(self, shape: Any) -> list[tuple]:
-        return list(zip(shape[1:3], self.pool_size, self.strides, strict=True))
 
     @staticmethod
     def _is_same(n: int | None, k: int, s: int) -> bool:
@@ -101,12 +116,37 @@ class CeilMaxPooling2D(layers.MaxPooling2D):
         count = -(-n // s)
         return count == -(-(n - k) // s) + 1 and (count - 1) * s + k - n <= 1
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, h, w, c) -> (n, h', w', c); an unknown size stays None."""
-        sides = [n and -(-(n - k) // s) + 1 for n, k, s in self._windows(input_shape)]
-        if any(side is not None and side < 1 for side in sides):
-            raise ValueError(f"A {self.pool_size} pool does not fit on a map of {tuple(input_shape[1:3])} pixels.")
-        return (input_shape[0], *sides, input_shape[3])
+
+@register
+class CeilAveragePooling2D(_RoundedUp, layers.AveragePooling2D):
+    """Average pooling whose output size is rounded up, as in Caffe and in torch with `ceil_mode=True`.
+
+    The windows are those of `CeilMaxPooling2D`. Where a window reaches beyond the edge, the mean is of the pixels
+    inside.
+
+    Args:
+        pool_size: Height and width of the window in pixels; at least `strides`.
+        strides: Step of the window in pixels.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If `strides` is larger than `pool_size`.
+
+    Examples:
+        >>> CeilAveragePooling2D(3, strides=2)(keras.Input((16, 17, 192))).shape
+        (None, 8, 8, 192)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """(n, h, w, c) -> (n, h', w', c)."""
+        padding = self._padding(inputs.shape)
+        if not padding:
+            return ops.average_pool(inputs, self.pool_size, self.strides, "valid")
+        ones = ops.ones_like(inputs[:1, ..., :1])
+        sums, counts = (
+            ops.average_pool(ops.pad(x, padding), self.pool_size, self.strides, "valid") for x in (inputs, ones)
+        )
+        return sums / counts
 
 
 @register

@@ -39,6 +39,14 @@ _SQUEEZENET: Rules = [  # forresti/SqueezeNet
     (r"fire_(\d)-squeeze_1x1", "fire{1}/squeeze1x1"),
     (r"fire_(\d)-expand_(\w+)", "fire{1}/expand{2}"),
 ]
+_NIN: Rules = [  # gist.github.com/mavenlin/d802a5849de39225bcc6 and e56253735ef32c3c296d
+    (r"mlpconv_4-conv", "conv4-1024"),
+    (r"mlpconv_4-cccp_1", "cccp7-1024"),
+    (r"mlpconv_4", "cccp8-1024"),
+    (r"mlpconv_(\d)-conv", "conv{1}"),
+    *((rf"mlpconv_{i}-cccp_1", f"cccp{2 * i - 1}") for i in (1, 2, 3)),
+    *((rf"mlpconv_{i}", f"cccp{2 * i}") for i in (1, 2, 3)),
+]
 
 
 def _resnet(numbered: tuple[int, ...]) -> Rules:
@@ -102,6 +110,7 @@ CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("resnet50_caffe", _resnet(numbered=())),
     ("resnet1??_caffe", _resnet(numbered=(3, 4))),
     ("squeezenet1_?", _SQUEEZENET),
+    ("nin_*", _NIN),
     ("seresnet50", _SENET),
     ("seresnet1??", _SENET),
     ("seresnext*", _SENET),
