@@ -70,9 +70,10 @@ for _depth in (20, 32, 44, 56, 110):
     REFERENCES[f"resnet{_depth}_cifar"] = (partial(references.CifarNet, _depth), ((32, 32), (31, 45)), 0.3)
     REFERENCES[f"plain{_depth}_cifar"] = (partial(references.CifarNet, _depth, False), ((32, 32), (31, 45)), 1.05)
 
-# sizes at which the heads' pools leave as many pixels, and so take the same weights
-REFERENCES["googlenet"] = (references.BvlcGoogLeNet, ((80, 80), (89, 85)), 1.0)
-REFERENCES["googlenet_bn"] = (partial(references.GoogLeNet, batch_norm=True), ((80, 80), (89, 85)), 1.0)
+# sizes at which the heads' pools leave as many pixels, and so take the same weights; in the first two nets, the last
+# windows reach beyond the maps of 6 and 7 pixels
+REFERENCES["googlenet"] = (references.BvlcGoogLeNet, ((96, 97), (99, 113)), 1.0)
+REFERENCES["googlenet_bn"] = (partial(references.GoogLeNet, batch_norm=True), ((96, 97), (99, 113)), 1.0)
 REFERENCES["googlenet_cifar"] = (partial(references.GoogLeNet, "cifar"), ((32, 32), (31, 51)), 1.0)
 REFERENCES["googlenet_small"] = (partial(references.GoogLeNet, "small"), ((31, 29), (32, 32)), 1.0)
 REFERENCES["seinception"] = (partial(references.GoogLeNet, batch_norm=True, heads=False, gates=True), SIZES, 1.35)

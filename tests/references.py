@@ -139,7 +139,8 @@ class GoogLeNet(Net):
         return self.squeeze_excite(x, f"{name}-se") if self.gates else x
 
     def head(self, x, name, classes):
-        x = functional.avg_pool2d(x, [min(5, n) for n in x.shape[2:]], 3)
+        window = [min(5, n) for n in x.shape[2:]]
+        x = functional.avg_pool2d(x, window, 3, ceil_mode=self.stem == "paper")  # Caffe rounds up
         x = self.unit(x, f"{name}-conv_1x1", 128, 1).flatten(1)
         return self.dense(self.dense(x, f"{name}-fc", 1024).relu(), name, classes)
 

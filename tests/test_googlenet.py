@@ -1,6 +1,6 @@
 """GoogLeNet against the figures of its paper and of the other GoogLeNets."""
 
-from math import prod
+from math import ceil, prod
 
 import keras
 import numpy as np
@@ -174,6 +174,29 @@ def test_runs_and_gives_probabilities():
         np.testing.assert_allclose(np.sum(scores, axis=1), 1, rtol=1e-5)
     with pytest.raises(ValueError, match=r"expected axis -1 of input shape to have value 3"):
         model(np.zeros((2, 32, 32, 1), "float32"))
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 13), (14, 14), (15, 16), (17, 5), (4, 3), (2, 1)])
+def test_an_aux_head_pools_as_caffe_does(height, width):
+    """As `PoolingLayer` of Caffe: 5x5 windows with stride 3, their number rounded up, cut off at the edge of the map."""
+    x = np.random.default_rng(0).normal(size=(1, height, width, 2)).astype("float32")
+    rows, columns = (max(1, ceil((n - 5) / 3) + 1) for n in (height, width))  # on 1 or 2 pixels Caffe has no window
+    expected = [x[0, 3 * i : 3 * i + 5, 3 * j : 3 * j + 5].mean((0, 1)) for i in range(rows) for j in range(columns)]
+    model = ik.build_aux_head((height, width, 2), 10)
+    pool = keras.Model(model.input, model.get_layer("aux_head-pool").output)
+    np.testing.assert_allclose(pool(x), np.reshape(expected, (1, rows, columns, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_sizes_of_aux_heads(structure):
+    """The published heads have 4x4 pixels, which sets for what images they fit."""
+
+    def sides(id, n):
+        model = ik.create_model(id, input_shape=(n, n, 3), aux=True)
+        return model.get_layer("aux_1-pool").output.shape[1]
+
+    assert [sides("googlenet", n) for n in (190, 191, 224, 238, 239)] == [3, 4, 4, 4, 5]
+    assert [sides("googlenet_slim", n) for n in (64, 224, 256)] == [4, 4, 4]
+    assert sides("googlenet_small", 32) == 4  # of 16x16 pixels; rounded up, it would be 5
 
 
 def test_aux_heads_need_a_fixed_size(structure):

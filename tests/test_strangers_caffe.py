@@ -84,6 +84,23 @@ def test_googlenet_with_both_heads_from_every_file(tmp_path):
     assert np.array_equal(alone.get_layer("predictions").kernel, model.get_layer("predictions").kernel)
 
 
+@pytest.mark.slow
+def test_heads_of_googlenet_at_another_size(tmp_path):
+    """On maps of 12 pixels, the last windows of the heads' pools reach beyond the map."""
+    net = caffe.googlenet(10)
+    (pool_5,) = (layer for layer in net.layers if layer["name"] == "pool5/7x7_s1")
+    pool_5["options"]["kernel"] = 0  # the whole map, as the 7x7 is at 224 x 224
+    caffe.write(net, tmp_path / "net.caffemodel")
+    options = {"aux": True, "classes": 10, "classifier_activation": None, "weights": tmp_path / "net.caffemodel"}
+    tops = ("loss3/classifier", "loss1/classifier", "loss2/classifier")
+    model = create_model("googlenet", input_shape=(195, 195, 3), **options)
+    for difference in _differences(model, net, 195, ("predictions", "aux_1", "aux_2"), tops):
+        assert difference <= 2e-5
+    for side in (190, 256):
+        with pytest.raises(ValueError, match=r"aux_1-fc.* \(191, 191, 3\).*"):
+            create_model("googlenet", input_shape=(side, side, 3), **options)
+
+
 def test_squeezenet_1_0_pads_its_last_convolution_in_caffe(tmp_path):
     net, path = caffe.squeezenet("1.0", 10), tmp_path / "squeezenet_v1.0.caffemodel"
     caffe.write(net, path)

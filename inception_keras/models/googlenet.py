@@ -1,13 +1,14 @@
 """GoogLeNet: "Going Deeper with Convolutions", Szegedy et al. 2014, arXiv:1409.4842."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from keras import Model, layers
 
 from ..arguments import checked
 from ..blocks import as_model, classifier, conv, conv_bn, image_input, max_pool, unique_name
-from ..layers import LocalResponseNormalization
+from ..layers import CeilAveragePooling2D, LocalResponseNormalization
 
 TABLE_1 = {  # None is the paper's row "max pool 3x3/2"
     #                1x1  3x3 reduce, 3x3  5x5 reduce, 5x5  pool proj     output at 224 x 224
@@ -94,13 +95,8 @@ def inception(
 
 @checked
 def aux_head(
-    x: Any,
-    classes: int,
-    *,
-    classifier_activation: str | None = "softmax",
-    pool: layers.Layer | None = None,
-    unit: Callable = conv,
-    name: str | None = None,
+    x: Any, classes: int, *, classifier_activation: str | None = "softmax", pool: layers.Layer | None = None,
+    unit: Callable = conv, name: str | None = None,
 ) -> Any:
     """The auxiliary head of section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,).
 
@@ -108,8 +104,8 @@ def aux_head(
         x: Feature maps of a known size.
         classes: Number of classes.
         classifier_activation: `"softmax"`, or None for logits.
-        pool: The layer that makes the map smaller. The default is the paper's 5x5 average pool with stride 3; the
-            window is cut to the size of a map smaller than 5x5.
+        pool: The layer that makes the map smaller. The default is Caffe's: the paper's 5x5 average pool with stride 3,
+            its output size rounded up. On a side of fewer than 5 pixels the window is as large as the map.
         unit: The function that makes the convolution: `blocks.conv` or `blocks.conv_bn`.
         name: Name of the output.
 
@@ -126,13 +122,31 @@ def aux_head(
     name = name or unique_name("aux_head")
     if None in x.shape[1:3]:
         raise ValueError(f"An auxiliary head needs an input of a fixed size, got {tuple(x.shape[1:])}.")
-    pool = pool or layers.AveragePooling2D([min(5, n) for n in x.shape[1:3]], strides=3, name=f"{name}-pool")
-    x = pool(x)                                                         # (4, 4, c)
+    window, strides = ([min(pixels, n) for n in x.shape[1:3]] for pixels in (5, 3))
+    x = (pool or CeilAveragePooling2D(window, strides, name=f"{name}-pool"))(x)    # (4, 4, c)
     x = unit(x, 128, 1, name=f"{name}-conv_1x1")                        # (4, 4, 128)
     x = layers.Flatten(name=f"{name}-flatten")(x)                       # (2048,)
     x = layers.Dense(1024, activation="relu", name=f"{name}-fc")(x)     # (1024,)
     x = layers.Dropout(0.7, name=f"{name}-dropout")(x)
     return classifier(x, classes, classifier_activation, name=name)
+
+
+def table_1(
+    x: Any, module: Callable, head: Callable | None = None, *, last: str = "inception_5b", pool_4: int = 3
+) -> tuple[Any, dict[str, Any]]:
+    """Table 1 from 3a to the row `last`: (28, 28, 192) -> (7, 7, 1024), and the outputs of the auxiliary heads by name.
+
+    `module` makes a module from maps, the filters of its row and a name; `head` a head from maps and a name.
+    """
+    heads = {}
+    for row, filters in TABLE_1.items():
+        kernel = pool_4 if row == "pool_4" else 3  # TF-Slim's last pool is 2x2
+        x = module(x, *filters, name=row) if filters else max_pool(x, kernel, strides=2, name=row)
+        if head and row in AUX_AFTER:
+            heads[AUX_AFTER[row]] = head(x, name=AUX_AFTER[row])
+        if row == last:
+            break
+    return x, heads
 
 
 @checked
@@ -201,13 +215,8 @@ def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **opt
 
 @checked
 def build_googlenet(
-    input_shape: Any = (224, 224, 3),
-    *,
-    classes: int = 1000,
-    aux: bool = False,
-    batch_norm: bool = False,
-    classifier_activation: str | None = "softmax",
-    name: str = "googlenet",
+    input_shape: Any = (224, 224, 3), *, classes: int = 1000, aux: bool = False, batch_norm: bool = False,
+    classifier_activation: str | None = "softmax", name: str = "googlenet",
 ) -> Model:
     """Builds Table 1, top to bottom.
 
@@ -242,13 +251,8 @@ def build_googlenet(
         x = LocalResponseNormalization(name="norm_2")(x)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
 
-    heads = {}
-    for row, filters in TABLE_1.items():
-        x = inception(x, *filters, name=row, unit=unit) if filters else max_pool(x, 3, strides=2, name=row)
-        if aux and row in AUX_AFTER:
-            head = AUX_AFTER[row]
-            heads[head] = aux_head(x, classes, classifier_activation=classifier_activation, unit=unit, name=head)
-
+    head = partial(aux_head, classes=classes, classifier_activation=classifier_activation, unit=unit) if aux else None
+    x, heads = table_1(x, partial(inception, unit=unit), head)          # (7, 7, 1024)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
     x = layers.Dropout(0.4, name="dropout")(x)
     x = classifier(x, classes, classifier_activation)                   # (1000,)

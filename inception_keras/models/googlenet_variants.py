@@ -9,7 +9,7 @@ from keras import Model, layers
 from ..arguments import checked
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
 from ..layers import AdaptiveAveragePooling2D
-from .googlenet import AUX_AFTER, TABLE_1, aux_head, inception, naive_inception
+from .googlenet import aux_head, inception, naive_inception, table_1
 
 
 @checked
@@ -54,18 +54,12 @@ def build_googlenet_slim(
     x = conv_bn(x, 192, 3, name="conv_2")                               # (56, 56, 192)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
 
-    heads = {}
-    for row, filters in TABLE_1.items():
-        if filters:
-            x = inception(x, *filters, name=row, unit=conv_bn, third=3)
-        else:
-            x = max_pool(x, 2 if row == "pool_4" else 3, strides=2, name=row)
-        if aux and row in AUX_AFTER:
-            head = AUX_AFTER[row]
-            pool = AdaptiveAveragePooling2D(4, name=f"{head}-pool")
-            activation = classifier_activation
-            heads[head] = aux_head(x, classes, classifier_activation=activation, pool=pool, unit=conv_bn, name=head)
+    def head(x: Any, name: str) -> Any:
+        pool, activation = AdaptiveAveragePooling2D(4, name=f"{name}-pool"), classifier_activation
+        return aux_head(x, classes, classifier_activation=activation, pool=pool, unit=conv_bn, name=name)
 
+    module = partial(inception, unit=conv_bn, third=3)
+    x, heads = table_1(x, module, head if aux else None, pool_4=2)      # (7, 7, 1024)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
     x = layers.Dropout(0.2, name="dropout")(x)
     x = classifier(x, classes, classifier_activation)                   # (1000,)
@@ -114,8 +108,8 @@ def build_googlenet_cifar(
     x = unit(x, 64, 1, name="conv_2-reduce")                            # (8, 8, 64)
     x = unit(x, 192, 3, name="conv_2")                                  # (8, 8, 192)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (4, 4, 192)
-    rows = list(TABLE_1)[: list(TABLE_1).index("inception_4e") + 1]
-    return _small(image, x, rows, unit, classes, aux, classifier_activation, name, naive)
+    module = partial(_naive if naive else inception, unit=unit)
+    return _small(image, x, module, unit, classes, aux, classifier_activation, name, "inception_4e")
 
 
 @checked
@@ -155,34 +149,33 @@ def build_googlenet_small(
     x = unit(image, 64, 3, name="conv_1")                               # (32, 32, 64)
     x = unit(x, 64, 1, name="conv_2-reduce")                            # (32, 32, 64)
     x = unit(x, 192, 3, name="conv_2")                                  # (32, 32, 192)
-    return _small(image, x, list(TABLE_1), unit, classes, aux, classifier_activation, name)
+    module = partial(inception, unit=unit)
+    return _small(image, x, module, unit, classes, aux, classifier_activation, name, "inception_5b")
+
+
+def _naive(x: Any, conv_1x1: int, _: int, conv_3x3: int, __: int, conv_5x5: int, ___: int, **options: Any) -> Any:
+    return naive_inception(x, conv_1x1, conv_3x3, conv_5x5, **options)
 
 
 def _small(
     image: Any,
     x: Any,
-    rows: list[str],
+    module: Callable,
     unit: Callable,
     classes: int,
     aux: bool,
     activation: str | None,
     name: str,
-    naive: bool = False,
+    last: str,
 ) -> Model:
-    """The given rows of Table 1 and the heads, for small images."""
-    head = partial(aux_head, classes=classes, classifier_activation=activation, unit=unit)
-    heads = {}
-    for row in rows:
-        filters = TABLE_1[row]
-        if not filters:
-            x = max_pool(x, 3, strides=2, name=row)
-        elif naive:
-            x = naive_inception(x, filters[0], filters[2], filters[4], name=row, unit=unit)
-        else:
-            x = inception(x, *filters, name=row, unit=unit)
-        if aux and row in AUX_AFTER:
-            heads[AUX_AFTER[row]] = head(x, name=AUX_AFTER[row])
+    """The rows of Table 1 down to `last` and the heads, for small images."""
 
+    def head(x: Any, name: str) -> Any:
+        # rounds down, so that the paper's 4x4 are left of 16x16 pixels; there is no original that rounds up
+        pool = layers.AveragePooling2D([min(5, n) for n in x.shape[1:3]], strides=3, name=f"{name}-pool")
+        return aux_head(x, classes, classifier_activation=activation, pool=pool, unit=unit, name=name)
+
+    x, heads = table_1(x, module, head if aux else None, last=last)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = layers.Dropout(0.4, name="dropout")(x)
     x = classifier(x, classes, activation)

@@ -6,8 +6,8 @@ from keras import Model, layers
 
 from ..arguments import checked
 from ..blocks import classifier, conv_bn, image_input, max_pool, squeeze_excite
-from .googlenet import TABLE_1 as GOOGLENET
 from .googlenet import inception
+from .googlenet import table_1 as googlenet_table_1
 
 TABLE_1 = {
     #                       blocks          (kernel, multiple of filters)   groups
@@ -150,13 +150,14 @@ def build_seinception(
     x = conv_bn(x, 64, 1, name="conv_2-reduce")  # (56, 56, 64)
     x = conv_bn(x, 192, 3, name="conv_2")  # (56, 56, 192)
     x = max_pool(x, 3, strides=2, name="pool_2")  # (28, 28, 192)
-    for row, filters in GOOGLENET.items():
-        if filters:
-            x = inception(x, *filters, name=row, unit=conv_bn)
-            x = squeeze_excite(x, x.shape[-1] // REDUCTION, name=f"{row}-se")
-        else:
-            x = max_pool(x, 3, strides=2, name=row)
+    x, _ = googlenet_table_1(x, _se_inception)  # (7, 7, 1024)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (1024,)
     x = layers.Dropout(0.4, name="dropout")(x)
     x = classifier(x, classes, classifier_activation)  # (1000,)
     return Model(image, x, name=name)
+
+
+def _se_inception(x: Any, *filters: int, name: str) -> Any:
+    """Figure 2: an inception module, its channels scaled by squeeze-and-excitation."""
+    x = inception(x, *filters, name=name, unit=conv_bn)
+    return squeeze_excite(x, x.shape[-1] // REDUCTION, name=f"{name}-se")
