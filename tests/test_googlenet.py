@@ -178,7 +178,7 @@ def test_runs_and_gives_probabilities():
 
 @pytest.mark.parametrize(("height", "width"), [(12, 13), (14, 14), (15, 16), (17, 5), (4, 3), (2, 1)])
 def test_an_aux_head_pools_as_caffe_does(height, width):
-    """As `PoolingLayer` of Caffe: 5x5 windows with stride 3, their number rounded up, cut off at the edge of the map."""
+    """As `PoolingLayer` of Caffe: 5x5 windows with stride 3, rounded up in number, cut off at the edge of the map."""
     x = np.random.default_rng(0).normal(size=(1, height, width, 2)).astype("float32")
     rows, columns = (max(1, ceil((n - 5) / 3) + 1) for n in (height, width))  # on 1 or 2 pixels Caffe has no window
     expected = [x[0, 3 * i : 3 * i + 5, 3 * j : 3 * j + 5].mean((0, 1)) for i in range(rows) for j in range(columns)]

@@ -133,14 +133,11 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) ->
     check_values(model, "be given weights")
     own = variables(model)
     both = {name: array for name, array in arrays.items() if name in own}
+    misshapen = [name for name, array in both.items() if array.shape != tuple(own[name].shape)]
     faults = {
         "missing": [name for name in own if name not in arrays],
         "unexpected": [name for name in arrays if name not in own],
-        "of another shape": [
-            f"{name} {array.shape}, not {tuple(own[name].shape)}"
-            for name, array in both.items()
-            if array.shape != tuple(own[name].shape)
-        ],
+        "of another shape": [f"{name} {both[name].shape}, not {tuple(own[name].shape)}" for name in misshapen],
         "of another type": [
             f"{name} {array.dtype}, not {own[name].dtype}"
             for name, array in both.items()
@@ -154,6 +151,8 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) ->
     }
     if any(faults.values()):
         lists = "; ".join(f"{len(names)} {kind}: {some(names, 10)}" for kind, names in faults.items() if names)
-        raise ValueError(f"The weights of {origin} do not fit {model.name}, which keeps its own: {lists}.")
+        only_dense = sum(map(len, faults.values())) == sum(len(own[name].shape) == 2 for name in misshapen)
+        hint = " A dense layer that reads a whole map fits only the image size it was made for." if only_dense else ""
+        raise ValueError(f"The weights of {origin} do not fit {model.name}, which keeps its own: {lists}.{hint}")
     for name, variable in own.items():
         variable.assign(arrays[name])
