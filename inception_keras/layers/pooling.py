@@ -1,5 +1,6 @@
 """Pooling that rounds and pads as Caffe and torch do, and adaptive average pooling."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def _means(n: int, out: int) -> np.ndarray:
 class _RoundedUp(layers.Layer):
     """What the pools below share: their output size is rounded up."""
 
-    def __init__(self, pool_size: int, strides: int, **kwargs: Any):
+    def __init__(self, pool_size: int | Sequence[int], strides: int | Sequence[int], **kwargs: Any):
         super().__init__(pool_size, strides, **(kwargs | {"padding": "valid"}))
         if any(s > k for s, k in zip(self.strides, self.pool_size, strict=True)):
             raise ValueError(f"strides must be at most pool_size, got strides={strides}, pool_size={pool_size}.")
@@ -86,8 +87,8 @@ class CeilMaxPooling2D(_RoundedUp, layers.MaxPooling2D):
     with strides 2 equals Keras's `padding="same"` on even sizes only.
 
     Args:
-        pool_size: Height and width of the window in pixels; at least `strides`.
-        strides: Step of the window in pixels.
+        pool_size: Height and width of the window in pixels, an int or two; at least `strides`.
+        strides: Step of the window in pixels, an int or two.
         **kwargs: As for `keras.layers.Layer`.
 
     Raises:
@@ -125,8 +126,8 @@ class CeilAveragePooling2D(_RoundedUp, layers.AveragePooling2D):
     inside.
 
     Args:
-        pool_size: Height and width of the window in pixels; at least `strides`.
-        strides: Step of the window in pixels.
+        pool_size: Height and width of the window in pixels, an int or two; at least `strides`.
+        strides: Step of the window in pixels, an int or two.
         **kwargs: As for `keras.layers.Layer`.
 
     Raises:
