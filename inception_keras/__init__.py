@@ -57,6 +57,7 @@ _PUBLIC = {
     "models.shufflenet_v2": ("build_shufflenet_v2",),
     "models.vgg": ("build_vgg",),
     "models.xception": ("build_xception",),
+    "models.zfnet": ("build_zfnet",),
     "analysis.profile": ("profile", "summary", "register_counter"),
     "analysis.features": ("features",),
     "analysis.diagrams": ("plot_model", "plot_blocks"),

@@ -23,6 +23,14 @@ def image_input(shape: Any, least: int = 1) -> Any:
     return keras.Input(check_image_shape(shape, least), name="image")
 
 
+def fixed_input(shape: Any, least: int, net: str) -> Any:
+    """The Input of a net whose dense layers read every pixel, so that its height and width must be known."""
+    image = image_input(shape, least)
+    if None in image.shape[1:3]:
+        raise ValueError(f"The dense layers of {net} need an input of a fixed size, got {tuple(shape)}.")
+    return image
+
+
 def unique_name(block: str) -> str:
     """The block's name, with a number appended from the second block on; for blocks that the caller did not name."""
     count = keras.backend.get_uid(f"inception_keras-{block}")

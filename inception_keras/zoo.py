@@ -49,6 +49,7 @@ _INCEPTION_V4 = (
 _XCEPTION = "Chollet, Xception, arXiv:1610.02357"
 _ALEXNET = "Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NIPS 2012"
 _ALEXNET_OWT = "Krizhevsky, One weird trick for parallelizing convolutional neural networks, arXiv:1404.5997"
+_ZFNET = "Zeiler, Fergus, Visualizing and Understanding Convolutional Networks, arXiv:1311.2901"
 _NIN = "Lin et al., Network in Network, arXiv:1312.4400"
 _VGG = "Simonyan, Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556"
 _INCEPTION_V3 = "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv:1512.00567"
@@ -102,6 +103,7 @@ ZOO = {
     "xception": Entry("xception:build_xception", {}, _XCEPTION, 2016, 299, 7, 22_855_952, 8.357, 79.0, 94.5, "keras.applications"),
     "alexnet_2012": Entry("alexnet:build_alexnet_2012", {}, _ALEXNET, 2012, 227, 67, 60_965_224, 0.724, 57.1, 80.2, "Caffe model zoo"),
     "alexnet": Entry("alexnet:build_alexnet", {}, _ALEXNET_OWT, 2014, 224, 63, 61_100_840, 0.714, 56.522, 79.066, "torchvision"),
+    "zfnet": Entry("zfnet:build_zfnet", {}, _ZFNET, 2013, 224, 47, 62_357_608, 1.168, 61.6, 83.5, "authors"),
     "nin_cifar": Entry("nin:build_nin_cifar", {}, _NIN, 2013, 32, 4, 966_986, 0.222),
     "nin_imagenet": Entry("nin:build_nin_imagenet", {}, _NIN, 2013, 224, 39, 7_595_176, 1.1, 59.36, None, "authors"),
     "vgg11": Entry("vgg:build_vgg", {"depth": 11}, _VGG, 2014, 224, 32, 132_863_336, 7.609, 69.02, 88.628, "torchvision"),

@@ -174,6 +174,19 @@ class BvlcGoogLeNet(GoogLeNet):
         return super().made(re.sub(ours, theirs, name), make)
 
 
+class ZFNet(Net):
+    """Zeiler, Fergus 2013, figure 3."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pool, norm = nn.MaxPool2d(3, 2, ceil_mode=True), nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)
+        x = norm(pool(self.conv(x, "conv_1", 96, 7, 2, padding=1).relu()))
+        x = norm(pool(self.conv(x, "conv_2", 256, 5, 2, padding=0).relu()))
+        x = self.conv(self.conv(x, "conv_3", 384, 3).relu(), "conv_4", 384, 3).relu()
+        x = pool(self.conv(x, "conv_5", 256, 3).relu()).flatten(1)
+        x = self.dense(self.dense(x, "fc_6", 4096).relu(), "fc_7", 4096).relu()
+        return self.dense(x, "predictions", 1000)
+
+
 class Nin(Net):
     """Lin et al. 2013, the authors' nets of Caffe's model zoo, with the names of their prototxts."""
 

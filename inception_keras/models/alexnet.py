@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..arguments import checked
-from ..blocks import classifier, conv, image_input
+from ..blocks import classifier, conv, fixed_input
 from ..layers import AdaptiveAveragePooling2D, LocalResponseNormalization
 
 SECTION_3_5 = {
@@ -59,7 +59,7 @@ def build_alexnet_2012(
         >>> build_alexnet_2012().count_params()
         60965224
     """
-    x = image = _fixed(input_shape, least=67)
+    x = image = fixed_input(input_shape, least=67, net="AlexNet")
     for row, (filters, kernel, strides, groups, normalised) in SECTION_3_5.items():
         padding = {"padding": "valid"} if row == "conv_1" else {}
         x = conv(x, filters, kernel, strides, groups=groups, name=row, **padding)
@@ -105,7 +105,7 @@ def build_alexnet(
         >>> build_alexnet().count_params()
         61100840
     """
-    image = _fixed(input_shape, least=63)
+    image = fixed_input(input_shape, least=63, net="AlexNet")
     x = layers.ZeroPadding2D(2, name="conv_1-padding")(image)  # (228, 228, 3)
     for row, (filters, kernel, strides, groups, pooled) in ONE_TOWER.items():
         padding = {"padding": "valid"} if row == "conv_1" else {}
@@ -121,11 +121,3 @@ def build_alexnet(
         x = layers.Dropout(0.5, name=f"{row}-dropout")(x)
         x = layers.Dense(4096, activation="relu", name=row)(x)  # (4096,)
     return Model(image, classifier(x, classes, classifier_activation), name=name)
-
-
-def _fixed(input_shape: Any, least: int) -> Any:
-    """The input. Its height and width must be known, because the dense layers need them."""
-    image = image_input(input_shape, least)
-    if None in image.shape[1:3]:
-        raise ValueError(f"The dense layers of AlexNet need an input of a fixed size, got {tuple(input_shape)}.")
-    return image

@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..arguments import checked
-from ..blocks import classifier, conv, conv_bn, image_input
+from ..blocks import classifier, conv, conv_bn, fixed_input
 from ..layers import AdaptiveAveragePooling2D
 
 TABLE_1 = {  # number of 3x3 convolutions before each "maxpool", with 64, 128, 256, 512 and 512 filters
@@ -53,9 +53,7 @@ def build_vgg(
     """
     if depth not in TABLE_1:
         raise ValueError(f"depth must be one of {', '.join(map(str, TABLE_1))}, got {depth!r}.")
-    x = image = image_input(input_shape, least=32)
-    if None in image.shape[1:3]:
-        raise ValueError(f"The dense layers of VGG need an input of a fixed size, got {tuple(input_shape)}.")
+    x = image = fixed_input(input_shape, least=32, net="VGG")
     for block, (filters, count) in enumerate(zip(FILTERS, TABLE_1[depth], strict=True), 1):
         for i in range(1, count + 1):
             if batch_norm:
