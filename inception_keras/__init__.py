@@ -59,7 +59,7 @@ _PUBLIC = {
     "models.xception": ("build_xception",),
     "models.zfnet": ("build_zfnet",),
     "analysis.profile": ("profile", "summary", "register_counter"),
-    "analysis.features": ("features",),
+    "feature_maps": ("features",),
     "analysis.diagrams": ("plot_model", "plot_blocks"),
     "training.compile": ("compile_model", "strip_aux"),
     "training.aux_labels": ("with_aux_labels",),

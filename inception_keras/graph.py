@@ -1,8 +1,12 @@
-"""A Keras model as a list of nodes. Only this module knows how Keras stores its graph."""
+"""A Keras model as a list of nodes: their blocks, ancestors and classifiers.
+
+Only this module knows how Keras stores its graph.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -47,6 +51,11 @@ class Node:
         """The names of the nested models that contain the node, the outermost first."""
         return tuple(call.operation.name for call in self.inside)
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The nested models around the node, and its block; equal for all calls of one layer."""
+        return (*self.models, self.layer.name.partition("-")[0])
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -56,25 +65,48 @@ class Graph:
     outputs: list[str]
     main: str  # the node of the output "predictions", or the first or only output
 
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
     def __getitem__(self, name: str) -> Node:
-        return next(node for node in self.nodes if node.name == name)
+        return self._by_name[name]
+
+    def blocks(self) -> dict[str, list[Node]]:
+        """The nodes of each block and of each nested model, by its name."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.path):
+                found.setdefault(name, []).append(node)
+        return found
 
     def ancestors(self, *names: str) -> list[Node]:
         """The named nodes and every node that they depend on, in the order of the graph."""
-        by_name = {node.name: node for node in self.nodes}
-        wanted, todo = set(names), list(names)
-        while todo:
-            new = [name for name in by_name[todo.pop()].inputs if name not in wanted]
-            wanted.update(new)
-            todo += new
+        wanted = ancestors({node.name: node.inputs for node in self.nodes}, names)
         return [node for node in self.nodes if node.name in wanted]
 
-    def classifier(self) -> Node:
-        """The last node before the main output that has weights or joins several tensors."""
-        node = self[self.main]
+    def classifier(self, output: str | None = None) -> Node:
+        """The last node before an output, by default the main one, that has weights or joins several tensors."""
+        node = self[output or self.main]
         while not node.weights and len(node.inputs) == 1:
             node = self[node.inputs[0]]
         return node
+
+
+def ancestors(inputs: Mapping[str, Iterable[str]], names: Iterable[str]) -> set[str]:
+    """The names, and all that they depend on.
+
+    Args:
+        inputs: For each name, the names that it depends on directly.
+        names: The names to begin with.
+    """
+    found, todo = set[str](), list(names)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += inputs[name]
+    return found
 
 
 def nodes(model: keras.Model) -> list[Node]:

@@ -301,8 +301,9 @@ def _without_top(builder: Callable, options: dict, side: int, pooling: str | Non
     from keras import layers
 
     from .arguments import check_image_shape
+    from .feature_maps import last_map
+    from .graph import outputs_of, read
     from .scope import structure
-    from .weights.heads import feature_map
 
     pools = {None: None, "avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
@@ -311,7 +312,7 @@ def _without_top(builder: Callable, options: dict, side: int, pooling: str | Non
         # a head with a dense layer over pixels needs a fixed size, the layers before it do not
         given = tuple(side if size is None else size for size in shape)
         net = builder(**options | {"input_shape": given})
-        x = feature_map(net.output)
+        x = outputs_of(net, [last_map(read(net))])[0]
         if pools[pooling]:
             x = pools[pooling](name=f"{pooling}_pool")(x)
         trunk = keras.Model(net.input, x, name=options["name"])

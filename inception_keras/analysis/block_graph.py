@@ -8,7 +8,7 @@ from itertools import groupby, takewhile
 
 import keras
 
-from ..graph import Node, Shape, nodes
+from ..graph import Node, Shape, ancestors, nodes
 from .captions import activation, role, width, window, words
 
 _NAMES = {
@@ -116,7 +116,7 @@ def blocks(model: keras.Model) -> list[Block]:
         ValueError: If the model has no graph.
     """
     boxes = _fold(nodes(model))
-    trunk = _ancestors(boxes)
+    trunk = ancestors({box.name: box.inputs for box in boxes}, [_deepest(boxes)])
     sides = _components([box for box in boxes if box.name not in trunk])
     while True:
         found = _cut([box for box in boxes if box.name in trunk])
@@ -207,16 +207,12 @@ def _late_inputs(boxes: list[Box]) -> list[Box]:
     return [*result, *waiting.values()]
 
 
-def _ancestors(boxes: list[Box]) -> set[str]:
-    """The names of the boxes that the deepest output depends on."""
+def _deepest(boxes: list[Box]) -> str:
+    """The name of the box that ends the longest chain of boxes."""
     depth: dict[str, int] = {}
     for box in boxes:
         depth[box.name] = 1 + max((depth[name] for name in box.inputs), default=0)
-    needed = {max(boxes, key=lambda box: depth[box.name]).name}
-    for box in reversed(boxes):
-        if box.name in needed:
-            needed.update(box.inputs)
-    return needed
+    return max(boxes, key=lambda box: depth[box.name]).name
 
 
 def _components(boxes: list[Box]) -> list[list[Box]]:

@@ -9,13 +9,13 @@ import keras
 from keras import layers
 from keras.src.saving.serialization_lib import SafeModeScope
 
-from ..analysis.features import last_of_each_stride
 from ..blocks import classifier
 from ..checks import check_callable, check_count, check_model, check_text, got, nearest
+from ..feature_maps import last_of_each_stride
 from ..graph import Node, functional, input_of, nodes, outputs_of, read
 
 _POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
-_Key = tuple[str, ...]  # the names of the nested models around a block, and of the block
+_Path = tuple[str, ...]  # the names of the nested models around a block, and of the block
 
 
 def transfer(
@@ -122,7 +122,7 @@ def unfreeze(model: keras.Model, pattern: str = "all") -> keras.Model:
     """
     check_model("model", model)
     chosen = _chosen("pattern", pattern, model, model)
-    return _train_all_but({_key(node) for node in nodes(model) if not _is_trained(node)} - chosen, model)
+    return _train_all_but({node.path for node in nodes(model) if not _is_trained(node)} - chosen, model)
 
 
 def vectors(model: keras.Model) -> keras.Model:
@@ -154,53 +154,39 @@ def _free_name(name: str, taken: set[str]) -> str:
     return next(one for one in chain([name], (f"{name}_{i}" for i in count(2))) if one not in taken)
 
 
-def _key(node: Node) -> _Key:
-    """The block of a node. If a layer is called twice, both nodes belong to the same block."""
-    return (*node.models, node.layer.name.partition("-")[0])
-
-
 def _is_trained(node: Node) -> bool:
     return getattr(node.layer, "trainable", True)  # an operation such as `x + y` has nothing to train
 
 
-def _blocks(model: keras.Model) -> dict[str, list[Node]]:
-    """The nodes of each block and of each nested model."""
-    found: dict[str, list[Node]] = {}
-    for node in nodes(model):
-        for name in dict.fromkeys(_key(node)):
-            found.setdefault(name, []).append(node)
-    return found
-
-
-def _chosen(label: str, pattern: str | None, part: keras.Model, model: keras.Model) -> set[_Key]:
+def _chosen(label: str, pattern: str | None, part: keras.Model, model: keras.Model) -> set[_Path]:
     """The blocks of `part` that match a pattern; `label` names the pattern in error messages."""
     if pattern in (None, "none"):  # a recipe file has no None
         return set()
     check_text(label, pattern)
-    blocks = _blocks(part)
+    graph = read(part)
+    blocks = graph.blocks()
     if pattern == "all":
-        return {_key(node) for node in nodes(part)}
+        return {node.path for node in graph.nodes}
     if pattern == "early":
         stages = last_of_each_stride(model)
         if len(stages) < 2:
-            return {_key(node) for node in nodes(part)}
+            return {node.path for node in graph.nodes}
         pattern = f"up to {stages[-2]}"
     if pattern.startswith("up to "):
         last = pattern.removeprefix("up to ").strip()
-        graph = read(part)
         ends = blocks.get(last) or [node for node in graph.nodes if node.name == last]
         if not ends:
             raise ValueError(f"{model.name} has no block {last!r}; {nearest(last, list(blocks))}")
-        return {_key(node) for node in graph.ancestors(*(node.name for node in ends))}
-    found = {_key(node) for block, own in blocks.items() if fnmatchcase(block, pattern) for node in own}
+        return {node.path for node in graph.ancestors(*(node.name for node in ends))}
+    found = {node.path for block, own in blocks.items() if fnmatchcase(block, pattern) for node in own}
     if not found:
         raise ValueError(f"{model.name} has no block {pattern!r}; {nearest(pattern, list(blocks))}")
     return found
 
 
-def _train_all_but(frozen: set[_Key], model: keras.Model) -> keras.Model:
+def _train_all_but(frozen: set[_Path], model: keras.Model) -> keras.Model:
     model.trainable = True  # if the model itself is frozen, Keras trains none of its layers
     for node in nodes(model):
         if isinstance(node.layer, layers.Layer):
-            node.layer.trainable = _key(node) not in frozen
+            node.layer.trainable = node.path not in frozen
     return model

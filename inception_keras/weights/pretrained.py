@@ -10,11 +10,12 @@ import keras
 import numpy as np
 
 from ..checks import some
+from ..feature_maps import heads
+from ..graph import nodes
 from . import caffe, keras_file, onnx, store, torch_file
 from .caffe_names import DIFFERENCES
 from .fetch import fetch
 from .formats import suffix_of
-from .heads import heads
 from .published import PUBLISHED, SETS, find
 from .translate import Translation, translate
 
@@ -153,9 +154,11 @@ def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> d
     """The arrays, with the kernels that read the image adapted to its number of channels."""
     channels = model.inputs[0].shape[-1]
     adapted = dict[str, np.ndarray]()
-    for layer in model.layers:
-        name = f"{layer.name}/kernel"
-        if not layer.weights or layer.input is not model.inputs[0] or name not in arrays:
+    graph = nodes(model)
+    images = {node.name for node in graph if not node.inputs}
+    for node in graph:
+        name = f"{node.layer.name}/kernel"
+        if not node.weights or not images.issuperset(node.inputs) or name not in arrays:
             continue
         if arrays[name].ndim == 4 and arrays[name].shape[2] == 3 != channels:
             kernel = arrays[name].astype("float32")  # the file may be in half precision

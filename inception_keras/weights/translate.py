@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from ..graph import Graph, Node, read
 from .caffe_names import caffe_rules
 from .keras_file import named
 from .keras_names import keras_rules
@@ -61,14 +62,14 @@ class Slot:
 
 def slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
     """A slot for each entry of a state dict, by torch's name. Layers without a rule are left out."""
-    found = {}
-    for layer in model.layers:
-        modules = module_of(layer.name, rules) if layer.weights else None
+    found, graph = {}, read(model)
+    for node in graph.nodes:
+        layer, modules = node.layer, module_of(node.layer.name, rules) if node.weights else None
         if modules is None:
             continue
         statistics, _, affine = modules.partition("|")  # Caffe splits a batch norm into two layers
         for variable in layer.weights:
-            shape, inner, order = _shapes(layer, variable)
+            shape, inner, order = _shapes(graph, node, variable)
             name = f"{layer.name}/{variable.name}"
             module = affine if affine and variable.name in ("gamma", "beta") else statistics
             found[f"{module}.{_ENTRY.get(variable.name, variable.name)}"] = Slot(
@@ -227,7 +228,7 @@ def _as_is(name: str, variable: Any) -> Slot:
     return Slot(name, shape, shape, tuple(range(len(shape))), shape)
 
 
-def _shapes(layer: Any, variable: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def _shapes(graph: Graph, node: Node, variable: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """A variable's shape in torch, the same shape with every axis separate, and the order of these axes in ours.
 
     In the second shape, axes that torch merges, such as those of a flattened map, are split.
@@ -235,25 +236,24 @@ def _shapes(layer: Any, variable: Any) -> tuple[tuple[int, ...], tuple[int, ...]
     shape = tuple(variable.shape)
     if variable.name != "kernel" or len(shape) == 3:  # LeNet-5's table convolution keeps only its connections
         return shape, shape, tuple(range(len(shape)))
-    if isinstance(layer, layers.DepthwiseConv2D):
+    if isinstance(node.layer, layers.DepthwiseConv2D):
         height, width, channels, factor = shape
         return (channels * factor, 1, height, width), (channels, factor, height, width), (2, 3, 0, 1)
-    if isinstance(layer, layers.Dense):
+    if isinstance(node.layer, layers.Dense):
         inputs, outputs = shape
-        height, width, channels = _flattened(layer) or (1, 1, inputs)
+        height, width, channels = _flattened(graph, node) or (1, 1, inputs)
         return (outputs, inputs), (outputs, channels, height, width), (2, 3, 1, 0)
     height, width, inputs, outputs = shape
     return (outputs, inputs, height, width), (outputs, inputs, height, width), (2, 3, 1, 0)
 
 
-def _flattened(layer: Any) -> tuple[int, int, int] | None:
+def _flattened(graph: Graph, node: Node) -> tuple[int, ...] | None:
     """The (h, w, c) map that a Dense layer reads through a Flatten, or None. Torch flattens it channels first."""
     while True:
-        tensor = layer.input
-        layer = tensor._keras_history.operation
-        if isinstance(layer, layers.Flatten):
-            return tuple(layer.input.shape[1:]) if len(layer.input.shape) == 4 else None
-        if layer.weights or not isinstance(layer, (layers.Dropout, layers.Activation)):
+        node = graph[node.inputs[0]]
+        if isinstance(node.layer, layers.Flatten):
+            return node.input_shapes[0] if len(node.input_shapes[0]) == 3 else None
+        if node.weights or not isinstance(node.layer, (layers.Dropout, layers.Activation)):
             return None
 
 

@@ -1,13 +1,14 @@
-"""The feature maps of a net, for detection, segmentation and visualisation."""
+"""The feature maps of a net, for detection, segmentation and visualisation, and the heads that read them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log2
 
 import keras
 from keras import layers
 
-from ..checks import check_model, check_text, check_type, nearest
-from ..graph import Graph, Node, functional, outputs_of, read
+from .checks import check_model, check_text, check_type, nearest
+from .graph import Graph, Node, functional, outputs_of, read
 
 _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 
@@ -67,6 +68,37 @@ def last_of_each_stride(model: keras.Model) -> list[str]:
     ]
     ends = {node.block: node for node in maps}
     return list({_stride(graph, node): block for block, node in ends.items()}.values())
+
+
+def last_map(graph: Graph) -> Node:
+    """The node of the last feature map before the main classifier."""
+    node = graph[graph.classifier().inputs[0]]
+    while len(node.output_shapes[0]) != 3 or isinstance(node.layer, (layers.Dropout, layers.GlobalAveragePooling2D)):
+        node = graph[node.inputs[0]]
+    return node
+
+
+@dataclass(frozen=True)
+class Head:
+    """The layers with weights of one head. `classifier` makes the scores; `rest` are the layers before it."""
+
+    classifier: layers.Layer
+    rest: tuple[layers.Layer, ...]
+
+
+def heads(model: keras.Model) -> list[Head]:
+    """The heads of a net of the zoo, the main one first. Empty for a net without a top or with no weights in it."""
+    graph = read(model)
+    if graph.main != "predictions" or len(graph[graph.main].output_shapes[0]) != 1:
+        return []
+    trunk = {node.name for node in graph.ancestors(last_map(graph).name)}
+    found = []
+    for output in dict.fromkeys([graph.main, *graph.outputs]):
+        weighted = [node for node in graph.ancestors(output) if node.name not in trunk and node.weights]
+        # in LeNet-5 they differ: its scores are distances to codes
+        if weighted and weighted[-1].weights[0].shape[-1] == graph[output].output_shapes[0][-1]:
+            found.append(Head(weighted[-1].layer, tuple(node.layer for node in reversed(weighted[:-1]))))
+    return found
 
 
 def _maps(found: Sequence[Node]) -> list[Node]:
