@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "zoo": ("create_model", "list_models"),
     "blocks": ("squeeze_excite",),
-    "scope": ("structure",),
+    "scope": ("without_weights",),
     "models.googlenet": (
         *("naive_inception", "inception", "aux_head"),
         *("build_naive_inception", "build_inception", "build_aux_head", "build_googlenet"),
@@ -80,6 +80,7 @@ _PUBLIC = {
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = sorted(_MODULE_OF)
+_MODULE_OF["structure"] = "scope"  # old names, which warn and go with the next release
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import keras
 
-from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got
+from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got, warn_of_old_name
 
 _MOST = 2**16  # largest side in pixels, and largest number of channels or filters
 _MOST_CLASSES = 10**7
@@ -36,6 +36,34 @@ def checked(function: Callable) -> Callable:
         return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def renamed(**names: str) -> Callable[[Callable], Callable]:
+    """Makes a function accept the old names of its keyword arguments, with a DeprecationWarning.
+
+    Args:
+        **names: For each old name, the new one.
+
+    Examples:
+        >>> @renamed(unit="conv_block")
+        ... def block(x, *, conv_block): ...
+        >>> block(0, conv_block=max)
+    """
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for old in names.keys() & kwargs.keys():
+                new = names[old]
+                if new in kwargs:
+                    raise TypeError(f"{function.__name__}: {old} is the old name of {new}, got both.")
+                warn_of_old_name(f"The argument {old} of {function.__name__}", new)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def check_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:

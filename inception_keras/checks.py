@@ -3,6 +3,7 @@
 import inspect
 import math
 import os
+import warnings
 from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -111,6 +112,12 @@ def check_number(label: str, value: Any, least: float = -math.inf, below: float 
         pass
     limits = [f"at least {least:g}"] * (least > -math.inf) + [f"below {below:g}"] * (below < math.inf)
     raise ValueError(f"{label} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {got(value)}.")
+
+
+def warn_of_old_name(old: str, new: str, stacklevel: int = 3) -> None:
+    """Warns the caller of a public function that a name has changed. The old one is kept for one release."""
+    message = f"{old} is now called {new}; the old name will be gone in the next release."
+    warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
 
 
 def got(value: Any) -> str:

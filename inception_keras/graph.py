@@ -13,7 +13,7 @@ import keras
 from keras import tree
 
 from .checks import check_model
-from .scope import structure
+from .scope import without_weights
 
 Shape = tuple[Any, ...]  # ints; None for an unknown size
 
@@ -248,7 +248,7 @@ class _Reader:
 
     def _made(self, layer: Any, args: Any, kwargs: Any, recorded: list[Shape]) -> tuple[Any, list[Any]]:
         """The layer, or a copy of it if its weights depend on the shape, and its outputs."""
-        with structure():
+        with without_weights():
             # no weights, or weights that fit many shapes
             if not getattr(layer, "weights", None) or all(None in shape[1:] for shape in recorded):
                 return layer, tree.flatten(layer.compute_output_spec(*args, **kwargs))

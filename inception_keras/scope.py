@@ -1,17 +1,19 @@
 """Models without weights: they have names and shapes, but need no memory for weights."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import keras
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from .checks import warn_of_old_name
+
 _WAITING = "uninitialized_variables"  # Keras's list of weights that it allocates when the next model is trained
 
 
 @contextmanager
-def structure() -> Iterator[None]:
+def without_weights() -> Iterator[None]:
     """A context for models that are only counted, drawn or compared: their weights are never allocated.
 
     Models built inside have names and shapes. Keras's own `StatelessScope(initialize_variables=False)` only delays the
@@ -19,7 +21,7 @@ def structure() -> Iterator[None]:
     trained.
 
     Examples:
-        >>> with structure():
+        >>> with without_weights():
         ...     model = create_model("vgg19")
         >>> model.count_params()
         143667240
@@ -32,19 +34,25 @@ def structure() -> Iterator[None]:
             global_state.set_global_attribute(_WAITING, waiting)
 
 
+def structure() -> AbstractContextManager[None]:
+    """The old name of `without_weights`."""
+    warn_of_old_name("structure()", "without_weights()")
+    return without_weights()
+
+
 def check_values(model: keras.Model, action: str) -> None:
-    """Raises an error if a model's variables have no values because it was built inside `structure()`.
+    """Raises an error if a model's variables have no values because it was built inside `without_weights()`.
 
     Args:
         model: The model.
         action: What needs the values, such as "be saved"; used in the error message.
 
     Raises:
-        ValueError: If the variables have no values, or the function is called inside `structure()`.
+        ValueError: If the variables have no values, or the function is called inside `without_weights()`.
     """
     if in_stateless_scope():
-        raise ValueError(f"{model.name} cannot {action} inside structure(), where variables have no values.")
+        raise ValueError(f"{model.name} cannot {action} inside without_weights(), where variables have no values.")
     if any(getattr(variable, "_value", variable) is None for variable in model.variables):
         raise ValueError(
-            f"{model.name} was built inside structure() and cannot {action}: its variables have no values."
+            f"{model.name} was built inside without_weights() and cannot {action}: its variables have no values."
         )

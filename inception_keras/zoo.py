@@ -303,12 +303,12 @@ def _without_top(builder: Callable, options: dict, side: int, pooling: str | Non
     from .arguments import check_image_shape
     from .feature_maps import last_map
     from .graph import outputs_of, read
-    from .scope import structure
+    from .scope import without_weights
 
     pools = {None: None, "avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     shape = options.get("input_shape", inspect.signature(builder).parameters["input_shape"].default)
     check_image_shape(shape)
-    with structure():
+    with without_weights():
         # a head with a dense layer over pixels needs a fixed size, the layers before it do not
         given = tuple(side if size is None else size for size in shape)
         net = builder(**options | {"input_shape": given})
@@ -324,8 +324,8 @@ def _whole(builder: Callable, options: dict) -> "keras.Model":
 
     Its names are those that a file of weights may contain.
     """
-    from .scope import structure
+    from .scope import without_weights
 
     aux = {"aux": True} if "aux" in inspect.signature(builder).parameters else {}
-    with structure():
+    with without_weights():
         return builder(**options | aux)

@@ -87,6 +87,6 @@ def _listed(x):
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for id in sys.argv[1:] or ik.list_models():
-        with ik.structure():
+        with ik.without_weights():
             net = ik.create_model(id, **({"aux": True} if has_heads(id) else {}))
         (FOLDER / f"{id}.txt").write_text("\n".join(lines(net)) + "\n")

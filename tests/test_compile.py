@@ -106,14 +106,14 @@ def test_errors():
 def test_a_model_without_values_is_named_as_such(tmp_path):
     path, outside = tmp_path / "x.safetensors", ik.create_model("lenet5_modern")
     ik.save_weights(outside, path)
-    with ik.structure():
+    with ik.without_weights():
         inside = ik.create_model("lenet5_modern")
         for model in (inside, outside):
             with pytest.raises(
-                ValueError, match=r"cannot be compiled inside structure\(\), where variables have no val"
+                ValueError, match=r"cannot be compiled inside without_weights\(\), where variables have no val"
             ):
                 ik.compile_model(model)
-        with pytest.raises(ValueError, match=r"cannot be given weights inside structure\(\)"):
+        with pytest.raises(ValueError, match=r"cannot be given weights inside without_weights\(\)"):
             ik.create_model("lenet5_modern", weights=path)
     calls = {
         "be compiled": lambda: ik.compile_model(inside, "sgd"),
@@ -121,6 +121,7 @@ def test_a_model_without_values_is_named_as_such(tmp_path):
         "be saved": lambda: ik.save_weights(inside, path),
     }
     for action, call in calls.items():
-        with pytest.raises(ValueError, match=rf"^lenet5_modern was built inside structure\(\) and cannot {action}: "):
+        start = r"^lenet5_modern was built inside without_weights\(\) and"
+        with pytest.raises(ValueError, match=rf"{start} cannot {action}: "):
             call()
     ik.load_weights(ik.compile_model(outside), path)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_keras import create_model, list_models, structure
+from inception_keras import create_model, list_models, without_weights
 from inception_keras.weights.store import save_weights
 from inception_keras.zoo import ZOO
 
@@ -23,7 +23,7 @@ IDS = [id if id in FAST else pytest.param(id, marks=pytest.mark.slow) for id in 
 @pytest.mark.parametrize("id", IDS)
 def test_runs_learns_and_is_stored(id, tmp_path):
     keras.utils.set_random_seed(0)
-    with structure():
+    with without_weights():
         channels = create_model(id).input_shape[-1]
     options = {"input_shape": (ZOO[id].least, ZOO[id].least, channels), "classes": 5, "classifier_activation": None}
     model = create_model(id, **options)

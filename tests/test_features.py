@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from inception_keras import create_model, features, structure
+from inception_keras import create_model, features, without_weights
 
 
 def _maps(id, blocks=None, **options):
-    with structure():
+    with without_weights():
         model = features(create_model(id, **options), blocks)
     return {name: tuple(output.shape[1:]) for name, output in model.output.items()}
 

@@ -10,7 +10,7 @@ import synthetic
 from effects import effects
 from safetensors.numpy import save_file
 
-from inception_keras import create_model, list_models, structure
+from inception_keras import create_model, list_models, without_weights
 from inception_keras.weights.caffe_names import caffe_rules
 from inception_keras.weights.torch_names import torch_rules
 from inception_keras.weights.translate import slots
@@ -50,7 +50,7 @@ def _model(id, size, outputs, **options):
 def _weights(id, sizes, gain, path):
     """A weights file in the reference's layout, or in ours if no library has published such a net."""
     size = max(sizes, key=lambda size: len(sizes[size]))
-    with structure():
+    with without_weights():
         model = _model(id, size, sizes[size])
     like = re.sub(r"(resnet\d+)_(v1|caffe)", r"\1", id)  # their references are torchvision's net, altered
     rules, *_ = [*torch_rules(like), *caffe_rules(id), [(".*", "{0}")]]

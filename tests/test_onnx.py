@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx_files import field, model, tensor
 
-from inception_keras import create_model, structure
+from inception_keras import create_model, without_weights
 from inception_keras.weights.onnx import read
 
 MODULES = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
@@ -55,7 +55,7 @@ def _kernels(net, names):
     ],
 )
 def test_loads_caffes_model_zoo(id, names, options, tmp_path):
-    with structure():
+    with without_weights():
         net = create_model(id, **options)
     path, expected, tensors = tmp_path / "model.onnx", {}, []
     for theirs, ours, kernel, given, bias in _kernels(net, names):

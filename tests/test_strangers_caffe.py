@@ -9,7 +9,7 @@ import outside
 import pytest
 import synthetic
 
-from inception_keras import create_model, save_weights, structure
+from inception_keras import create_model, save_weights, without_weights
 from inception_keras.weights import onnx
 from inception_keras.weights.caffe import is_caffemodel, read
 from inception_keras.weights.keras_names import keras_rules
@@ -128,7 +128,7 @@ def test_a_resnet_of_caffe_goes_into_no_namesake(tmp_path):
 
 def test_a_resnet_of_another_library_does_not_go_into_that_of_caffe():
     # torchvision's and Keras's ResNet-101 have every weight that Caffe's has, in the same shapes
-    with structure():
+    with without_weights():
         model = create_model("resnet101_caffe")
     torch = [*slots(model, torch_rules("resnet101")[0]), "conv1.num_batches_tracked"]
     of_keras = _keras_slots(model, keras_rules("resnet101_v1")[0])

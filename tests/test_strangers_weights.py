@@ -21,7 +21,7 @@ import inception_keras as ik
 from inception_keras import create_model as make
 
 said = {}
-with ik.structure():
+with ik.without_weights():
     for call in json.loads(CALLS):
         try:
             said[call] = f"{eval(call)}"
@@ -220,11 +220,11 @@ print("SAID", json.dumps(said))
 
 def _torch_files(folder):
     """Checkpoints of training programs, all of the same SqueezeNet with 7 classes, and the weights of that net."""
-    from inception_keras import create_model, structure
+    from inception_keras import create_model, without_weights
     from inception_keras.weights.torch_names import torch_rules
     from inception_keras.weights.translate import slots
 
-    with structure():
+    with without_weights():
         found = slots(create_model("squeezenet1_1", classes=7, **SMALL), torch_rules("squeezenet1_1")[0])
     arrays = synthetic.state_dict({name: slot.shape for name, slot in found.items()})
     np.savez(folder / "truth.npz", **{slot.variable: slot.turn(arrays[name]) for name, slot in found.items()})

@@ -9,7 +9,7 @@ import synthetic
 from safetensors.numpy import save_file
 from torch_files import Tensor, write_legacy, write_zip
 
-from inception_keras import create_model, save_weights, structure
+from inception_keras import create_model, save_weights, without_weights
 from inception_keras.weights import torch_file
 from inception_keras.weights.pretrained import load
 from inception_keras.weights.rules import module_of
@@ -82,7 +82,7 @@ def test_says_that_a_file_is_damaged(damage, tmp_path):
 @pytest.fixture(scope="module")
 def whole():
     """Torchvision's GoogLeNet with both auxiliary heads, and a file with its weights in torchvision's layout."""
-    with structure():
+    with without_weights():
         model = create_model("googlenet_slim", aux=True, **SMALL)
     shapes = {name: slot.shape for name, slot in slots(model, torch_rules("googlenet_slim")[0]).items()}
     return synthetic.state_dict(shapes)
@@ -138,7 +138,7 @@ def test_names_every_fault_and_changes_nothing(whole, tmp_path):
 
 
 def test_published_densenets_have_a_dot_more(tmp_path):
-    with structure():
+    with without_weights():
         model = create_model("densenet121")
     new, old = (set(slots(model, rules)) for rules in torch_rules("densenet121"))
     assert {name.replace(".norm.", ".norm").replace(".conv.", ".conv") for name in old - new} == {

@@ -98,7 +98,7 @@ def test_unknown_blocks_name_the_nearest(structure):
 
 @pytest.fixture(scope="module")
 def small():
-    with ik.structure():
+    with ik.without_weights():
         return ik.transfer(ik.create_model("squeezenet1_1"), 3, freeze=None)
 
 

@@ -94,13 +94,13 @@ VALID = {
     "squeeze_excite": lambda: {"x": maps(), "filters": 2},
     "strategy": lambda: {},
     "strip_aux": lambda: {"model": model()},
-    "structure": lambda: {},
     "summary": lambda: {"model": model()},
     "synchronize_batch_norm": lambda: {"model": model()},
     "train": lambda: {"recipe": recipe(), "out": "out"},
     "transfer": lambda: {"model": model(), "classes": 3},
     "unfreeze": lambda: {"model": model()},
     "with_aux_labels": lambda: {"dataset": dataset(), "model": model()},
+    "without_weights": lambda: {},
 }
 STEPS = "Steps"  # its strategy and batches are TensorFlow's own objects; tests/test_distribute.py has it
 NEVER = ("list", "inf", "object")  # what no argument may take

@@ -7,7 +7,7 @@ from math import prod
 import pytest
 import structures
 
-from inception_keras import create_model, list_models, structure
+from inception_keras import create_model, list_models, without_weights
 from inception_keras.analysis.profile import profile
 from inception_keras.zoo import ZOO
 
@@ -27,13 +27,13 @@ SIZELESS = ["googlenet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet_v3_sma
 
 @pytest.fixture(autouse=True)
 def _no_weights():
-    with structure():
+    with without_weights():
         yield
 
 
 @cache
 def _published(id):
-    with structure():
+    with without_weights():
         return create_model(id)
 
 

@@ -31,13 +31,13 @@ console = Console(
 
 def built(model: str, option: list[str] | None, input: str | None, aux: bool) -> "keras.Model":
     """A model to be counted or drawn; its weights are never allocated."""
-    from ..scope import structure
+    from ..scope import without_weights
     from ..zoo import create_model
 
     options = named_options(option) | ({"aux": True} if aux else {})
     if input:
         options["input_shape"] = tuple(whole_numbers(input, "x"))
-    with structure():
+    with without_weights():
         return create_model(model, **options)
 
 

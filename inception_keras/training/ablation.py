@@ -12,7 +12,7 @@ from ..analysis.charts import plot_spread
 from ..analysis.profile import profile
 from ..checks import check_count, check_path, check_type
 from ..files import atomic_write, write_csv
-from ..scope import structure
+from ..scope import without_weights
 from ..zoo import create_model
 from .folder import Result, check_kind, command
 from .progress import check_verbose
@@ -100,7 +100,7 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
 
 def _row(name: str, runs: list[Result], accuracy: list[float], first: list[float]) -> Ablation:
     net = keras.saving.load_model(runs[0].folder / "model.keras", compile=False)
-    with structure():
+    with without_weights():
         whole_net = create_model(
             "googlenet_cifar", input_shape=net.input_shape[1:], classes=net.output_shape[-1], **VARIANTS[name]
         )

@@ -17,7 +17,7 @@ from ..checks import check_bool, check_dataset, check_model, check_path, check_t
 from ..data.datasets import Data
 from ..data.fingerprint import fingerprint
 from ..files import atomic_write, write_csv
-from ..scope import structure
+from ..scope import without_weights
 from ..weights.store import save_weights
 from ..zoo import create_model, find
 from .callbacks import Given, check_callbacks
@@ -97,7 +97,7 @@ def finetune(
     if linear:
         return _linear(recipe, out, cache, verbose)
     if not (out / "config.json").exists():
-        with structure():  # a wrong block name raises its error now, not after the first stage
+        with without_weights():  # a wrong block name raises its error now, not after the first stage
             freeze(create_model(recipe.model, **recipe.options), recipe.freeze)
         first = replace(recipe, freeze="all")
         run(

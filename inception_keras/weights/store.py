@@ -54,7 +54,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str | None = None)
     Raises:
         TypeError: If the model or the path is something else.
         ValueError: If the path has another suffix; if the model has no weights, because it is not built or was built
-            inside `structure()`; or if a weight is too large for float16.
+            inside `without_weights()`; or if a weight is too large for float16.
         OSError: If the file cannot be written.
 
     Examples:
