@@ -4,17 +4,19 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import keras
 
 from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got, warn_of_old_name
 
+Function = TypeVar("Function", bound=Callable)
+
 _MOST = 2**16  # largest side in pixels, and largest number of channels or filters
 _MOST_CLASSES = 10**7
 
 
-def checked(function: Callable) -> Callable:
+def checked(function: Function) -> Function:
     """Makes a builder or block check its arguments by the names and types in its signature before it runs.
 
     Examples:
@@ -35,10 +37,10 @@ def checked(function: Callable) -> Callable:
         bound.arguments |= check_arguments(function, bound.arguments)
         return function(*bound.args, **bound.kwargs)
 
-    return call
+    return cast(Function, call)
 
 
-def renamed(**names: str) -> Callable[[Callable], Callable]:
+def renamed(**names: str) -> Callable[[Function], Function]:
     """Makes a function accept the old names of its keyword arguments, with a DeprecationWarning.
 
     Args:
@@ -50,7 +52,7 @@ def renamed(**names: str) -> Callable[[Callable], Callable]:
         >>> block(0, conv_block=max)
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             for old in names.keys() & kwargs.keys():
@@ -61,7 +63,7 @@ def renamed(**names: str) -> Callable[[Callable], Callable]:
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 
-        return call
+        return cast(Function, call)
 
     return decorate
 

@@ -27,7 +27,8 @@ def test_docstrings(name, tmp_path):
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     # these examples are of shapes and names
-    shapes = name.startswith(("inception_keras.models", "inception_keras.analysis", "inception_keras.zoo"))
+    of_shapes = ("models", "analysis", "feature_maps", "zoo")
+    shapes = name.startswith(tuple(f"inception_keras.{part}" for part in of_shapes))
     with ik.without_weights() if shapes else nullcontext():
         for example in finder.find(module, globs=dict(names)):
             runner.run(example)

@@ -1,5 +1,6 @@
 """SENet: "Squeeze-and-Excitation Networks", Hu, Shen, Albanie, Sun, Wu 2017, arXiv:1709.01507."""
 
+from collections.abc import Callable
 from typing import Any
 
 from keras import Model, layers
@@ -159,5 +160,6 @@ def build_seinception(
 
 def _se_inception(x: Any, *filters: int, name: str) -> Any:
     """Figure 2: an inception module, its channels scaled by squeeze-and-excitation."""
-    x = inception(x, *filters, name=name, unit=conv_bn)
+    module: Callable = inception
+    x = module(x, *filters, name=name, unit=conv_bn)
     return squeeze_excite(x, x.shape[-1] // REDUCTION, name=f"{name}-se")
