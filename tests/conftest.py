@@ -1,10 +1,12 @@
 """Set-up for all tests: a quiet TensorFlow, and a scope in which models allocate no weights."""
 
+import gc
 import os
 import signal
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # as there is a process for each core
 
 import pytest
 
@@ -22,3 +24,10 @@ def pytest_configure() -> None:
     """Processes that a shell starts in the background ignore Ctrl-C; those that the tests start must not."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Takes the libraries out of the garbage collection, which searched their million objects again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)

@@ -46,6 +46,7 @@ class Batches:
     def __len__(self) -> int:
         return -(-len(self.part) // self.size)
 
+    @tf.autograph.experimental.do_not_convert  # no tensor decides a Python branch; the conversion would take a second
     def dataset(
         self, number: int | None = 0, skip: int = 0, shard: tuple[int, int] = (0, 1), endless: bool = False
     ) -> tf.data.Dataset:

@@ -77,7 +77,7 @@ class Loop:
         self._go_on, self._sign = go_on, StopSign()
         self.is_asked_to_stop = False
         self._verbose = verbose if steps.is_chief else 0
-        self._length = len(data.train)
+        self._length = len(data.batches["train"])
         wanted = callbacks if steps.is_chief else ()
         self._callbacks = Callbacks(wanted, model, epochs=recipe.epochs, steps=self._length, first=first)
         self.ended = 0  # number of planned epochs of a run that a callback has ended; else 0

@@ -226,7 +226,7 @@ def compiled(recipe: Recipe, data: Data, spread: tf.distribute.Strategy) -> tupl
             label_smoothing=recipe.label_smoothing,
             metrics=("accuracy", "cross_entropy"),
         )
-    return model, Steps(model, spread, next(iter(with_aux_labels(data.epoch(0), model, class_weight=weights))))
+    return model, Steps(model, spread, next(iter(with_aux_labels(data.part("train"), model, class_weight=weights))))
 
 
 @contextmanager
