@@ -5,8 +5,10 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import pytest
@@ -59,6 +61,25 @@ def test_public_names_are_explained(name):
     assert f"::: {module}" in (ROOT / "docs/api.md").read_text(), f"docs/api.md has no {module}"
 
 
+def test_the_net_of_the_page_on_architectures(monkeypatch, capsys):
+    page = (ROOT / "docs/add_an_architecture.md").read_text()
+    net, *rest = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    module = ModuleType("inception_keras.models.mynet")
+    module.__package__ = "inception_keras.models"
+    exec(compile(net, "mynet.py", "exec"), vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for block in rest:
+        exec(compile(block, "add_an_architecture.md", "exec"), {})
+    least, params, gmacs = capsys.readouterr().out.split()
+    assert f"least={least})" in net and f"at least {least} pixels" in net
+    assert f"2016, 224, {least}, {int(params):_}, {float(gmacs):.3f}, " in page
+
+
+def test_the_pages_say_how_many_nets_there_are():
+    for page in ("README.md", "docs/index.md"):
+        assert f" {len(ik.list_models())} nets" in (ROOT / page).read_text(), page
+
+
 def test_names_that_are_not_there():
     with pytest.raises(AttributeError, match="has no attribute 'build_googlnet'"):
         ik.build_googlnet  # noqa: B018
@@ -67,7 +88,6 @@ def test_names_that_are_not_there():
 
 def test_importing_does_not_load_tensorflow():
     import subprocess
-    import sys
 
     code = (
         "import sys, inception_keras, inception_keras.cli; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
