@@ -37,6 +37,7 @@ def test_rows_are_those_of_the_runs(tmp_path):
     whole, without_heads, naive, _ = rows
     assert whole.params == without_heads.params == without_heads.training_params < whole.training_params
     assert naive.params > 10 * whole.params and naive.macs > whole.macs
+    assert not [*tmp_path.glob("*/checkpoints/state*")]
     assert ablation(recipe, tmp_path, seeds=2, verbose=0) == rows  # nothing is trained again
     assert len((tmp_path / "ablation.md").read_text().splitlines()) == 2 + len(rows)
     assert (tmp_path / "ablation.png").stat().st_size > 1000

@@ -277,3 +277,16 @@ def test_a_run_of_a_version_with_another_order_of_classes():
     sentence = "in the order 0, 10, 2, as an earlier version read them, and now they are 0, 2, 10: .* Begin a new run."
     with pytest.raises(ValueError, match=sentence):
         check_data(Path("run"), ik.Recipe(), stored, data, {})
+
+
+def test_a_run_of_version_0_1_whose_folder_now_has_more_images(out):
+    """Version 0.1 trained on fewer of the images, and stored no fingerprint of its data."""
+    data = SimpleNamespace(name="photos", class_names=("cat", "dog"), counts={"train": 16, "test": 4})
+    began = {"recipe": {"data_dir": "photos"}, "class_names": ["cat", "dog"]}
+    nested = {"counts": {"train": 8, "test": 2}}
+    sentence = r"'train': 8.*, not .*'train': 16.* Version 0\.1 began it, .* below a class folder, nor TIFF .* to go on"
+    with pytest.raises(ValueError, match=sentence):
+        check_data(out, ik.Recipe(data_dir="photos"), began | nested, data, {})
+    for other in (began | nested | {"data": {}}, began | {"counts": {"train": 99, "test": 4}}):  # no such cause
+        with pytest.raises(ValueError, match=r"not \{[^}]*\}\.$"):
+            check_data(out, ik.Recipe(data_dir="photos"), other, data, {})

@@ -1,5 +1,6 @@
 """Class weights, balanced sampling, callbacks and the learning-rate finder, as users apply them."""
 
+import csv
 import re
 from collections import Counter
 from dataclasses import replace
@@ -283,6 +284,9 @@ def test_a_callback_may_end_the_run(tmp_path, capsys):
     within = Recorder("train_batch_end 1", stop)
     ended = ik.train(recipe, tmp_path / "within", callbacks=[within], verbose=0)
     assert [row["epoch"] for row in ended.rows] == [1]
+    (timing,) = csv.DictReader((tmp_path / "within" / "timing.csv").read_text().splitlines())
+    images = float(timing["images_per_second"]) * float(timing["seconds"])
+    assert images == pytest.approx(2 * recipe.batch_size, rel=1e-3)
     assert within.calls[-1] == "train_end"
     assert within.calls.count("train_batch_end 2") == 0
     assert within.calls.count("epoch_end 0") == within.calls.count("test_end") == 1

@@ -18,6 +18,7 @@ from .folder import Result, check_kind, command
 from .progress import check_verbose
 from .recipe import Recipe
 from .run import run
+from .state import NEWEST
 
 VARIANTS: dict[str, dict[str, Any]] = {  # options of googlenet_cifar
     "with all three": {"aux": True, "naive": False, "batch_norm": True},
@@ -48,7 +49,8 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     """Trains GoogLeNet with and without auxiliary heads, reduced modules and batch norm.
 
     The folder gets a run for each variant and seed, ablation.csv, ablation.md and ablation.png. If it was interrupted,
-    call it again: it continues where it stopped.
+    call it again: it continues where it stopped. Finished runs cannot be given more epochs, because their states, which
+    are large, are removed.
 
     Args:
         recipe: The recipe that all runs share, for `googlenet_cifar`. Its seed is the first of the seeds. A seed
@@ -85,6 +87,7 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
             wanted = recipe.with_changes(options=options, seed=seed)
             go_on = command(out, "ablation")
             runs[name].append(run(wanted, folder, "train", resume=True, verbose=verbose, go_on=go_on))
+            (folder / "checkpoints" / NEWEST).unlink(missing_ok=True)  # large, and a finished run does not need it
     accuracy = {name: [one.test_accuracy for one in results] for name, results in runs.items()}
     first = next(iter(accuracy.values()))
     rows = [_row(name, runs[name], accuracy[name], first) for name in VARIANTS]

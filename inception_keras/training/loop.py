@@ -85,6 +85,7 @@ class Loop:
         self.step = 0
         self._seconds: list[float] = []  # training time of each epoch
         self._spent = 0.0  # training time of the current epoch so far
+        self._cut: dict[int, int] = {}  # number of steps of each epoch that a callback ended before its last step
         self._saved = time.monotonic()
         self._skipped = len(data.skipped)  # number of skipped images that were already printed
         self._validation = cache(lambda shard: with_aux_labels(data.part("validation", shard), model))
@@ -99,7 +100,8 @@ class Loop:
         loaded, origin, position = load_state(self._out / "checkpoints"), f"The state in {self._out}", 0
         if loaded:
             arrays, facts, notice = loaded
-            self.rows, self.step, self._seconds, self._spent, self.ended = _facts(facts, origin, self._length)
+            found = _facts(facts, origin, self._length)
+            self.rows, self.step, self._seconds, self._spent, self.ended, self._cut = found
             position = 1 + len(self.rows) * self._length + self.step
         if not self._steps.same(position):
             raise ValueError(f"{origin} is not the same for all workers: they must share the folder.")
@@ -224,6 +226,8 @@ class Loop:
             self._callbacks.epoch("on_epoch_end", number - 1, row)
         if self._steps.any(self._callbacks.wants_to_stop)[0]:
             self.ended = self._recipe.epochs
+        if self.step < self._length:
+            self._cut[number] = self.step
         self.rows, self.step = rows, 0
         self._seconds, self._spent = [*self._seconds, self._spent], 0.0
         self._save()
@@ -264,6 +268,7 @@ class Loop:
         arrays = self._check(variables(self._model, metrics=self.step > 0))
         facts = {"rows": self.rows, "step": self.step, "seconds": self._seconds, "spent": self._spent}
         facts |= {"ended": self.ended} if self.ended else {}
+        facts |= {"cut": list(self._cut.items())} if self._cut else {}
         if self._steps.is_chief:
             save_state(self._out / "checkpoints", arrays, facts)
         self._saved = time.monotonic()
@@ -276,8 +281,9 @@ class Loop:
         if not self._steps.is_chief or not self.rows:
             return
         write_csv(self._out / "metrics.csv", self.rows)
-        images = self._data.counts["train"]
-        timing = [(number, seconds, images / seconds) for number, seconds in enumerate(self._seconds, start=1)]
+        images = dict.fromkeys(range(1, len(self.rows) + 1), self._data.counts["train"])
+        images |= {number: steps * self._recipe.batch_size for number, steps in self._cut.items()}
+        timing = [(number, seconds, images[number] / seconds) for number, seconds in enumerate(self._seconds, start=1)]
         names = ("epoch", "seconds", "images_per_second")
         write_csv(self._out / "timing.csv", [dict(zip(names, row, strict=True)) for row in timing])
         needed = {*self._recipe.keep, best_epoch(self.rows), best_epoch(self.rows[:-1])}
@@ -308,8 +314,8 @@ class Loop:
         raise Stopped(f"SIGTERM: {text}")
 
 
-def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float, int]:
-    """The checked facts of a state: rows, step, seconds of each epoch, seconds of this epoch, and `ended`."""
+def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float, int, dict[int, int]]:
+    """The checked facts of a state: rows, step, seconds of each epoch, seconds of this epoch, `ended` and `_cut`."""
     try:
         rows, step, seconds, spent = (facts[name] for name in ("rows", "step", "seconds", "spent"))
         numbers = [[float(row[name]) for name in ("epoch", *SHOWN)] for row in rows]
@@ -317,7 +323,8 @@ def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[
             raise ValueError("its epochs do not follow one another")
         if not isinstance(step, int) or not 0 <= step < length:
             raise ValueError(f"it is at step {step!r} of {length}")
-        return rows, step, [float(one) for one in seconds], float(spent), int(facts.get("ended", 0))
+        cut = {int(number): int(steps) for number, steps in facts.get("cut", [])}
+        return rows, step, [float(one) for one in seconds], float(spent), int(facts.get("ended", 0)), cut
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{origin} is not one of such a run: {error!r}.") from None
 

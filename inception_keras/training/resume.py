@@ -100,12 +100,24 @@ def check_data(out: Path, recipe: Recipe, stored: dict, data: Data, prints: dict
                 f"them, and now they are {some(now, 10)}: its outputs would be mixed up. Begin a new run."
             )
         if name in stored and stored[name] != now:
-            raise ValueError(f"The run in {out} had other data than {where}: {name} {stored[name]}, not {now}.")
+            hint = _by_version_0_1(stored, data)
+            raise ValueError(f"The run in {out} had other data than {where}: {name} {stored[name]}, not {now}.{hint}")
     before = stored.get("data", {})
     what = {"labels": "the labels", "files": "names or sizes of files"}
     unlike = [text for name, text in what.items() if name in before and before[name] != prints.get(name, before[name])]
     if unlike:
         raise ValueError(f"The run in {out} had other data than {where}: {' and '.join(unlike)} differ.")
+
+
+def _by_version_0_1(stored: dict, data: Data) -> str:
+    """A hint for a run of version 0.1, which read fewer files of a folder and stored no fingerprint of its data."""
+    is_more = sum(data.counts.values()) > sum(stored["counts"].values())
+    if "data" in stored or not stored["recipe"].get("data_dir") or not is_more:
+        return ""
+    return (
+        " Version 0.1 began it, which did not read images in folders below a class folder, nor TIFF and .jfif files. "
+        "Move such images out of the data to go on, or begin a new run with all of them."
+    )
 
 
 def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
@@ -123,7 +135,7 @@ def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
         if not has_state:
             raise FileNotFoundError(
                 f"The run in {out} cannot get more epochs: {out / 'checkpoints' / NEWEST} is not there (version 0.1 "
-                f"removed it). Train a new run with the weights of this one, --weights {out}."
+                f"and ablations remove it). Train a new run with the weights of this one, --weights {out}."
             )
         return False
     missing = [name for name in _TABLES if not (out / name).is_file()]
