@@ -9,8 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .backend import NEEDED_BY, check_backend
-from .quiet import quiet_import
+from .backend import NEEDED_BY, check_backend, keras_import
 from .registration import register_with_keras
 
 __version__ = "0.1.0"
@@ -32,7 +31,7 @@ def __getattr__(name: str) -> Any:
     if _MODULE_OF[name][1:] in NEEDED_BY:
         check_backend(name)
     try:
-        with quiet_import():
+        with keras_import():
             value = getattr(import_module(_MODULE_OF[name], __name__), name)
     except AttributeError as error:  # otherwise Python would report a missing name and hide the cause
         raise ImportError(f"{name} cannot be imported: {error}.") from error

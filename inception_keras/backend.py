@@ -3,7 +3,11 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from .quiet import quiet_import
 
 NEEDED_BY = (  # modules that need TensorFlow for data pipelines, devices or training steps
     "data.datasets",
@@ -29,6 +33,26 @@ def check_backend(what: str) -> None:
         raise ImportError(
             f"{what} needs Keras's TensorFlow backend, got {name!r} from {origin}: set KERAS_BACKEND=tensorflow."
         )
+
+
+@contextmanager
+def keras_import() -> Iterator[None]:
+    """A context that imports Keras: without the messages of TensorFlow's start-up, and with a clear error.
+
+    Raises:
+        ImportError: If Keras's backend is not installed.
+    """
+    try:
+        with quiet_import():
+            yield
+    except ModuleNotFoundError as error:
+        name, origin = _backend()
+        if error.name != name:
+            raise
+        raise ImportError(
+            f"Keras's backend is {name!r} by {origin}, but {name} is not installed: install it, or set "
+            "KERAS_BACKEND=tensorflow."
+        ) from None
 
 
 def _backend() -> tuple[str, str]:

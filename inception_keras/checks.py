@@ -151,5 +151,5 @@ def some(names: Iterable[object], most: int = 5) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number with its noun: `1 image`, `2,000 images`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """A number with its noun: `1 image`, `2,000 images`, `3 classes`."""
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"

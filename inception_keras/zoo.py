@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .backend import keras_import
 from .checks import check_bool, check_choice, check_count, check_text, got, nearest
-from .quiet import quiet_import
 
 if TYPE_CHECKING:
     import keras
@@ -268,7 +268,7 @@ def create_model(
 
 def _builder(entry: Entry) -> Callable[..., "keras.Model"]:
     module, function = entry.builder.split(":")
-    with quiet_import():
+    with keras_import():
         return getattr(import_module(f".models.{module}", __package__), function)
 
 
@@ -277,11 +277,12 @@ def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, 
     from .arguments import check_arguments
 
     parameters = inspect.signature(builder).parameters
+    rows = {other: row.options for other, row in ZOO.items() if row.builder == entry.builder}
     for option in options:
         if option not in parameters:
-            raise ValueError(f"{id} has no option {option!r}; {nearest(option, list(parameters))}")
+            free = [name for name in parameters if not any(name in row for row in rows.values())]
+            raise ValueError(f"{id} has no option {option!r}; {nearest(option, free)}")
     options = check_arguments(builder, options)
-    rows = {other: row.options for other, row in ZOO.items() if row.builder == entry.builder}
     # the defaults of the options in which these ids differ
     start = {name: parameters[name].default for row in rows.values() for name in row}
     changed = entry.options | {name: value for name, value in options.items() if name in start}

@@ -88,6 +88,13 @@ def test_plot(tmp_path):
         (("train", "--device", "/GPU:7", "--out", "{tmp}"), "There is no device '/GPU:7'; there are CPU:0"),
         (("train", "--optimizer", "adan", "--out", "{tmp}"), "Unknown optimizer 'adan'; did you mean adam"),
         (("train", "--data", "digit", "--out", "{tmp}"), "digits"),
+        (("train", "--data", "{tmp}", "--out", "{tmp}/run"), "': give it as data_dir (--data-dir)."),
+        (("train", "--keep", "1", "3", "--out", "{tmp}"), "MODEL is '3': --keep takes several epochs with commas,"),
+        (
+            ("train", "--epochs", "1", "--keep", "3", "--out", "{tmp}"),
+            "keep has epoch 3, but the run has only 1 epoch.",
+        ),
+        (("show", "vgg16", "-o", "dept=2"), "no option 'dept'; there are classes, classifier_activation, input_shape,"),
         (
             ("train", "--recipe", "lenet_mnist", "--out", "{tmp}"),
             "Unknown recipe 'lenet_mnist'; did you mean lenet5_mnist",

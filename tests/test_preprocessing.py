@@ -204,6 +204,16 @@ def test_broken_images_are_named(tmp_path):
         SQUEEZENET1_1(tmp_path / "missing.jpg")
 
 
+def test_libtiff_does_not_write_to_the_screen(tmp_path, capfd):
+    Image.fromarray(data.chelsea()).save(tmp_path / "photo.tif", compression="tiff_lzw")
+    content = bytearray((tmp_path / "photo.tif").read_bytes())
+    content[3000:3200] = b"\xff" * 200
+    (tmp_path / "broken.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.tif cannot be read"):
+        SQUEEZENET1_1(tmp_path / "broken.tif")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("limit", [99, 40])  # Pillow itself only warns up to twice its limit
 def test_decompression_bombs_are_refused(tmp_path, monkeypatch, limit):
     Image.new("RGB", (10, 10)).save(tmp_path / "bomb.png")

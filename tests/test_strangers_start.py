@@ -13,6 +13,13 @@ def test_folders_that_are_called_as_packages(tmp_path):
     assert said.strip() == "360" and is_quiet(said)
 
 
+def test_a_backend_that_is_not_installed_is_told(tmp_path):
+    code = "import inception_keras as ik; print(ik.list_models('lenet5')); ik.create_model('lenet5')"
+    said = python(code, tmp_path, status=1, KERAS_BACKEND="jax")
+    assert "['lenet5']" in said  # this needs no Keras
+    assert "ImportError: Keras's backend is 'jax' by the environment variable KERAS_BACKEND, but jax is not" in said
+
+
 def test_what_keeps_keras_from_being_imported_is_told(tmp_path):
     (tmp_path / "pandas.py").write_text("bears = 2")
     said = python("from inception_keras import load_data", tmp_path, status=1, new=True)

@@ -44,7 +44,7 @@ def check(
         console.print(table)
         say(
             "",
-            f"{counted(found.used, 'image')} in {len(found.classes)} classes, "
+            f"{counted(found.used, 'image')} in {counted(len(found.classes), 'class')}, "
             f"{counted(found.left_out, 'file')} left out, {counted(len(found.problems), 'problem')}",
             *(f"note: {note}." for note in found.notes),
         )

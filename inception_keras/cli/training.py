@@ -55,6 +55,8 @@ def train(
     with one_sentence():
         from ..training.run import train as run
 
+        if model and model.isdecimal() and given["keep"]:
+            raise ValueError(f"MODEL is {model!r}: --keep takes several epochs with commas, --keep 1,{model}.")
         changed = changes({"model": model, **given}, option, aux)
         wanted = recipe_of(recipe, {}, changed, out if resume else None)
         callbacks = _callbacks(tensorboard, out)

@@ -14,7 +14,7 @@ from ..checks import check_bool, check_choice, check_count, check_number, check_
 from .augment import KINDS
 from .formats import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .listing import Skipped
-from .names import NAMES
+from .names import NAMES, check_name
 from .pipeline import SAMPLINGS, Batches
 from .preprocessing import LARGEST, Preprocessing
 from .splits import Part, complete
@@ -227,7 +227,7 @@ def load_data(
     if name is None and data_dir is None:
         raise ValueError(f"load_data needs a name, one of {', '.join(NAMES)}, or a data_dir (--data, --data-dir).")
     if name is not None:
-        check_choice("name", name, tuple(NAMES))
+        check_name(name)
     folder = None if data_dir is None else check_path("data_dir", data_dir)
     if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
         raise ValueError(f"validation must be a share between 0 and 1, got {got(validation)}.")
@@ -292,7 +292,7 @@ def _size(image_size: Any) -> tuple[int, int] | None:
 
 def by_name(name: str, wanted: Wanted) -> Raw:
     """A data set that scikit-learn contains or Keras downloads."""
-    check_choice("name", name, tuple(NAMES))
+    check_name(name)
     if name == "digits":
         from sklearn.datasets import load_digits
 

@@ -1,10 +1,12 @@
 """Reads images of every Pillow mode as upright RGB or grey images, and explains why an image cannot be read."""
 
+import ctypes
 import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -206,6 +208,8 @@ def _opened(source: Source) -> Iterator[Image.Image]:
                     raise UnreadableImage(f"is {other}, which is not read: convert it to JPEG or PNG", "not read")
             file.seek(0)
             _ignore_warnings()
+            if kind == "TIFF":
+                _quiet_libtiff()
             with Image.open(file, formats=FORMATS) as image:
                 _check_pixels(image.size)
                 yield image
@@ -233,6 +237,15 @@ def _ignore_warnings() -> None:
     for category in (UserWarning, Image.DecompressionBombWarning):
         if ("ignore", None, category, _PILLOW, 0) not in warnings.filters:
             warnings.filterwarnings("ignore", category=category, module=_PILLOW.pattern)
+
+
+@cache
+def _quiet_libtiff() -> None:
+    """Keeps libtiff from writing to stderr, where it repeats what Pillow raises as an error."""
+    with suppress(OSError, AttributeError):  # on some systems, Pillow's library does not show libtiff's functions
+        library = ctypes.CDLL(Image.core.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 def _check_pixels(size: tuple[int, int]) -> None:

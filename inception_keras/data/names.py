@@ -1,4 +1,9 @@
-"""Class names of the public data sets, in the order of their labels."""
+"""The public data sets: their names, and their class names in the order of the labels."""
+
+from pathlib import Path
+from typing import Any
+
+from ..checks import check_choice
 
 _CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 _CIFAR100 = """
@@ -22,3 +27,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "cifar10": tuple(_CIFAR10.split()),
     "cifar100": tuple(_CIFAR100.split()),
 }
+
+
+def check_name(value: Any) -> str:
+    """Returns `value` if it is the name of a data set; otherwise raises a ValueError, which explains paths."""
+    if isinstance(value, str) and value not in NAMES and Path(value).exists():
+        raise ValueError(f"name must be that of a data set, got the path {value!r}: give it as data_dir (--data-dir).")
+    return check_choice("name", value, tuple(NAMES))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..checks import check_count, check_path, got, nearest
+from ..checks import check_count, check_path, counted, got, nearest
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
@@ -207,8 +207,8 @@ class Recipe:
         object.__setattr__(self, "class_weight", _class_weight(self.class_weight))
         if not isinstance(self.keep, (list, tuple)):
             raise ValueError(f"keep must be a list of epochs, got {got(self.keep)}.")
-        if not all(1 <= check_count("a kept epoch", epoch) <= self.epochs for epoch in self.keep):
-            raise ValueError(f"Kept epochs must lie between 1 and {self.epochs}, got {got(list(self.keep))}.")
+        if beyond := [epoch for epoch in self.keep if check_count("a kept epoch", epoch) > self.epochs]:
+            raise ValueError(f"keep has epoch {beyond[0]}, but the run has only {counted(self.epochs, 'epoch')}.")
         object.__setattr__(self, "keep", tuple(sorted(set(self.keep))))
 
     @classmethod
