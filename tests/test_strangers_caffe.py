@@ -146,6 +146,13 @@ def test_a_file_of_another_net_is_an_error_without_a_warning(tmp_path):
     for options in ({}, {"aux": True}):
         with pytest.raises(ValueError, match="do not fit googlenet"):  # a warning would be an error of its own kind
             create_model("googlenet", weights=tmp_path / "squeezenet.caffemodel", **options)
+    content = (tmp_path / "squeezenet.caffemodel").read_bytes()
+    (tmp_path / "renamed.caffemodel").write_bytes(content.replace(b"conv10", b"linear"))
+    with pytest.raises(ValueError, match="do not fit squeezenet1_1, .*: 2 unexpected: linear.weight, linear.bias"):
+        create_model("squeezenet1_1", weights=tmp_path / "renamed.caffemodel")
+    (tmp_path / "broken.caffemodel").write_bytes(content.replace(b"conv10", b"c\xffnv10"))
+    with pytest.raises(ValueError, match="is not a whole .caffemodel: a name in it is not UTF-8[.]$"):
+        create_model("squeezenet1_1", weights=tmp_path / "broken.caffemodel")
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (1, 1, 5, 4), (5, 4, 1, 1)])

@@ -110,15 +110,17 @@ def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = 
     source = weights if isinstance(weights, Source) else read_source(id, weights)
     translated = _translated(model, id, source, whole)
     arrays = _with_other_channels(model, translated.arrays)
-    arrays = _with_fresh_heads(model, arrays, source.origin)
-    store.assign(model, arrays, origin=source.origin)
+    fresh, said = _fresh_heads(model, arrays, source.origin)
+    store.assign(model, arrays | fresh, origin=source.origin)
+    for warning in said:  # only now: if the file does not fit, the error says everything
+        warnings.warn(warning, FreshWeightsWarning, stacklevel=3)
     layer, difference = DIFFERENCES.get(id, ("", "")) if translated.caffe else ("", "")
     if any(each.name == layer for each in model.layers):
         warnings.warn(f"{source.origin}: {difference}.", stacklevel=3)
     if translated.outside:
         warnings.warn(
-            f"{len(translated.outside)} entries of {source.origin} are not below {translated.prefix!r} and are left "
-            f"out: {some(translated.outside, 10)}.",
+            f"Entries of {source.origin} that are not below {translated.prefix!r} are left out: "
+            f"{some(translated.outside, 10)}.",
             stacklevel=3,
         )
 
@@ -169,12 +171,14 @@ def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> d
     return arrays | adapted
 
 
-def _with_fresh_heads(model: keras.Model, arrays: dict[str, np.ndarray], origin: str) -> dict[str, np.ndarray]:
-    """Adds the model's own weights to the arrays, for heads that the file has no weights for.
+def _fresh_heads(
+    model: keras.Model, arrays: dict[str, np.ndarray], origin: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The model's own weights of heads that the file has no weights for, and a warning for each of these heads.
 
     This concerns heads that the file lacks or has for another number of classes.
     """
-    own, kept, found = store.variables(model), dict[str, np.ndarray](), heads(model)
+    own, kept, said, found = store.variables(model), dict[str, np.ndarray](), list[str](), heads(model)
     in_heads = {name for head in found for each in (head.classifier, *head.rest) for name in _names(each)}
     trunk_is_there = all(name in arrays for name in own.keys() - in_heads)
     for head in found:
@@ -193,8 +197,8 @@ def _with_fresh_heads(model: keras.Model, arrays: dict[str, np.ndarray], origin:
         else:
             continue
         kept |= {name: own[name].numpy() for name in names}
-        warnings.warn(says, FreshWeightsWarning, stacklevel=4)
-    return arrays | kept
+        said.append(says)
+    return kept, said
 
 
 def _names(layer: Any) -> list[str]:

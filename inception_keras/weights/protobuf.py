@@ -66,7 +66,10 @@ def text(value: Value) -> str:
     Raises:
         ValueError: If the field is a number, or its bytes are not UTF-8.
     """
-    return bytes(message(value)).decode()
+    try:
+        return bytes(message(value)).decode()
+    except UnicodeDecodeError:
+        raise ValueError("a name in it is not UTF-8") from None
 
 
 def integers(value: Value) -> list[int]:
