@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from .checks import check_model, check_text, check_type, nearest
-from .graph import Graph, Node, functional, outputs_of, read
+from .graph import Graph, Node, data_format, functional, outputs_of, read
 
 _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 
@@ -59,7 +59,8 @@ def last_of_each_stride(model: keras.Model) -> list[str]:
     graph = read(model)
     side = model.inputs[0].shape[1:]
     if len(side) == 3 and None in side:
-        graph = read(model, (256, 256, side[-1]))
+        graph = read(model, [256 if size is None else size for size in side])
+    height = 1 if data_format(model) == "channels_first" else 0
     # cropping belongs to a side branch; an adaptive pool makes the input size of the classifier
     maps = [
         node
@@ -67,7 +68,7 @@ def last_of_each_stride(model: keras.Model) -> list[str]:
         if not isinstance(node.layer, layers.Cropping2D) and "Adaptive" not in node.kind
     ]
     ends = {node.block: node for node in maps}
-    return list({_stride(graph, node): block for block, node in ends.items()}.values())
+    return list({_stride(graph, node, height): block for block, node in ends.items()}.values())
 
 
 def last_map(graph: Graph) -> Node:
@@ -105,13 +106,13 @@ def _maps(found: Sequence[Node]) -> list[Node]:
     return [node for node in found if len(node.output_shapes[0]) == 3 and not isinstance(node.layer, _NO_MAPS)]
 
 
-def _stride(graph: Graph, node: Node) -> int:
-    """The log2 of a map's stride, rounded.
+def _stride(graph: Graph, node: Node, height: int) -> int:
+    """The log2 of a map's stride, rounded. `height` is the axis of the height.
 
     In nets without padding, the image is not an exact power of two times as large as a map.
     """
     image = next(node for node in graph.nodes if not node.inputs)
-    return round(log2(image.output_shapes[0][0] / node.output_shapes[0][0]))
+    return round(log2(image.output_shapes[0][height] / node.output_shapes[0][height]))
 
 
 def _way(graph: Graph) -> list[Node]:

@@ -141,11 +141,23 @@ def read(model: keras.Model, input_shape: Sequence[int | None] | None = None) ->
         if len(input_shape) != len(tensors[0].shape) - 1:
             sizes = len(tensors[0].shape) - 1
             raise ValueError(f"input_shape of {model.name} has {sizes} sizes, got {tuple(input_shape)}.")
+        own, axis = tensors[0].shape[1:], 0 if data_format(model) == "channels_first" else -1
+        if own[axis] not in (None, input_shape[axis]):
+            raise ValueError(
+                f"input_shape must keep the {own[axis]} channels of {model.name}, whose input is {own}, "
+                f"got {tuple(input_shape)}."
+            )
         tensors = [keras.KerasTensor((None, *input_shape), tensors[0].dtype, name=tensors[0].name)]
     reader = _Reader()
     sources = reader.walk(graph, [_Value(tensor, "") for tensor in tensors], ())
     outputs = [value.node for value in sources]
     return Graph(_by_block(_branch_by_branch(reader.found)), outputs, outputs[main_output(model)])
+
+
+def data_format(model: keras.Model) -> str:
+    """How the layers of a model read images: "channels_last" or "channels_first"."""
+    formats = {getattr(layer, "data_format", None) for layer in model._flatten_layers(include_self=False)}
+    return "channels_first" if "channels_first" in formats else "channels_last"
 
 
 def main_output(model: keras.Model) -> int:

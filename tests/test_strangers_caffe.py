@@ -148,10 +148,10 @@ def test_a_file_of_another_net_is_an_error_without_a_warning(tmp_path):
             create_model("googlenet", weights=tmp_path / "squeezenet.caffemodel", **options)
     content = (tmp_path / "squeezenet.caffemodel").read_bytes()
     (tmp_path / "renamed.caffemodel").write_bytes(content.replace(b"conv10", b"linear"))
-    with pytest.raises(ValueError, match="do not fit squeezenet1_1, .*: 2 unexpected: linear.weight, linear.bias"):
+    with pytest.raises(ValueError, match=r"do not fit squeezenet1_1, .*: 2 unexpected: linear\.weight, linear\.bias"):
         create_model("squeezenet1_1", weights=tmp_path / "renamed.caffemodel")
     (tmp_path / "broken.caffemodel").write_bytes(content.replace(b"conv10", b"c\xffnv10"))
-    with pytest.raises(ValueError, match="is not a whole .caffemodel: a name in it is not UTF-8[.]$"):
+    with pytest.raises(ValueError, match=r"is not a whole \.caffemodel: a name in it is not UTF-8\.$"):
         create_model("squeezenet1_1", weights=tmp_path / "broken.caffemodel")
 
 

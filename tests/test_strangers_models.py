@@ -264,3 +264,22 @@ def test_every_net_of_keras_applications_learns_five_classes(name, tmp_path):
     ik.compile_model(net, "sgd").fit(np.ones((2, 96, 96, 3)), np.array([0, 4]), verbose=0)
     for key in names:
         np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+
+
+def test_a_model_with_its_channels_first():
+    maps = layers.Conv2D(8, 3, strides=2, data_format="channels_first", name="b")
+    image = keras.Input((3, None, None))
+    x = maps(layers.Conv2D(4, 3, data_format="channels_first", name="a")(image))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D("channels_first")(x)))
+    assert ik.profile(model, input_shape=(3, 32, 32)).macs == 30 * 30 * 108 + 14 * 14 * 288 + 16
+    assert {name: x.shape[1] for name, x in ik.features(model).output.items()} == {"a": 4, "b": 8}
+    assert ik.transfer(keras.Model(image, x), 5).layers[-1].kernel.shape == (8, 5)
+    for net, shape in ((model, (32, 32, 3)), (ik.create_model("lenet5"), (1, 32, 32))):
+        with pytest.raises(ValueError, match=r"^input_shape must keep the \d channels of .*, whose input is \("):
+            ik.profile(net, input_shape=shape)
+
+
+def test_a_model_for_batches_of_one_size():
+    image = keras.Input(batch_shape=(4, 8, 8, 3))
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(image)))
+    assert ik.transfer(model, 5).output.shape == (4, 5)

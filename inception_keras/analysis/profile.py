@@ -99,13 +99,14 @@ def profile(
         model: A functional or Sequential model.
         by: `"layer"` for a row per layer, or `"block"` for a row per block. The block of a layer is its name up to the
             first "-".
-        input_shape: The (height, width, channels) to count for, if the model's input leaves sizes open.
+        input_shape: The (height, width, channels) to count for, if the model's input leaves sizes open. The channels
+            are those of the model.
 
     Returns:
         A Profile with `.rows`, `.params`, `.macs`, `.activations` and `.to_csv(path)`.
 
     Raises:
-        ValueError: If a size is unknown, or the model has no graph.
+        ValueError: If a size is unknown, the model has other channels, or it has no graph.
         TypeError: If `model` is not a Keras model, or there is no counter for a layer; `register_counter` adds one.
 
     Examples:

@@ -12,7 +12,7 @@ from keras.src.saving.serialization_lib import SafeModeScope
 from ..blocks import classifier
 from ..checks import check_callable, check_count, check_model, check_text, got, nearest
 from ..feature_maps import last_of_each_stride
-from ..graph import Node, functional, input_of, nodes, outputs_of, read
+from ..graph import Node, data_format, functional, input_of, nodes, outputs_of, read
 
 _POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 _Path = tuple[str, ...]  # the names of the nested models around a block, and of the block
@@ -73,11 +73,12 @@ def transfer(
     taken = {layer.name for layer in copy.layers}
     vector = copy.output
     if len(vector.shape) == 4:
-        vector = layers.GlobalAveragePooling2D(name=_free_name("avg_pool", taken))(vector)
+        pool = layers.GlobalAveragePooling2D(data_format(model), name=_free_name("avg_pool", taken))
+        vector = pool(vector)
     scores = head(vector, classes) if head else classifier(vector, classes, name=_free_name("predictions", taken))
-    if not isinstance(scores, keras.KerasTensor) or tuple(scores.shape) != (None, classes):
+    if not isinstance(scores, keras.KerasTensor) or tuple(scores.shape) != (copy.inputs[0].shape[0], classes):
         given = getattr(scores, "shape", got(scores))
-        raise ValueError(f"head must give scores of the shape (None, {classes}), got {given}.")
+        raise ValueError(f"head must give scores of the shape {(copy.inputs[0].shape[0], classes)}, got {given}.")
     return _train_all_but(frozen, keras.Model(copy.input, scores, name=model.name))
 
 
@@ -130,7 +131,7 @@ def vectors(model: keras.Model) -> keras.Model:
     trunk = _trunk(model)
     if len(trunk.output.shape) == 2:
         return trunk
-    return keras.Model(trunk.input, layers.GlobalAveragePooling2D()(trunk.output), name=trunk.name)
+    return keras.Model(trunk.input, layers.GlobalAveragePooling2D(data_format(model))(trunk.output), name=trunk.name)
 
 
 def _trunk(model: keras.Model) -> keras.Model:
