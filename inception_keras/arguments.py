@@ -135,11 +135,11 @@ def _check_maps(value: Any) -> Any:
     return value
 
 
-def check_image_shape(shape: Any, least: int = 1) -> tuple[int | None, int | None, int]:
+def check_image_shape(shape: Any, min_size: int = 1) -> tuple[int | None, int | None, int]:
     """Returns `shape` if it is a valid (height, width, channels). None stands for a side of any size.
 
     Raises:
-        ValueError: If the shape is not valid, has a side below `least` pixels, or has its channels first.
+        ValueError: If the shape is not valid, has a side below `min_size` pixels, or has its channels first.
 
     Examples:
         >>> check_image_shape((3, 224, 224))
@@ -151,19 +151,19 @@ def check_image_shape(shape: Any, least: int = 1) -> tuple[int | None, int | Non
         raise ValueError(f"{wanted}, got {got(shape)}.")
     for side in shape[:2]:
         if side is not None:
-            check_count(f"{wanted}; a side", side, least=min(1, least), most=_MOST)
+            check_count(f"{wanted}; a side", side, least=min(1, min_size), most=_MOST)
     if shape[2] is not None:
         check_count(f"{wanted}; channels", shape[2], most=_MOST)
-    if _channels_first(shape[0], shape[1], shape[2], least):
+    if _channels_first(shape[0], shape[1], shape[2], min_size):
         turned = (*shape[1:], shape[0])
         raise ValueError(f"{wanted}, channels last: {turned}, not {tuple(shape)}.")
     check_count(f"{wanted}; channels", shape[2])
-    if any(side is not None and side < least for side in shape[:2]):
-        raise ValueError(f"{wanted} of at least {least} x {least} pixels, got {tuple(shape)}.")
+    if any(side is not None and side < min_size for side in shape[:2]):
+        raise ValueError(f"{wanted} of at least {min_size} x {min_size} pixels, got {tuple(shape)}.")
     return tuple(shape)
 
 
-def _channels_first(height: int | None, width: int | None, channels: int | None, least: int) -> bool:
+def _channels_first(height: int | None, width: int | None, channels: int | None, min_size: int) -> bool:
     """Whether a shape is (channels, height, width), as in many other libraries.
 
     A first size of 1, 3 or 4 is taken for the number of channels, unless the other two sizes do not look like those of
@@ -174,7 +174,7 @@ def _channels_first(height: int | None, width: int | None, channels: int | None,
         return False
     if width is None or channels is None:
         return channels is None or (height > 1 and channels >= 16)
-    if least > height and min(width, channels) >= least:
+    if min_size > height and min(width, channels) >= min_size:
         return True
     smaller, larger = sorted((width, channels))
     return width == channels > 4 or (smaller >= 16 and larger <= 4 * smaller)

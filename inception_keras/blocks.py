@@ -11,21 +11,21 @@ from .checks import check_count, got
 from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
 
 
-def image_input(shape: Any, least: int = 1) -> Any:
+def image_input(shape: Any, min_size: int = 1) -> Any:
     """The Input named "image" for a shape (height, width, channels). None stands for a side of any size.
 
     Raises:
-        ValueError: If the shape is not valid, or a side is smaller than `least`, the smallest side that the net
+        ValueError: If the shape is not valid, or a side is smaller than `min_size`, the smallest side that the net
             accepts.
     """
     if keras.config.image_data_format() != "channels_last":
         raise ValueError("image_data_format must be 'channels_last', got 'channels_first'.")
-    return keras.Input(check_image_shape(shape, least), name="image")
+    return keras.Input(check_image_shape(shape, min_size), name="image")
 
 
-def fixed_input(shape: Any, least: int, net: str) -> Any:
+def fixed_input(shape: Any, min_size: int, net: str) -> Any:
     """The Input of a net whose dense layers read every pixel, so that its height and width must be known."""
-    image = image_input(shape, least)
+    image = image_input(shape, min_size)
     if None in image.shape[1:3]:
         raise ValueError(f"The dense layers of {net} need an input of a fixed size, got {tuple(shape)}.")
     return image

@@ -27,7 +27,7 @@ class Entry:
     paper: str
     year: int
     image: int  # height and width of the published input
-    least: int  # the smallest height and width that the net accepts
+    min_size: int  # the smallest height and width that the net accepts
     params: int
     gmacs: float
     top1: float | None = None  # ImageNet accuracy in per cent; None if unknown

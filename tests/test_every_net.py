@@ -25,7 +25,11 @@ def test_runs_learns_and_is_stored(id, tmp_path):
     keras.utils.set_random_seed(0)
     with without_weights():
         channels = create_model(id).input_shape[-1]
-    options = {"input_shape": (ZOO[id].least, ZOO[id].least, channels), "classes": 5, "classifier_activation": None}
+    options = {
+        "input_shape": (ZOO[id].min_size, ZOO[id].min_size, channels),
+        "classes": 5,
+        "classifier_activation": None,
+    }
     model = create_model(id, **options)
     # a batch norm over two pixels says but which is larger, and a hundred of them make gradients that overflow
     image = keras.random.normal((8, *options["input_shape"]), seed=1)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 def net(request):
     """A model, images, and the outputs of the model for them."""
     keras.utils.set_random_seed(0)
-    side = ZOO[request.param].least
+    side = ZOO[request.param].min_size
     model = create_model(request.param, input_shape=(side, side, 3), classes=5)
     images = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype("float32")
     return model, images, model.predict(images, verbose=0)

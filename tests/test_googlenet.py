@@ -135,21 +135,21 @@ class TestEveryGoogLeNet:
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_any_size_it_can_take_and_none_below(self, structure, id, channels):
-        least = ik.zoo.ZOO[id].least
-        for shape in ((least, least), (least + 7, least + 2), (97, 64), (None, None)):
+        min_size = ik.zoo.ZOO[id].min_size
+        for shape in ((min_size, min_size), (min_size + 7, min_size + 2), (97, 64), (None, None)):
             assert ik.create_model(id, input_shape=(*shape, channels)).output_shape[0] is None
-        with pytest.raises(ValueError, match=f"at least {least} x {least} pixels, got"):
-            ik.create_model(id, input_shape=(least - 1, 64, channels))
+        with pytest.raises(ValueError, match=f"at least {min_size} x {min_size} pixels, got"):
+            ik.create_model(id, input_shape=(min_size - 1, 64, channels))
 
-    def test_least_is_what_the_layers_can_take(self, structure, id, monkeypatch):
+    def test_min_size_is_what_the_layers_can_take(self, structure, id, monkeypatch):
         from inception_keras import blocks
         from inception_keras.models import googlenet, googlenet_variants
 
         for module in (googlenet, googlenet_variants):
-            monkeypatch.setattr(module, "image_input", lambda shape, least: blocks.image_input(shape))
-        least = ik.zoo.ZOO[id].least
+            monkeypatch.setattr(module, "image_input", lambda shape, min_size: blocks.image_input(shape))
+        min_size = ik.zoo.ZOO[id].min_size
         with pytest.raises(ValueError, match="does not fit"):
-            ik.create_model(id, input_shape=(least - 1, least - 1, 3))
+            ik.create_model(id, input_shape=(min_size - 1, min_size - 1, 3))
 
     def test_logits_from_every_head(self, structure, id):
         model = ik.create_model(id, aux=True, classifier_activation=None)

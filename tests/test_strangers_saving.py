@@ -47,7 +47,7 @@ for id, options in NETS:
     name = id + "".join(f"-{key}" for key in options)
     keras.utils.clear_session(free_memory=True)
     keras.utils.set_random_seed(0)
-    side, channels = max(ZOO[id].least if id in ZOO else 0, 32), 1 if id.startswith("lenet") else 3
+    side, channels = max(ZOO[id].min_size if id in ZOO else 0, 32), 1 if id.startswith("lenet") else 3
     options = options | {"input_shape": (side, side, channels), "classes": 5}
     model = ik.create_model(id, **options) if id in ZOO else every_layer(**options)
     images = np.random.default_rng(0).normal(size=(4, side, side, channels)).astype("float32")

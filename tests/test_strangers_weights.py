@@ -94,7 +94,7 @@ CASES = {
     "ik.inception(keras.Input((3,)), 8, 8, 8, 8, 8, 8)": "ValueError: x must be feature maps .* the shape",
     "ik.inception(keras.Input((8, 8, 3)))": "TypeError: inception: missing a required argument: 'conv_1x1'",
     "ik.aux_head(keras.Input((14, 14, 8)), 10, pool=3)": "TypeError: pool must be a Keras layer, got 3",
-    "ik.aux_head(keras.Input((14, 14, 8)), 10, unit='conv')": "TypeError: unit must be a function, got 'conv'",
+    "ik.aux_head(keras.Input((14, 14, 8)), 9, conv_block=1)": "TypeError: conv_block must be a function, got 1",
     "ik.squeeze_excite(keras.Input((14, 14, 8)), None)": "ValueError: filters must be an int of at least 1, got None",
     **{f"ik.{name}({thing})": SHAPE for name in ("build_googlenet", "build_densenet", "build_lenet5", "build_dpn")
        for thing in ("None", "'photo.jpg'", "[224, 224]", "(10**12, 8, 3)", "(8, 8, 10**12)", "(224.0, 224, 3)")},

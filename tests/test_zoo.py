@@ -74,13 +74,13 @@ def test_there_is_no_golden_structure_of_a_net_that_is_not_there():
 
 
 @pytest.mark.parametrize("id", FEW_FAST)
-def test_takes_its_least_input_and_its_options(id):
-    least = ZOO[id].least
-    model = create_model(id, input_shape=_shape(id, least), classes=7, classifier_activation=None)
+def test_takes_its_smallest_input_and_its_options(id):
+    min_size = ZOO[id].min_size
+    model = create_model(id, input_shape=_shape(id, min_size), classes=7, classifier_activation=None)
     assert model.output_shape == (None, 7)
     # where the published size needs no adaptive pool, a small one may
     assert [name for name in _names(model) if name != "adaptive_pool"] == _names(_published(id))
-    for side in {least - 1, 0}:
+    for side in {min_size - 1, 0}:
         with pytest.raises(ValueError, match="input_shape"):
             create_model(id, input_shape=_shape(id, side))
 

@@ -18,7 +18,7 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
     from ..zoo import ZOO, list_models
 
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    for title in ("model", "year", "parameters", "GMACs", "top-1", "top-5", "input", "least", "paper"):
+    for title in ("model", "year", "parameters", "GMACs", "top-1", "top-5", "input", "min size", "paper"):
         table.add_column(title, justify="left" if title in ("model", "paper") else "right", no_wrap=title != "paper")
     for id in list_models(pattern, year=year):
         entry = ZOO[id]
@@ -29,7 +29,7 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
             f"{entry.gmacs:.3f}",
             *accuracy,
             str(entry.image),
-            str(entry.least),
+            str(entry.min_size),
         )
         table.add_row(id, *figures, entry.paper.rpartition(", ")[2].removeprefix("arXiv:"))
     if table.row_count:

@@ -59,7 +59,7 @@ def build_alexnet_2012(
         >>> build_alexnet_2012().count_params()
         60965224
     """
-    x = image = fixed_input(input_shape, least=67, net="AlexNet")
+    x = image = fixed_input(input_shape, min_size=67, net="AlexNet")
     for row, (filters, kernel, strides, groups, normalised) in SECTION_3_5.items():
         padding = {"padding": "valid"} if row == "conv_1" else {}
         x = conv(x, filters, kernel, strides, groups=groups, name=row, **padding)
@@ -105,7 +105,7 @@ def build_alexnet(
         >>> build_alexnet().count_params()
         61100840
     """
-    image = fixed_input(input_shape, least=63, net="AlexNet")
+    image = fixed_input(input_shape, min_size=63, net="AlexNet")
     x = layers.ZeroPadding2D(2, name="conv_1-padding")(image)  # (228, 228, 3)
     for row, (filters, kernel, strides, groups, pooled) in ONE_TOWER.items():
         padding = {"padding": "valid"} if row == "conv_1" else {}

@@ -88,7 +88,7 @@ def build_densenet(
         raise ValueError(f"depth must be one of {', '.join(map(str, TABLE_1))}, got {depth!r}.")
     growth, stem, counts = TABLE_1[depth]
 
-    image = image_input(input_shape, least=29)
+    image = image_input(input_shape, min_size=29)
     x = conv_bn(image, stem, 7, strides=2, epsilon=1e-5, name="conv_1")  # (112, 112, 64)
     x = max_pool(x, 3, strides=2, ceil=False, name="pool_1")  # (56, 56, 64)
     for i, count in enumerate(counts, 1):  # (56, 56, 256) to (7, 7, 1024)

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import Model, layers
 
-from ..arguments import checked
+from ..arguments import checked, renamed
 from ..blocks import as_model, classifier, conv, conv_bn, image_input, max_pool, unique_name
 from ..layers import CeilAveragePooling2D, LocalResponseNormalization
 
@@ -27,9 +27,10 @@ TABLE_1 = {  # None is the paper's row "max pool 3x3/2"
 AUX_AFTER = {"inception_4a": "aux_1", "inception_4d": "aux_2"}
 
 
+@renamed(unit="conv_block")
 @checked
 def naive_inception(
-    x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None, *, unit: Callable = conv
+    x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None, *, conv_block: Callable = conv
 ) -> Any:
     """Figure 2(a): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + c).
 
@@ -39,7 +40,7 @@ def naive_inception(
         conv_3x3: Filters of the 3x3 convolution.
         conv_5x5: Filters of the 5x5 convolution.
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
-        unit: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
+        conv_block: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
 
     Returns:
         The four branches, concatenated. The fourth is a 3x3 max pool of `x`.
@@ -49,17 +50,18 @@ def naive_inception(
         (None, 28, 28, 416)
     """
     name = name or unique_name("naive_inception")
-    a = unit(x, conv_1x1, 1, name=f"{name}-conv_1x1")
-    b = unit(x, conv_3x3, 3, name=f"{name}-conv_3x3")
-    c = unit(x, conv_5x5, 5, name=f"{name}-conv_5x5")
+    a = conv_block(x, conv_1x1, 1, name=f"{name}-conv_1x1")
+    b = conv_block(x, conv_3x3, 3, name=f"{name}-conv_3x3")
+    c = conv_block(x, conv_5x5, 5, name=f"{name}-conv_5x5")
     d = max_pool(x, 3, strides=1, name=f"{name}-pool")
     return layers.Concatenate(name=name)([a, b, c, d])
 
 
+@renamed(unit="conv_block", third="third_kernel")
 @checked
 def inception(
     x: Any, conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
-    name: str | None = None, *, unit: Callable = conv, third: int = 5,
+    name: str | None = None, *, conv_block: Callable = conv, third_kernel: int = 5,
 ) -> Any:
     """Figure 2(b): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + pool_proj).
 
@@ -72,8 +74,8 @@ def inception(
         conv_5x5: Filters of the 5x5 convolution.
         pool_proj: Filters of the 1x1 convolution after the pool.
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
-        unit: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
-        third: Kernel size of the third branch: 5 in the paper, 3 in TF-Slim.
+        conv_block: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
+        third_kernel: Kernel size of the third branch: 5 in the paper, 3 in TF-Slim.
 
     Returns:
         The four branches, concatenated.
@@ -83,20 +85,21 @@ def inception(
         (None, 28, 28, 256)
     """
     name = name or unique_name("inception")
-    a = unit(x, conv_1x1, 1, name=f"{name}-conv_1x1")
-    b = unit(x, reduce_3x3, 1, name=f"{name}-reduce_3x3")
-    b = unit(b, conv_3x3, 3, name=f"{name}-conv_3x3")
-    c = unit(x, reduce_5x5, 1, name=f"{name}-reduce_5x5")
-    c = unit(c, conv_5x5, third, name=f"{name}-conv_5x5")
+    a = conv_block(x, conv_1x1, 1, name=f"{name}-conv_1x1")
+    b = conv_block(x, reduce_3x3, 1, name=f"{name}-reduce_3x3")
+    b = conv_block(b, conv_3x3, 3, name=f"{name}-conv_3x3")
+    c = conv_block(x, reduce_5x5, 1, name=f"{name}-reduce_5x5")
+    c = conv_block(c, conv_5x5, third_kernel, name=f"{name}-conv_5x5")
     d = max_pool(x, 3, strides=1, name=f"{name}-pool")
-    d = unit(d, pool_proj, 1, name=f"{name}-pool_proj")
+    d = conv_block(d, pool_proj, 1, name=f"{name}-pool_proj")
     return layers.Concatenate(name=name)([a, b, c, d])
 
 
+@renamed(unit="conv_block")
 @checked
 def aux_head(
     x: Any, classes: int, *, classifier_activation: str | None = "softmax", pool: layers.Layer | None = None,
-    unit: Callable = conv, name: str | None = None,
+    conv_block: Callable = conv, name: str | None = None,
 ) -> Any:
     """The auxiliary head of section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,).
 
@@ -106,7 +109,7 @@ def aux_head(
         classifier_activation: `"softmax"`, or None for logits.
         pool: The layer that makes the map smaller. The default is Caffe's: the paper's 5x5 average pool with stride 3,
             its output size rounded up. On a side of fewer than 5 pixels the window is as large as the map.
-        unit: The function that makes the convolution: `blocks.conv` or `blocks.conv_bn`.
+        conv_block: The function that makes the convolution: `blocks.conv` or `blocks.conv_bn`.
         name: Name of the output.
 
     Returns:
@@ -124,7 +127,7 @@ def aux_head(
         raise ValueError(f"An auxiliary head needs an input of a fixed size, got {tuple(x.shape[1:])}.")
     window, strides = ([min(pixels, n) for n in x.shape[1:3]] for pixels in (5, 3))
     x = (pool or CeilAveragePooling2D(window, strides, name=f"{name}-pool"))(x)    # (4, 4, c)
-    x = unit(x, 128, 1, name=f"{name}-conv_1x1")                        # (4, 4, 128)
+    x = conv_block(x, 128, 1, name=f"{name}-conv_1x1")                  # (4, 4, 128)
     x = layers.Flatten(name=f"{name}-flatten")(x)                       # (2048,)
     x = layers.Dense(1024, activation="relu", name=f"{name}-fc")(x)     # (1024,)
     x = layers.Dropout(0.7, name=f"{name}-dropout")(x)
@@ -204,7 +207,7 @@ def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **opt
             layer reads every pixel.
         classes: Number of classes.
         name: Name of the model and of its output.
-        **options: For `aux_head`: `classifier_activation`, `pool` or `unit`.
+        **options: For `aux_head`: `classifier_activation`, `pool` or `conv_block`.
 
     Examples:
         >>> build_aux_head((14, 14, 512), 1000).count_params()
@@ -239,20 +242,24 @@ def build_googlenet(
         >>> build_googlenet().count_params(), build_googlenet(aux=True).count_params()
         (6998552, 13378280)
     """
-    unit = conv_bn if batch_norm else conv
-    image = image_input(input_shape, least=31)
-    x = unit(image, 64, 7, strides=2, name="conv_1")                    # (112, 112, 64)
+    conv_block = conv_bn if batch_norm else conv
+    image = image_input(input_shape, min_size=31)
+    x = conv_block(image, 64, 7, strides=2, name="conv_1")              # (112, 112, 64)
     x = max_pool(x, 3, strides=2, name="pool_1")                        # (56, 56, 64)
     if not batch_norm:
         x = LocalResponseNormalization(name="norm_1")(x)
-    x = unit(x, 64, 1, name="conv_2-reduce")                            # (56, 56, 64)
-    x = unit(x, 192, 3, name="conv_2")                                  # (56, 56, 192)
+    x = conv_block(x, 64, 1, name="conv_2-reduce")                      # (56, 56, 64)
+    x = conv_block(x, 192, 3, name="conv_2")                            # (56, 56, 192)
     if not batch_norm:
         x = LocalResponseNormalization(name="norm_2")(x)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
 
-    head = partial(aux_head, classes=classes, classifier_activation=classifier_activation, unit=unit) if aux else None
-    x, heads = table_1(x, partial(inception, unit=unit), head)          # (7, 7, 1024)
+    module, head = partial(inception, conv_block=conv_block), None
+    if aux:
+        head = partial(
+            aux_head, classes=classes, classifier_activation=classifier_activation, conv_block=conv_block
+        )
+    x, heads = table_1(x, module, head)                                 # (7, 7, 1024)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
     x = layers.Dropout(0.4, name="dropout")(x)
     x = classifier(x, classes, classifier_activation)                   # (1000,)

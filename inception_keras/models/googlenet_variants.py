@@ -47,7 +47,7 @@ def build_googlenet_slim(
         >>> build_googlenet_slim().count_params()
         6639464
     """
-    image = image_input(input_shape, least=15)
+    image = image_input(input_shape, min_size=15)
     x = conv_bn(image, 64, 7, strides=2, name="conv_1")                 # (112, 112, 64)
     x = max_pool(x, 3, strides=2, name="pool_1")                        # (56, 56, 64)
     x = conv_bn(x, 64, 1, name="conv_2-reduce")                         # (56, 56, 64)
@@ -56,9 +56,9 @@ def build_googlenet_slim(
 
     def head(x: Any, name: str) -> Any:
         pool, activation = AdaptiveAveragePooling2D(4, name=f"{name}-pool"), classifier_activation
-        return aux_head(x, classes, classifier_activation=activation, pool=pool, unit=conv_bn, name=name)
+        return aux_head(x, classes, classifier_activation=activation, pool=pool, conv_block=conv_bn, name=name)
 
-    module = partial(inception, unit=conv_bn, third=3)
+    module = partial(inception, conv_block=conv_bn, third_kernel=3)
     x, heads = table_1(x, module, head if aux else None, pool_4=2)      # (7, 7, 1024)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
     x = layers.Dropout(0.2, name="dropout")(x)
@@ -101,15 +101,15 @@ def build_googlenet_cifar(
         >>> build_googlenet_cifar().count_params()
         3494346
     """
-    unit = conv_bn if batch_norm else conv
-    image = image_input(input_shape, least=15)
-    x = unit(image, 64, 7, strides=2, name="conv_1")                    # (16, 16, 64)
+    conv_block = conv_bn if batch_norm else conv
+    image = image_input(input_shape, min_size=15)
+    x = conv_block(image, 64, 7, strides=2, name="conv_1")              # (16, 16, 64)
     x = max_pool(x, 3, strides=2, name="pool_1")                        # (8, 8, 64)
-    x = unit(x, 64, 1, name="conv_2-reduce")                            # (8, 8, 64)
-    x = unit(x, 192, 3, name="conv_2")                                  # (8, 8, 192)
+    x = conv_block(x, 64, 1, name="conv_2-reduce")                      # (8, 8, 64)
+    x = conv_block(x, 192, 3, name="conv_2")                            # (8, 8, 192)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (4, 4, 192)
-    module = partial(_naive if naive else inception, unit=unit)
-    return _small(image, x, module, unit, classes, aux, classifier_activation, name, "inception_4e")
+    module = partial(_naive if naive else inception, conv_block=conv_block)
+    return _small(image, x, module, conv_block, classes, aux, classifier_activation, name, "inception_4e")
 
 
 @checked
@@ -144,13 +144,13 @@ def build_googlenet_small(
         >>> build_googlenet_small().count_params()
         5976122
     """
-    unit = conv_bn if batch_norm else conv
-    image = image_input(input_shape, least=4)
-    x = unit(image, 64, 3, name="conv_1")                               # (32, 32, 64)
-    x = unit(x, 64, 1, name="conv_2-reduce")                            # (32, 32, 64)
-    x = unit(x, 192, 3, name="conv_2")                                  # (32, 32, 192)
-    module = partial(inception, unit=unit)
-    return _small(image, x, module, unit, classes, aux, classifier_activation, name, "inception_5b")
+    conv_block = conv_bn if batch_norm else conv
+    image = image_input(input_shape, min_size=4)
+    x = conv_block(image, 64, 3, name="conv_1")                         # (32, 32, 64)
+    x = conv_block(x, 64, 1, name="conv_2-reduce")                      # (32, 32, 64)
+    x = conv_block(x, 192, 3, name="conv_2")                            # (32, 32, 192)
+    module = partial(inception, conv_block=conv_block)
+    return _small(image, x, module, conv_block, classes, aux, classifier_activation, name, "inception_5b")
 
 
 def _naive(x: Any, conv_1x1: int, _: int, conv_3x3: int, __: int, conv_5x5: int, ___: int, **options: Any) -> Any:
@@ -161,7 +161,7 @@ def _small(
     image: Any,
     x: Any,
     module: Callable,
-    unit: Callable,
+    conv_block: Callable,
     classes: int,
     aux: bool,
     activation: str | None,
@@ -173,7 +173,7 @@ def _small(
     def head(x: Any, name: str) -> Any:
         # rounds down, so that the paper's 4x4 are left of 16x16 pixels; there is no original that rounds up
         pool = layers.AveragePooling2D([min(5, n) for n in x.shape[1:3]], strides=3, name=f"{name}-pool")
-        return aux_head(x, classes, classifier_activation=activation, pool=pool, unit=unit, name=name)
+        return aux_head(x, classes, classifier_activation=activation, pool=pool, conv_block=conv_block, name=name)
 
     x, heads = table_1(x, module, head if aux else None, last=last)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)

@@ -142,7 +142,7 @@ def build_inception_v3(
         >>> build_inception_v3().output_shape
         (None, 1000)
     """
-    image = image_input(input_shape, least=75)
+    image = image_input(input_shape, min_size=75)
     x = conv_bn(image, 32, 3, 2, padding="valid", name="conv_1a")  # (149, 149, 32)
     x = conv_bn(x, 32, 3, padding="valid", name="conv_2a")  # (147, 147, 32)
     x = conv_bn(x, 64, 3, name="conv_2b")  # (147, 147, 64)

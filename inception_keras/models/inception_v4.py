@@ -127,7 +127,7 @@ def build_inception_v4(
         >>> build_inception_v4().get_layer("inception_c_3").output.shape
         (None, 8, 8, 1536)
     """
-    image = image_input(input_shape, least=75)
+    image = image_input(input_shape, min_size=75)
     x = conv_bn(image, 32, 3, 2, padding="valid", name="conv_1")  # (149, 149, 32)
     x = conv_bn(x, 32, 3, padding="valid", name="conv_2")  # (147, 147, 32)
     x = conv_bn(x, 64, 3, name="conv_3")  # (147, 147, 64)
@@ -168,7 +168,7 @@ def build_inception_resnet_v2(
         >>> build_inception_resnet_v2().get_layer("inception_c_10").output.shape
         (None, 8, 8, 2080)
     """
-    image = image_input(input_shape, least=75)
+    image = image_input(input_shape, min_size=75)
     x = conv_bn(image, 32, 3, 2, padding="valid", name="stem_1")  # (149, 149, 32)
     x = conv_bn(x, 32, 3, padding="valid", name="stem_2")  # (147, 147, 32)
     x = conv_bn(x, 64, 3, name="stem_3")  # (147, 147, 64)

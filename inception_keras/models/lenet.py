@@ -132,7 +132,7 @@ def build_lenet5_modern(
 
 def _image(input_shape: Any) -> Any:
     """The input. Its size must be known, because F6 reads every pixel of C5."""
-    image = image_input(input_shape, least=32)
+    image = image_input(input_shape, min_size=32)
     if None in input_shape:
         raise ValueError(f"input_shape must be a known (height, width, channels), got {tuple(input_shape)}.")
     return image

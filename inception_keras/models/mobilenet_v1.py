@@ -88,7 +88,7 @@ def build_mobilenet_v1(
     """
     if int(32 * width) < 1:
         raise ValueError(f"width must leave at least one filter of 32, got {width!r}.")
-    image = image_input(input_shape, least=31)
+    image = image_input(input_shape, min_size=31)
     x = conv_bn(image, int(32 * width), 3, 2, padding="same", activation="relu6", name="conv_1")  # (112, 112, 32)
     for i, (filters, strides) in enumerate(TABLE_1, 1):
         x = depthwise_separable(x, int(filters * width), strides, name=f"block_{i}")

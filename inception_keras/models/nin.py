@@ -68,7 +68,7 @@ def build_nin_cifar(
         >>> build_nin_cifar().count_params()
         966986
     """
-    image = image_input(input_shape, least=4)
+    image = image_input(input_shape, min_size=4)
     x = mlpconv(image, 192, 5, 160, 96, name="mlpconv_1")                                 # (32, 32, 96)
     x = max_pool(x, 3, strides=2, name="pool_1")                                          # (16, 16, 96)
     x = layers.Dropout(0.5, name="dropout_1")(x)
@@ -108,7 +108,7 @@ def build_nin_imagenet(
         >>> build_nin_imagenet().count_params()
         7595176
     """
-    image = image_input(input_shape, least=39)
+    image = image_input(input_shape, min_size=39)
     x = mlpconv(image, 96, 11, 96, 96, strides=4, padding="valid", name="mlpconv_1")      # (54, 54, 96)
     x = max_pool(x, 3, strides=2, name="pool_1")                                          # (27, 27, 96)
     x = mlpconv(x, 256, 5, 256, 256, name="mlpconv_2")                                    # (27, 27, 256)

@@ -173,7 +173,7 @@ def build_resnet_v1(
     caffe = release == "caffe"
     options: dict = {"epsilon": 1e-5 if caffe else 1.001e-5, "use_bias": not caffe}
     first = options | {"use_bias": not caffe or depth == 50}
-    image = image_input(input_shape, least=3 if caffe else 1)
+    image = image_input(input_shape, min_size=3 if caffe else 1)
     x = conv_bn(image, 64, 7, strides=2, name="conv_1", **first)  # (112, 112, 64)
     x = max_pool(x, 3, strides=2, ceil=caffe, name="pool_1")  # (56, 56, 64)
     for i, count in enumerate(TABLE_1[depth]):  # (56, 56, 256) to (7, 7, 2048)

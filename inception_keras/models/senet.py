@@ -100,7 +100,7 @@ def build_senet(
     blocks, units, groups = TABLE_1[variant]
     wide = variant == "senet154"
 
-    x = image = image_input(input_shape, least=3)
+    x = image = image_input(input_shape, min_size=3)
     if wide:  # three 3x3 convolutions instead of the 7x7, 3x3 shortcuts after stage 2, and dropout
         for i, filters in enumerate((64, 64, 128), 1):
             x = conv_bn(x, filters, 3, 2 if i == 1 else 1, name=f"conv_1-conv_{i}", **_BN)
@@ -145,7 +145,7 @@ def build_seinception(
         >>> build_seinception().output_shape
         (None, 1000)
     """
-    image = image_input(input_shape, least=31)
+    image = image_input(input_shape, min_size=31)
     x = conv_bn(image, 64, 7, strides=2, name="conv_1")  # (112, 112, 64)
     x = max_pool(x, 3, strides=2, name="pool_1")  # (56, 56, 64)
     x = conv_bn(x, 64, 1, name="conv_2-reduce")  # (56, 56, 64)
@@ -161,5 +161,5 @@ def build_seinception(
 def _se_inception(x: Any, *filters: int, name: str) -> Any:
     """Figure 2: an inception module, its channels scaled by squeeze-and-excitation."""
     module: Callable = inception
-    x = module(x, *filters, name=name, unit=conv_bn)
+    x = module(x, *filters, name=name, conv_block=conv_bn)
     return squeeze_excite(x, x.shape[-1] // REDUCTION, name=f"{name}-se")

@@ -85,9 +85,9 @@ def build_squeezenet(
     stems = {"1.0": (96, 7, 21, tuple(TABLE_1)), "1.1": (64, 3, 17, ROWS_1_1)}
     if version not in stems:
         raise ValueError(f"version must be '1.0' or '1.1', got {version!r}.")
-    width, kernel, least, rows = stems[version]
+    width, kernel, min_size, rows = stems[version]
 
-    image = image_input(input_shape, least=least)
+    image = image_input(input_shape, min_size=min_size)
     x = layers.Conv2D(width, kernel, strides=2, activation="relu", name="conv_1")(image)  # no padding
     for row in rows:
         filters = TABLE_1.get(row)

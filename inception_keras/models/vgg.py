@@ -53,7 +53,7 @@ def build_vgg(
     """
     if depth not in TABLE_1:
         raise ValueError(f"depth must be one of {', '.join(map(str, TABLE_1))}, got {depth!r}.")
-    x = image = fixed_input(input_shape, least=32, net="VGG")
+    x = image = fixed_input(input_shape, min_size=32, net="VGG")
     for block, (filters, count) in enumerate(zip(FILTERS, TABLE_1[depth], strict=True), 1):
         for i in range(1, count + 1):
             if batch_norm:

@@ -60,7 +60,7 @@ def build_xception(
         >>> build_xception().count_params()
         22910480
     """
-    image = image_input(input_shape, least=7)
+    image = image_input(input_shape, min_size=7)
     x = conv_bn(image, 32, 3, 2, padding="valid", name="conv_1")  # (149, 149, 32)
     x = conv_bn(x, 64, 3, padding="valid", name="conv_2")  # (147, 147, 64)
     for row, (filters, strides) in FIGURE_5.items():

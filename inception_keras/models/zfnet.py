@@ -48,7 +48,7 @@ def build_zfnet(
         >>> build_zfnet().count_params()
         62357608
     """
-    image = fixed_input(input_shape, least=47, net="ZFNet")
+    image = fixed_input(input_shape, min_size=47, net="ZFNet")
     x = layers.ZeroPadding2D(1, name="conv_1-padding")(image)                             # (226, 226, 3)
     for row, (filters, kernel, strides, pooled) in FIGURE_3.items():
         padding = {"padding": "valid"} if strides == 2 else {}
