@@ -111,7 +111,7 @@ def test_plateau_patience_and_the_best():
 
 def test_biases_and_norms_do_not_decay():
     image = keras.Input((8, 8, 1))
-    x = ik.inception(image, 4, 2, 4, 2, 4, 4, unit=conv_bn, name="inception_a")
+    x = ik.inception(image, 4, 2, 4, 2, 4, 4, conv_block=conv_bn, name="inception_a")
     model = keras.Model(image, keras.layers.Dense(3, name="predictions")(keras.layers.Flatten(name="flatten")(x)))
     for name in ("adam", "adamw", "rmsprop", "sgd"):
         optimizer = build_optimizer(ik.Recipe(optimizer=name, learning_rate=0.5, weight_decay=0.1), model)
