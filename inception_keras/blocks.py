@@ -6,11 +6,12 @@ from typing import Any
 import keras
 from keras import layers
 
-from .arguments import check_image_shape, checked
+from .arguments import check_image_shape, checked, renamed
 from .checks import check_count, got
 from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
 
 
+@renamed(least="min_size")
 def image_input(shape: Any, min_size: int = 1) -> Any:
     """The Input named "image" for a shape (height, width, channels). None stands for a side of any size.
 

@@ -70,9 +70,9 @@ def test_the_net_of_the_page_on_architectures(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for block in rest:
         exec(compile(block, "add_an_architecture.md", "exec"), {})
-    least, params, gmacs = capsys.readouterr().out.split()
-    assert f"least={least})" in net and f"at least {least} pixels" in net
-    assert f"2016, 224, {least}, {int(params):_}, {float(gmacs):.3f}, " in page
+    min_size, params, gmacs = capsys.readouterr().out.split()
+    assert f"min_size={min_size})" in net and f"at least {min_size} pixels" in net
+    assert f"2016, 224, {min_size}, {int(params):_}, {float(gmacs):.3f}, " in page
 
 
 def test_the_pages_say_how_many_nets_there_are():
