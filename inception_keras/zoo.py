@@ -14,6 +14,8 @@ from .checks import check_bool, check_choice, check_count, check_text, got, near
 if TYPE_CHECKING:
     import keras
 
+    from .weights.pretrained import Source
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -246,6 +248,7 @@ def create_model(
     source = None
     if weights is not None:
         from .weights.pretrained import classes_of, load, read_source
+        from .weights.store import Misfit
 
         source = read_source(id, weights)
         whole = _whole(builder, {"name": id} | entry.options | options)
@@ -257,13 +260,30 @@ def create_model(
     else:
         model = _without_top(builder, options, entry.image, pooling)
     if source is not None:
-        load(model, id, source, whole)
+        try:
+            load(model, id, source, whole)
+        except Misfit as error:
+            raise ValueError(f"{error}{_what_fits(id, source)}") from None
         if source.model != id and source.model in ZOO:
             warnings.warn(
                 f"{source.origin} was saved from {source.model}; its weights fit {id}, which is another net.",
                 stacklevel=2,
             )
     return model
+
+
+def _what_fits(id: str, source: "Source") -> str:
+    """The end of an error message about weights that do not fit: the id that they fit, or files that fit this id."""
+    from .weights.pretrained import fits
+    from .weights.published import PUBLISHED
+
+    entry = find(id)
+    for other, row in ZOO.items():
+        is_related = other[:6] == id[:6] or row.builder.split(":")[0] == entry.builder.split(":")[0]
+        if other != id and is_related and fits(_whole(_builder(row), {"name": other} | row.options), other, source):
+            return f" They fit {other!r}: create that model with them."
+    files = [f"{published.url.rpartition('/')[2]} ({name})" for name, published in PUBLISHED.get(id, {}).items()]
+    return f" Published weights that fit {id} are {', '.join(files)}." if files and not source.model else ""
 
 
 def _builder(entry: Entry) -> Callable[..., "keras.Model"]:

@@ -124,12 +124,26 @@ def test_the_installed_command():
 
 
 def test_convert(tmp_path):
-    from inception_keras.weights.pretrained import EMBEDDED
+    from inception_keras.weights.pretrained import ASSETS
 
-    result = run("convert", EMBEDDED["squeezenet1_1"], "-m", "squeezenet1_1", "-o", tmp_path / "out.safetensors")
+    result = run(
+        "convert",
+        ASSETS / "squeezenet1_1_imagenet.safetensors",
+        "-m",
+        "squeezenet1_1",
+        "-o",
+        tmp_path / "out.safetensors",
+    )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out.safetensors").stat().st_size > 4_900_000
-    wrong = run("convert", EMBEDDED["squeezenet1_1"], "-m", "squeezenet1_0", "-o", tmp_path / "no.safetensors")
+    wrong = run(
+        "convert",
+        ASSETS / "squeezenet1_1_imagenet.safetensors",
+        "-m",
+        "squeezenet1_0",
+        "-o",
+        tmp_path / "no.safetensors",
+    )
     assert wrong.exit_code == 1
     assert "do not fit squeezenet1_0" in said(wrong)
     assert not (tmp_path / "no.safetensors").exists()

@@ -22,8 +22,9 @@ from inception_keras.data import listing
 from inception_keras.data.cifar import read_cifar
 from inception_keras.data.datasets import UNDERSTOOD
 from inception_keras.data.idx import read_idx
-from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing
+from inception_keras.data.preprocessing import Preprocessing, preprocessing
 
+SQUEEZENET1_1 = preprocessing("squeezenet1_1")
 RANDOM = np.random.default_rng(0)
 
 

@@ -12,8 +12,9 @@ from skimage import data
 
 from inception_keras import predict
 from inception_keras.data.images import read_image
-from inception_keras.data.preprocessing import SQUEEZENET1_1, Preprocessing, class_names, preprocessing
+from inception_keras.data.preprocessing import Preprocessing, class_names, preprocessing
 
+SQUEEZENET1_1 = preprocessing("squeezenet1_1")
 TORCHVISION = {"scale": 255.0, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 

@@ -114,3 +114,12 @@ def test_a_file_of_a_namesake_is_told(tmp_path):
     ik.create_model("resnet20_cifar", weights=tmp_path / "residual.safetensors")
     with pytest.warns(UserWarning, match=r"was saved from resnet20_cifar; its weights fit plain20_cifar, which is"):
         ik.create_model("plain20_cifar", weights=tmp_path / "residual.safetensors")
+
+
+def test_files_of_other_programs_are_pointed_at_create_model(model, tmp_path):
+    (tmp_path / "net.pth").write_bytes(b"PK\3\4" + bytes(99))
+    sentence = (
+        r"net\.pth is not a safetensors file, as save_weights writes\. Files of PyTorch, .* create_model\(id, weigh"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        ik.load_weights(model, tmp_path / "net.pth")

@@ -170,3 +170,27 @@ def test_a_file_of_a_few_bytes_does_not_fill_the_memory(tmp_path):
     with pytest.raises(ValueError, match=r"memo.pth is not a file of torch weights"):
         torch_file.read(tmp_path / "memo.pth")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kibibytes
+
+
+def test_an_error_names_the_id_that_fits(tmp_path):
+    with without_weights():
+        model = create_model("googlenet_slim", aux=True)
+    found = slots(model, torch_rules("googlenet_slim")[0])
+    save_file(
+        {name: np.zeros(slot.shape, "float16") for name, slot in found.items()}, tmp_path / "googlenet.safetensors"
+    )
+    with pytest.raises(
+        ValueError, match=r"do not fit googlenet, .* They fit 'googlenet_slim': create that model with them"
+    ):
+        create_model("googlenet", weights=tmp_path / "googlenet.safetensors")
+
+
+def test_an_error_names_published_files_that_fit(tmp_path):
+    with without_weights():
+        found = slots(create_model("squeezenet1_1"), torch_rules("squeezenet1_1")[0])
+    arrays = {name.replace("features.", "trunk_"): np.zeros(slot.shape, "float16") for name, slot in found.items()}
+    save_file(arrays, tmp_path / "other.safetensors")
+    with pytest.raises(
+        ValueError, match=r"Published weights that fit .* are .*, squeezenet1_1-b8a52dc0\.pth \(torchvision\)"
+    ):
+        create_model("squeezenet1_1", weights=tmp_path / "other.safetensors")

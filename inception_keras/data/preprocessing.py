@@ -184,17 +184,12 @@ class Preprocessing:
             raise ValueError(f"{name} {error}.") from None
 
 
-SQUEEZENET1_1 = Preprocessing(
-    (227, 227), resize=256, order="bgr", mean=(104.006, 116.669, 122.679), std=(1.0,)
-)  # for the ImageNet weights in the package
-
-
 def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
     """The preprocessing that a net with published weights needs.
 
     Args:
         id: A model id.
-        weights: `"imagenet"`, `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`, as in `create_model`.
+        weights: `"imagenet"`, or a published set such as `"torchvision"`, as in `create_model`.
 
     Returns:
         A Preprocessing. Its `size` is the input size of the published accuracy.
@@ -209,8 +204,6 @@ def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
     check_text("id", id)
     check_text("weights", weights)
     find_model(id)
-    if id == "squeezenet1_1" and weights == "imagenet":
-        return SQUEEZENET1_1
     return Preprocessing(**find(id, weights).preprocessing)
 
 

@@ -20,7 +20,6 @@ from .published import PUBLISHED, SETS, find
 from .translate import Translation, translate
 
 ASSETS = Path(__file__).parent.parent / "assets"
-EMBEDDED = {"squeezenet1_1": ASSETS / "squeezenet1_1_imagenet.safetensors"}
 
 
 def _read_h5(path: Path) -> dict[str, np.ndarray]:
@@ -125,6 +124,17 @@ def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = 
         )
 
 
+def fits(whole: keras.Model, id: str, source: Source) -> bool:
+    """Whether a weights file holds all weights of a net, except perhaps those of heads, and no others."""
+    try:
+        arrays = translate(whole, id, source.arrays).arrays
+    except ValueError:
+        return False
+    own, in_heads = store.variables(whole), _of_heads(whole)
+    same = all(name in arrays and arrays[name].shape == tuple(own[name].shape) for name in own.keys() - in_heads)
+    return same and arrays.keys() <= own.keys()
+
+
 def _translated(model: keras.Model, id: str, source: Source, whole: keras.Model | None) -> Translation:
     try:
         return translate(model, id, source.arrays, whole)
@@ -136,11 +146,9 @@ def _path(id: str, weights: Any) -> Path:
     """The path of a weights file. The file is downloaded first if need be."""
     if not isinstance(weights, (str, Path)) or not str(weights):
         raise ValueError(f"weights must be None, a name of published weights, an address or a path, got {weights!r}.")
-    if weights == "imagenet" and id in EMBEDDED:
-        return EMBEDDED[id]
     if weights in SETS:
         found = find(id, str(weights))
-        return fetch(found.url, found.md5)
+        return fetch(found.url, found.md5) if "://" in found.url else ASSETS / found.url
     if isinstance(weights, str) and "://" in weights:
         return fetch(weights)
     path = Path(weights).expanduser()
@@ -179,8 +187,7 @@ def _fresh_heads(
     This concerns heads that the file lacks or has for another number of classes.
     """
     own, kept, said, found = store.variables(model), dict[str, np.ndarray](), list[str](), heads(model)
-    in_heads = {name for head in found for each in (head.classifier, *head.rest) for name in _names(each)}
-    trunk_is_there = all(name in arrays for name in own.keys() - in_heads)
+    trunk_is_there = all(name in arrays for name in own.keys() - _of_heads(model))
     for head in found:
         layer, names = head.classifier, _names(head.classifier)
         shapes = [(tuple(own[name].shape), arrays[name].shape) for name in names if name in arrays]
@@ -199,6 +206,11 @@ def _fresh_heads(
         kept |= {name: own[name].numpy() for name in names}
         said.append(says)
     return kept, said
+
+
+def _of_heads(model: keras.Model) -> set[str]:
+    """The names of the variables in the heads of a model."""
+    return {name for head in heads(model) for each in (head.classifier, *head.rest) for name in _names(each)}
 
 
 def _names(layer: Any) -> list[str]:

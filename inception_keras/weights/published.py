@@ -13,7 +13,7 @@ _DPN_MEAN, _DPN_STD = (0.48627450980392156, 0.4588235294117647, 0.40784313725490
 class Published:
     """One set of weights. `preprocessing` holds the arguments of `data.preprocessing.Preprocessing`."""
 
-    url: str
+    url: str  # or a file in the package's folder of assets
     licence: str
     preprocessing: dict[str, Any]
     md5: str = ""  # of the file, if its name has no checksum
@@ -148,12 +148,15 @@ def _published() -> dict[str, dict[str, Published]]:
         )
     }
     found["inception_v3"]["torchvision"].preprocessing.update(_NORMALISATIONS["half"])  # for the same reason
+    squeezenet = _preprocessing("256", "227", "bilinear", "caffe") | {"mean": (104.006, 116.669, 122.679)}
+    embedded = Published("squeezenet1_1_imagenet.safetensors", "BSD-2-Clause", squeezenet)
+    found["squeezenet1_1"] = {"authors": embedded} | found["squeezenet1_1"]
     return found
 
 
 PUBLISHED = _published()  # by id, then by set; the first set of a net is called "imagenet"
 
-SETS = ("imagenet", "torchvision", "torchvision_v2", "timm", "keras")
+SETS = ("imagenet", "authors", "torchvision", "torchvision_v2", "timm", "keras")
 
 
 def find(id: str, weights: str = "imagenet") -> Published:
@@ -161,8 +164,8 @@ def find(id: str, weights: str = "imagenet") -> Published:
 
     Args:
         id: A net of the zoo.
-        weights: `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`; `"imagenet"` is the first of these that
-            the net has.
+        weights: `"authors"`, `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`; `"imagenet"` is the first of
+            these that the net has.
 
     Raises:
         ValueError: If the net has no such set.

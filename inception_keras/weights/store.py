@@ -21,6 +21,10 @@ from ..files import atomic_write
 from ..scope import check_values
 
 
+class Misfit(ValueError):
+    """Weights that do not fit a model."""
+
+
 def variables(model: keras.Model) -> dict[str, Any]:
     """The model's variables by name, `layer/variable`, without the random seeds of dropout.
 
@@ -124,12 +128,16 @@ def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except SafetensorError as error:
-        hint = "" if Path(path).suffix == ".safetensors" else " Other files are read by create_model(id, weights=path)."
-        raise ValueError(f"{path} is not a whole safetensors file: {error}.{hint}") from None
+        if Path(path).suffix == ".safetensors":
+            raise ValueError(f"{path} is not a whole safetensors file: {error}.") from None
+        raise ValueError(
+            f"{path} is not a safetensors file, as save_weights writes. Files of PyTorch, Keras and Caffe are read by "
+            "create_model(id, weights=path)."
+        ) from None
 
 
 def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:
-    """Sets all weights of a model at once, or raises one ValueError that lists every entry that does not fit."""
+    """Sets all weights of a model at once, or raises one `Misfit` that lists every entry that does not fit."""
     check_values(model, "be given weights")
     own = variables(model)
     both = {name: array for name, array in arrays.items() if name in own}
@@ -153,6 +161,6 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) ->
         lists = "; ".join(f"{len(names)} {kind}: {some(names, 10)}" for kind, names in faults.items() if names)
         only_dense = sum(map(len, faults.values())) == sum(len(own[name].shape) == 2 for name in misshapen)
         hint = " A dense layer that reads a whole map fits only the image size it was made for." if only_dense else ""
-        raise ValueError(f"The weights of {origin} do not fit {model.name}, which keeps its own: {lists}.{hint}")
+        raise Misfit(f"The weights of {origin} do not fit {model.name}, so none were loaded: {lists}.{hint}")
     for name, variable in own.items():
         variable.assign(arrays[name])
