@@ -144,6 +144,17 @@ def classifier(x: Any, classes: int, activation: str | None = "softmax", *, name
     return layers.Dense(classes, activation=activation, dtype="float32", name=name)(x)
 
 
+def make_divisible(channels: float) -> int:
+    """A number of channels, rounded to the nearest multiple of 8, but to no less than 90 % of it.
+
+    Examples:
+        >>> make_divisible(18), make_divisible(28.8), make_divisible(3)
+        (24, 32, 8)
+    """
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
 def as_model(block: Callable, input_shape: Any, *args: Any, name: str, **kwargs: Any) -> keras.Model:
     """A block as a Model of its own, which can be drawn, counted and run."""
     image = image_input(input_shape)

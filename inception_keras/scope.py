@@ -4,12 +4,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import keras
-from keras.src.backend.common import global_state
-from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from .checks import warn_of_old_name
-
-_WAITING = "uninitialized_variables"  # Keras's list of weights that it allocates when the next model is trained
+from .keras_private import WAITING, global_state, in_stateless_scope
 
 
 @contextmanager
@@ -26,12 +23,12 @@ def without_weights() -> Iterator[None]:
         >>> model.count_params()
         143667240
     """
-    waiting = list(global_state.get_global_attribute(_WAITING) or [])
+    waiting = list(global_state.get_global_attribute(WAITING) or [])
     with keras.StatelessScope(initialize_variables=False):
         try:
             yield
         finally:
-            global_state.set_global_attribute(_WAITING, waiting)
+            global_state.set_global_attribute(WAITING, waiting)
 
 
 def structure() -> AbstractContextManager[None]:

@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..arguments import checked
-from ..blocks import classifier, conv_bn, depthwise_bn, image_input
+from ..blocks import classifier, conv_bn, depthwise_bn, image_input, make_divisible
 from .mobilenet_v2 import inverted_residual
 
 FIGURE_7 = (  # B1, the net without squeeze-and-excitation: kernel, strides, expansion, channels, repeats
@@ -52,14 +52,16 @@ def build_mnasnet(
     if not isinstance(width, int | float) or width <= 0:
         raise ValueError(f"width must be a number above 0, got {width!r}.")
     image = image_input(input_shape)
-    x = conv_bn(image, _scaled(32, width), 3, strides=2, epsilon=1e-5, name="conv_1")  # (112, 112, 32)
+    x = conv_bn(image, make_divisible(32 * width), 3, strides=2, epsilon=1e-5, name="conv_1")  # (112, 112, 32)
     x = depthwise_bn(x, 3, epsilon=1e-5, name="separable-depthwise")
-    x = conv_bn(x, _scaled(16, width), 1, epsilon=1e-5, activation=None, name="separable-project")  # (112, 112, 16)
+    x = conv_bn(
+        x, make_divisible(16 * width), 1, epsilon=1e-5, activation=None, name="separable-project"
+    )  # (112, 112, 16)
     for i, (kernel, strides, expansion, channels, repeats) in enumerate(FIGURE_7, 1):
         for j in range(repeats):
             x = inverted_residual(
                 x,
-                _scaled(channels, width),
+                make_divisible(channels * width),
                 expansion * x.shape[-1],
                 1 if j else strides,
                 kernel_size=kernel,
@@ -70,9 +72,3 @@ def build_mnasnet(
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (1280,)
     x = layers.Dropout(0.2, name="dropout")(x)
     return Model(image, classifier(x, classes, classifier_activation), name=name)
-
-
-def _scaled(channels: int, width: float) -> int:
-    """The channels times a width, rounded to the nearest multiple of 8, but to no less than 90 % of the product."""
-    nearest = max(8, int(channels * width + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * channels * width else nearest + 8

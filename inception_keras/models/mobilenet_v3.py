@@ -5,7 +5,7 @@ from typing import Any
 from keras import Model, layers
 
 from ..arguments import checked
-from ..blocks import classifier, conv_bn, image_input
+from ..blocks import classifier, conv_bn, image_input, make_divisible
 from .mobilenet_v2 import inverted_residual
 
 TABLE_1 = (  # large
@@ -83,7 +83,7 @@ def build_mobilenet_v3(
             expanded,
             strides,
             kernel_size=kernel,
-            excited=_quarter(expanded) if excited else 0,
+            excited=make_divisible(expanded // 4) if excited else 0,
             activation="hard_silu" if swish else "relu",
             epsilon=1e-3,
             name=f"block_{i}",
@@ -93,9 +93,3 @@ def build_mobilenet_v3(
     x = layers.Dense(dense, activation="hard_silu", name="fc")(x)  # (1280,)
     x = layers.Dropout(0.2, name="dropout")(x)
     return Model(image, classifier(x, classes, classifier_activation), name=name)
-
-
-def _quarter(channels: int) -> int:
-    """A quarter of the channels, rounded to the nearest multiple of 8, but to no less than 90 % of the quarter."""
-    nearest = max(8, (channels // 4 + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * (channels // 4) else nearest + 8

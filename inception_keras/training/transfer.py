@@ -7,12 +7,12 @@ from typing import Any
 
 import keras
 from keras import layers
-from keras.src.saving.serialization_lib import SafeModeScope
 
 from ..blocks import classifier
 from ..checks import check_callable, check_count, check_model, check_text, got, nearest
 from ..feature_maps import last_of_each_stride
 from ..graph import Node, data_format, functional, input_of, nodes, outputs_of, read
+from ..keras_private import SafeModeScope
 
 _POOLS = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 _Path = tuple[str, ...]  # the names of the nested models around a block, and of the block
