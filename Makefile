@@ -49,7 +49,8 @@ format: install  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/docs  ## build the documentation into site/
+docs: .venv/docs  ## write docs/api.md anew and build the documentation into site/
+	$(BIN)/python tests/api_page.py
 	$(BIN)/mkdocs build --strict --quiet
 
 notebooks: .venv/notebooks  ## run every notebook; the executed copies go into build/notebooks
