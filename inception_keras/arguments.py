@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args
 
@@ -10,6 +10,7 @@ import keras
 
 from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got, warn_of_old_name
 
+InputShape = Sequence[int | None]  # (height, width, channels); None for a side of any size
 Function = TypeVar("Function", bound=Callable)
 
 _MOST = 2**16  # largest side in pixels, and largest number of channels or filters

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import layers
+from keras import KerasTensor, layers
 
-from .arguments import check_image_shape, checked, renamed
+from .arguments import InputShape, check_image_shape, checked, renamed
 from .checks import check_count, got
 from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
 
 
 @renamed(least="min_size")
-def image_input(shape: Any, min_size: int = 1) -> Any:
+def image_input(shape: InputShape, min_size: int = 1) -> KerasTensor:
     """The Input named "image" for a shape (height, width, channels). None stands for a side of any size.
 
     Raises:
@@ -24,7 +24,7 @@ def image_input(shape: Any, min_size: int = 1) -> Any:
     return keras.Input(check_image_shape(shape, min_size), name="image")
 
 
-def fixed_input(shape: Any, min_size: int, net: str) -> Any:
+def fixed_input(shape: InputShape, min_size: int, net: str) -> KerasTensor:
     """The Input of a net whose dense layers read every pixel, so that its height and width must be known."""
     image = image_input(shape, min_size)
     if None in image.shape[1:3]:
@@ -38,7 +38,15 @@ def unique_name(block: str) -> str:
     return block if count == 1 else f"{block}_{count}"
 
 
-def conv(x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str, **kwargs: Any) -> Any:
+def conv(
+    x: KerasTensor,
+    filters: int,
+    kernel_size: int | tuple[int, int],
+    strides: int = 1,
+    *,
+    name: str,
+    **kwargs: Any,
+) -> KerasTensor:
     """Convolution with bias and ReLU: (h, w, c) -> (h / strides, w / strides, filters).
 
     The padding is the same on all sides. A `padding` among the keywords is Keras's: `"valid"`, or `"same"` as in
@@ -52,16 +60,16 @@ def conv(x: Any, filters: int, kernel_size: Any, strides: int = 1, *, name: str,
 
 
 def conv_bn(
-    x: Any,
+    x: KerasTensor,
     filters: int,
-    kernel_size: Any,
+    kernel_size: int | tuple[int, int],
     strides: int = 1,
     *,
     name: str,
     epsilon: float = 1e-3,
     activation: str | None = "relu",
     **kwargs: Any,
-) -> Any:
+) -> KerasTensor:
     """Convolution without bias, batch norm, activation: (h, w, c) -> (h / strides, w / strides, filters)."""
     kwargs = {"use_bias": False} | kwargs
     x = conv(x, filters, kernel_size, strides, name=name, activation=None, **kwargs)
@@ -69,20 +77,20 @@ def conv_bn(
 
 
 def depthwise_bn(
-    x: Any,
+    x: KerasTensor,
     kernel_size: int,
     strides: int = 1,
     *,
     name: str,
     epsilon: float = 1e-3,
     activation: str | None = "relu",
-) -> Any:
+) -> KerasTensor:
     """Depthwise convolution without bias, batch norm, activation: (h, w, c) -> (h / strides, w / strides, c)."""
     x = DepthwiseConv2D(kernel_size, strides=strides, use_bias=False, name=name)(x)
     return bn(x, name, epsilon, activation)
 
 
-def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu") -> Any:
+def bn(x: KerasTensor, name: str, epsilon: float = 1e-3, activation: str | None = "relu") -> KerasTensor:
     """Batch norm and an optional activation. Both are named after the convolution before them. The shape stays."""
     # momentum 0.9: Keras's 0.99 needs thousands of steps before the moving statistics can be used
     x = BatchNormalization(momentum=0.9, epsilon=epsilon, name=f"{name}-bn")(x)
@@ -92,7 +100,7 @@ def bn(x: Any, name: str, epsilon: float = 1e-3, activation: str | None = "relu"
 
 
 @checked
-def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str = "sigmoid") -> Any:
+def squeeze_excite(x: KerasTensor, filters: int, name: str | None = None, *, gate: str = "sigmoid") -> KerasTensor:
     """Scales each channel by a gate that is computed from the means of all channels; the shape stays (h, w, c).
 
     Args:
@@ -125,7 +133,7 @@ def squeeze_excite(x: Any, filters: int, name: str | None = None, *, gate: str =
     return layers.Multiply(name=name)([x, gates])
 
 
-def max_pool(x: Any, pool_size: int, strides: int, *, ceil: bool = True, name: str) -> Any:
+def max_pool(x: KerasTensor, pool_size: int, strides: int, *, ceil: bool = True, name: str) -> KerasTensor:
     """Max pooling. With strides of 1 the size stays; otherwise it is rounded up, as in Caffe.
 
     Without `ceil`, strided pooling pads all sides alike.
@@ -137,7 +145,9 @@ def max_pool(x: Any, pool_size: int, strides: int, *, ceil: bool = True, name: s
     return CeilMaxPooling2D(pool_size, strides, name=name)(x)
 
 
-def classifier(x: Any, classes: int, activation: str | None = "softmax", *, name: str = "predictions") -> Any:
+def classifier(
+    x: KerasTensor, classes: int, activation: str | None = "softmax", *, name: str = "predictions"
+) -> KerasTensor:
     """Dense layer that gives a score for each class: (c,) -> (classes,). With `activation=None` it gives logits."""
     check_count("classes", classes, least=2)  # the softmax of a single class is always 1
     # float32 even with mixed precision, as a softmax in half precision loses small probabilities
@@ -155,7 +165,7 @@ def make_divisible(channels: float) -> int:
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
-def as_model(block: Callable, input_shape: Any, *args: Any, name: str, **kwargs: Any) -> keras.Model:
+def as_model(block: Callable, input_shape: InputShape, *args: Any, name: str, **kwargs: Any) -> keras.Model:
     """A block as a Model of its own, which can be drawn, counted and run."""
     image = image_input(input_shape)
     return keras.Model(image, block(image, *args, name=name, **kwargs), name=name)

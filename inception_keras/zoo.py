@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .backend import keras_import
@@ -14,6 +15,7 @@ from .checks import check_bool, check_choice, check_count, check_text, got, near
 if TYPE_CHECKING:
     import keras
 
+    from .arguments import InputShape
     from .weights.pretrained import Source
 
 
@@ -195,8 +197,8 @@ def find(id: str) -> Entry:
 def create_model(
     id: str,
     *,
-    weights: Any = None,
-    input_shape: Any = None,
+    weights: str | Path | None = None,
+    input_shape: "InputShape | None" = None,
     classes: int | None = None,
     classifier_activation: str | None = "softmax",
     include_top: bool = True,

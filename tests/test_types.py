@@ -32,7 +32,10 @@ def _mypy(folder: Path, *options: str) -> list[str]:
 
 def _check(lines: list[str], model: str) -> None:
     assert lines[0] == f'4: note: Revealed type is "{model}"'
-    assert lines[1].startswith('5: note: Revealed type is "def (input_shape: Any =, *, ') and f"-> {model}" in lines[1]
+    assert (
+        lines[1].startswith('5: note: Revealed type is "def (input_shape: typing.Sequence[int | None] =, ')
+        and f"-> {model}" in lines[1]
+    )
     assert lines[2] == '6: note: Revealed type is "tuple[inception_keras.analysis.profile.Row, ...]"'
     assert lines[3].endswith('-> inception_keras.data.datasets.Data"')
     assert lines[4].startswith('8: error: Module has no attribute "create_modell"')

@@ -108,7 +108,7 @@ NEVER = ("list", "inf", "object")  # what no argument may take
 CALLABLE = {"function", "class"}  # whose arguments are not known before the call
 FINE = {
     "out": {"text"},
-    "unit": CALLABLE,
+    "conv_block": CALLABLE,
     "head": CALLABLE | {"None"},
     "cache": {"None", "text"},
     "train.recipe": {"None"},

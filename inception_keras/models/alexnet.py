@@ -1,10 +1,8 @@
 """AlexNet: "ImageNet Classification with Deep Convolutional Neural Networks", Krizhevsky et al., NIPS 2012."""
 
-from typing import Any
-
 from keras import Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv, fixed_input
 from ..layers import AdaptiveAveragePooling2D, LocalResponseNormalization
 
@@ -28,7 +26,7 @@ ONE_TOWER = {  # Krizhevsky, "One weird trick", arXiv:1404.5997; torchvision's c
 
 @checked
 def build_alexnet_2012(
-    input_shape: Any = (227, 227, 3),
+    input_shape: InputShape = (227, 227, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -77,7 +75,7 @@ def build_alexnet_2012(
 
 @checked
 def build_alexnet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",

@@ -1,10 +1,8 @@
 """DenseNet: "Densely Connected Convolutional Networks", Huang et al. 2016, arXiv:1608.06993."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import bn, classifier, conv, conv_bn, image_input, max_pool, unique_name
 
 TABLE_1 = {
@@ -16,7 +14,7 @@ TABLE_1 = {
 }
 
 
-def dense_layer(x: Any, growth: int, name: str | None = None) -> Any:
+def dense_layer(x: KerasTensor, growth: int, name: str | None = None) -> KerasTensor:
     """A layer of DenseNet-B, with a 1x1 and a 3x3 convolution: (h, w, c) -> (h, w, c + growth).
 
     Args:
@@ -37,7 +35,7 @@ def dense_layer(x: Any, growth: int, name: str | None = None) -> Any:
     return layers.Concatenate(name=name)([x, y])
 
 
-def transition(x: Any, name: str | None = None) -> Any:
+def transition(x: KerasTensor, name: str | None = None) -> KerasTensor:
     """A 1x1 convolution that halves the channels, then a 2x2 average pool: (h, w, c) -> (h / 2, w / 2, c / 2).
 
     Args:
@@ -58,7 +56,7 @@ def transition(x: Any, name: str | None = None) -> Any:
 
 @checked
 def build_densenet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     depth: int = 121,
     classes: int = 1000,
@@ -101,6 +99,6 @@ def build_densenet(
     return Model(image, classifier(x, classes, classifier_activation), name=name)
 
 
-def _bn_conv(x: Any, filters: int, kernel_size: int, *, name: str) -> Any:
+def _bn_conv(x: KerasTensor, filters: int, kernel_size: int, *, name: str) -> KerasTensor:
     """Batch norm, ReLU and a convolution without bias: (h, w, c) -> (h, w, filters)."""
     return conv(bn(x, name, epsilon=1e-5), filters, kernel_size, activation=None, use_bias=False, name=name)

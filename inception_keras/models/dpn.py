@@ -1,10 +1,8 @@
 """DPN: "Dual Path Networks", Chen et al. 2017, arXiv:1707.01629."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
 from ..layers import BatchNormalization, ChannelSplit
 
@@ -18,7 +16,9 @@ TABLE_1 = {  # 68 and 107 are later releases of the authors, in the form of the 
 }
 
 
-def dual_path(x: Any, inner: int, residual: int, increment: int, groups: int, strides: int | None, name: str) -> Any:
+def dual_path(
+    x: KerasTensor, inner: int, residual: int, increment: int, groups: int, strides: int | None, name: str
+) -> KerasTensor:
     """Figure 2(d): the first `residual` channels are added as in a ResNet, the others concatenated as in a DenseNet.
 
     (h, w, c) -> (h, w, c + increment); at the start of a stage,
@@ -54,7 +54,7 @@ def dual_path(x: Any, inner: int, residual: int, increment: int, groups: int, st
 
 @checked
 def build_dpn(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     depth: int = 92,
     classes: int = 1000,
@@ -102,7 +102,9 @@ def build_dpn(
     return Model(image, x, name=name)
 
 
-def _bn_conv(x: Any, filters: int, kernel_size: int, strides: int = 1, *, name: str, groups: int = 1) -> Any:
+def _bn_conv(
+    x: KerasTensor, filters: int, kernel_size: int, strides: int = 1, *, name: str, groups: int = 1
+) -> KerasTensor:
     """Batch norm, ReLU and a convolution without bias: (h, w, c) -> (h / strides, w / strides, filters)."""
     x = BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}-bn")(x)
     x = layers.Activation("relu", name=f"{name}-relu")(x)

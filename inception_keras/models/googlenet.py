@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked, renamed
+from ..arguments import InputShape, checked, renamed
 from ..blocks import as_model, classifier, conv, conv_bn, image_input, max_pool, unique_name
 from ..layers import CeilAveragePooling2D, LocalResponseNormalization
 
@@ -30,8 +30,8 @@ AUX_AFTER = {"inception_4a": "aux_1", "inception_4d": "aux_2"}
 @renamed(unit="conv_block")
 @checked
 def naive_inception(
-    x: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None, *, conv_block: Callable = conv
-) -> Any:
+    x: KerasTensor, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None, *, conv_block: Callable = conv
+) -> KerasTensor:
     """Figure 2(a): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + c).
 
     Args:
@@ -60,9 +60,9 @@ def naive_inception(
 @renamed(unit="conv_block", third="third_kernel")
 @checked
 def inception(
-    x: Any, conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
+    x: KerasTensor, conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
     name: str | None = None, *, conv_block: Callable = conv, third_kernel: int = 5,
-) -> Any:
+) -> KerasTensor:
     """Figure 2(b): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + pool_proj).
 
     Args:
@@ -98,9 +98,9 @@ def inception(
 @renamed(unit="conv_block")
 @checked
 def aux_head(
-    x: Any, classes: int, *, classifier_activation: str | None = "softmax", pool: layers.Layer | None = None,
+    x: KerasTensor, classes: int, *, classifier_activation: str | None = "softmax", pool: layers.Layer | None = None,
     conv_block: Callable = conv, name: str | None = None,
-) -> Any:
+) -> KerasTensor:
     """The auxiliary head of section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,).
 
     Args:
@@ -135,8 +135,8 @@ def aux_head(
 
 
 def table_1(
-    x: Any, module: Callable, head: Callable | None = None, *, last: str = "inception_5b", pool_4: int = 3
-) -> tuple[Any, dict[str, Any]]:
+    x: KerasTensor, module: Callable, head: Callable | None = None, *, last: str = "inception_5b", pool_4: int = 3
+) -> tuple[KerasTensor, dict[str, KerasTensor]]:
     """Table 1 from 3a to the row `last`: (28, 28, 192) -> (7, 7, 1024), and the outputs of the auxiliary heads by name.
 
     `module` makes a module from maps, the filters of its row and a name; `head` a head from maps and a name.
@@ -154,7 +154,7 @@ def table_1(
 
 @checked
 def build_naive_inception(
-    input_shape: Any, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str = "naive_inception"
+    input_shape: InputShape, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str = "naive_inception"
 ) -> Model:
     """`naive_inception` as a separate Model, to draw, to profile and to run.
 
@@ -174,7 +174,7 @@ def build_naive_inception(
 
 @checked
 def build_inception(
-    input_shape: Any,
+    input_shape: InputShape,
     conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
     name: str = "inception",
 ) -> Model:
@@ -199,7 +199,7 @@ def build_inception(
 
 
 @checked
-def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **options: Any) -> Model:
+def build_aux_head(input_shape: InputShape, classes: int, name: str = "aux_head", **options: Any) -> Model:
     """`aux_head` as a separate Model, to draw, to profile and to run.
 
     Args:
@@ -218,7 +218,7 @@ def build_aux_head(input_shape: Any, classes: int, name: str = "aux_head", **opt
 
 @checked
 def build_googlenet(
-    input_shape: Any = (224, 224, 3), *, classes: int = 1000, aux: bool = False, batch_norm: bool = False,
+    input_shape: InputShape = (224, 224, 3), *, classes: int = 1000, aux: bool = False, batch_norm: bool = False,
     classifier_activation: str | None = "softmax", name: str = "googlenet",
 ) -> Model:
     """Builds Table 1, top to bottom.

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv, conv_bn, image_input, max_pool
 from ..layers import AdaptiveAveragePooling2D
 from .googlenet import aux_head, inception, naive_inception, table_1
@@ -14,7 +14,7 @@ from .googlenet import aux_head, inception, naive_inception, table_1
 
 @checked
 def build_googlenet_slim(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     classes: int = 1000,
     aux: bool = False,
@@ -54,7 +54,7 @@ def build_googlenet_slim(
     x = conv_bn(x, 192, 3, name="conv_2")                               # (56, 56, 192)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
 
-    def head(x: Any, name: str) -> Any:
+    def head(x: KerasTensor, name: str) -> KerasTensor:
         pool, activation = AdaptiveAveragePooling2D(4, name=f"{name}-pool"), classifier_activation
         return aux_head(x, classes, classifier_activation=activation, pool=pool, conv_block=conv_bn, name=name)
 
@@ -68,7 +68,7 @@ def build_googlenet_slim(
 
 @checked
 def build_googlenet_cifar(
-    input_shape: Any = (32, 32, 3),
+    input_shape: InputShape = (32, 32, 3),
     *,
     classes: int = 10,
     aux: bool = False,
@@ -114,7 +114,7 @@ def build_googlenet_cifar(
 
 @checked
 def build_googlenet_small(
-    input_shape: Any = (32, 32, 3),
+    input_shape: InputShape = (32, 32, 3),
     *,
     classes: int = 10,
     aux: bool = False,
@@ -153,13 +153,15 @@ def build_googlenet_small(
     return _small(image, x, module, conv_block, classes, aux, classifier_activation, name, "inception_5b")
 
 
-def _naive(x: Any, conv_1x1: int, _: int, conv_3x3: int, __: int, conv_5x5: int, ___: int, **options: Any) -> Any:
+def _naive(
+    x: KerasTensor, conv_1x1: int, _: int, conv_3x3: int, __: int, conv_5x5: int, ___: int, **options: Any
+) -> KerasTensor:
     return naive_inception(x, conv_1x1, conv_3x3, conv_5x5, **options)
 
 
 def _small(
-    image: Any,
-    x: Any,
+    image: KerasTensor,
+    x: KerasTensor,
     module: Callable,
     conv_block: Callable,
     classes: int,
@@ -170,7 +172,7 @@ def _small(
 ) -> Model:
     """The rows of Table 1 down to `last` and the heads, for small images."""
 
-    def head(x: Any, name: str) -> Any:
+    def head(x: KerasTensor, name: str) -> KerasTensor:
         # rounds down, so that the paper's 4x4 are left of 16x16 pixels; there is no original that rounds up
         pool = layers.AveragePooling2D([min(5, n) for n in x.shape[1:3]], strides=3, name=f"{name}-pool")
         return aux_head(x, classes, classifier_activation=activation, pool=pool, conv_block=conv_block, name=name)

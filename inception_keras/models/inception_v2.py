@@ -1,10 +1,8 @@
 """BN-Inception: "Batch Normalization: Accelerating Deep Network Training", Ioffe, Szegedy 2015, arXiv:1502.03167."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input
 from ..layers import BatchNormalization
 
@@ -24,7 +22,7 @@ FIGURE_5 = {  # a module with neither a 1x1 convolution nor a projection has str
 
 
 def inception_bn(
-    x: Any,
+    x: KerasTensor,
     conv_1x1: int,
     reduce_3x3: int,
     conv_3x3: int,
@@ -33,7 +31,7 @@ def inception_bn(
     pool_proj: tuple[str, int],
     *,
     name: str,
-) -> Any:
+) -> KerasTensor:
     """GoogLeNet's module with two 3x3 convolutions instead of a 5x5: (h, w, c) -> (h, w, sum of the branches).
 
     Args:
@@ -71,7 +69,7 @@ def inception_bn(
 
 @checked
 def build_inception_v2(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",

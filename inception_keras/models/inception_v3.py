@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input
 
 # A module is a tuple of branches, and a branch is a tuple of steps. "max" is a 3x3 max pool with strides 2; "avg" is
@@ -54,7 +54,7 @@ TABLE_1 = {  # from its row "3 x Inception" on                                  
 AUX_AFTER = "inception_6e"
 
 
-def module(x: Any, branches: Any, name: str) -> Any:
+def module(x: KerasTensor, branches: Any, name: str) -> KerasTensor:
     """Concatenates the branches of a module: (h, w, c) -> (h', w', sum of the branches).
 
     Args:
@@ -82,7 +82,7 @@ def module(x: Any, branches: Any, name: str) -> Any:
     return layers.Concatenate(name=name)(outputs)
 
 
-def aux_head(x: Any, classes: int, activation: str | None = "softmax", *, name: str = "aux_1") -> Any:
+def aux_head(x: KerasTensor, classes: int, activation: str | None = "softmax", *, name: str = "aux_1") -> KerasTensor:
     """The auxiliary head of figure 8: (17, 17, 768) -> (5, 5, 128) -> (1, 1, 768) -> (classes,).
 
     Args:
@@ -112,7 +112,7 @@ def aux_head(x: Any, classes: int, activation: str | None = "softmax", *, name: 
 
 @checked
 def build_inception_v3(
-    input_shape: Any = (299, 299, 3),
+    input_shape: InputShape = (299, 299, 3),
     *,
     classes: int = 1000,
     aux: bool = False,
@@ -162,7 +162,7 @@ def build_inception_v3(
     return Model(image, {"predictions": x, **heads} if aux else x, name=name)
 
 
-def _step(x: Any, step: Any, name: str) -> Any:
+def _step(x: KerasTensor, step: Any, name: str) -> KerasTensor:
     """Applies one step of a branch, given in the form of the table."""
     if step == "max":
         return layers.MaxPooling2D(3, 2, name=name)(x)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input
 
 # A module is a tuple of branches, and a branch is a tuple of steps. "max" is a 3x3 max pool with strides 2; "avg" is
@@ -57,7 +57,7 @@ FIGURE_15 = {  # Inception-ResNet-v2 after its stem: branches, scale of a residu
 }
 
 
-def branches(x: Any, module: Any, *, name: str) -> Any:
+def branches(x: KerasTensor, module: Any, *, name: str) -> KerasTensor:
     """Concatenates the branches of a module: (h, w, c) -> (h', w', sum of the branches).
 
     Args:
@@ -75,7 +75,7 @@ def branches(x: Any, module: Any, *, name: str) -> Any:
     return layers.Concatenate(name=name)(_branches(x, module, name))
 
 
-def inception_resnet(x: Any, module: Any, scale: float, *, activation: bool = True, name: str) -> Any:
+def inception_resnet(x: KerasTensor, module: Any, scale: float, *, activation: bool = True, name: str) -> KerasTensor:
     """Figures 16, 17 and 19: adds the scaled output of a module to its input. The shape stays (h, w, c).
 
     Args:
@@ -103,7 +103,7 @@ def inception_resnet(x: Any, module: Any, scale: float, *, activation: bool = Tr
 
 @checked
 def build_inception_v4(
-    input_shape: Any = (299, 299, 3),
+    input_shape: InputShape = (299, 299, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -141,7 +141,7 @@ def build_inception_v4(
 
 @checked
 def build_inception_resnet_v2(
-    input_shape: Any = (299, 299, 3),
+    input_shape: InputShape = (299, 299, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -188,7 +188,7 @@ def build_inception_resnet_v2(
     return Model(image, x, name=name)
 
 
-def _branches(x: Any, module: Any, name: str) -> list:
+def _branches(x: KerasTensor, module: Any, name: str) -> list:
     """A list of the outputs of the branches of a module."""
     outputs = []
     for i, steps in enumerate(module, 1):
@@ -203,7 +203,7 @@ def _branches(x: Any, module: Any, name: str) -> list:
     return outputs
 
 
-def _step(x: Any, step: Any, name: str) -> Any:
+def _step(x: KerasTensor, step: Any, name: str) -> KerasTensor:
     """Applies one step of a branch, given in the form of the tables."""
     if step == "max":
         return layers.MaxPooling2D(3, 2, name=name)(x)

@@ -1,11 +1,9 @@
 """LeNet-5: "Gradient-Based Learning Applied to Document Recognition", LeCun et al., Proc. IEEE 1998."""
 
-from typing import Any
-
 import numpy as np
-from keras import Model, initializers, layers
+from keras import KerasTensor, Model, initializers, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, image_input
 from ..layers import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 
@@ -46,7 +44,7 @@ def digit_codes() -> np.ndarray:
 
 @checked
 def build_lenet5(
-    input_shape: Any = (32, 32, 1),
+    input_shape: InputShape = (32, 32, 1),
     *,
     classes: int = 10,
     rbf: bool = True,
@@ -75,7 +73,7 @@ def build_lenet5(
         (60000, 60850)
     """
     image = _image(input_shape)
-    x = layers.Conv2D(6, 5, activation=scaled_tanh, **_start(25 * input_shape[2]), name="c1")(image)  # (28, 28, 6)
+    x = layers.Conv2D(6, 5, activation=scaled_tanh, **_start(25 * image.shape[-1]), name="c1")(image)  # (28, 28, 6)
     x = Subsampling2D(scaled_tanh, _start(4)["kernel_initializer"], name="s2")(x)  # (14, 14, 6)
     x = TableConv2D(TABLE_1, 5, scaled_tanh, **_start(25 * 60 / 16), name="c3")(x)  # (10, 10, 16)
     x = Subsampling2D(scaled_tanh, _start(4)["kernel_initializer"], name="s4")(x)  # (5, 5, 16)
@@ -93,7 +91,7 @@ def build_lenet5(
 
 @checked
 def build_lenet5_modern(
-    input_shape: Any = (32, 32, 1),
+    input_shape: InputShape = (32, 32, 1),
     *,
     classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -130,7 +128,7 @@ def build_lenet5_modern(
     return Model(image, classifier(x, classes, classifier_activation), name=name)
 
 
-def _image(input_shape: Any) -> Any:
+def _image(input_shape: InputShape) -> KerasTensor:
     """The input. Its size must be known, because F6 reads every pixel of C5."""
     image = image_input(input_shape, min_size=32)
     if None in input_shape:

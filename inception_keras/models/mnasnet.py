@@ -1,10 +1,8 @@
 """MnasNet: "Platform-Aware Neural Architecture Search for Mobile", Tan et al. 2018, arXiv:1807.11626."""
 
-from typing import Any
-
 from keras import Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input, make_divisible
 from .mobilenet_v2 import inverted_residual
 
@@ -20,7 +18,7 @@ FIGURE_7 = (  # B1, the net without squeeze-and-excitation: kernel, strides, exp
 
 @checked
 def build_mnasnet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     width: float = 1.0,
     classes: int = 1000,

@@ -1,10 +1,8 @@
 """MobileNet: "Efficient Convolutional Neural Networks for Mobile Vision", Howard et al. 2017, arXiv:1704.04861."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input
 from ..layers import BatchNormalization
 
@@ -26,7 +24,7 @@ TABLE_1 = (  # each row is the paper's "Conv dw" and the 1x1 "Conv" after it
 )
 
 
-def depthwise_separable(x: Any, filters: int, strides: int = 1, *, name: str) -> Any:
+def depthwise_separable(x: KerasTensor, filters: int, strides: int = 1, *, name: str) -> KerasTensor:
     """Figure 3, right: (h, w, c) -> (h / strides, w / strides, filters).
 
     With strides of 2, only the right and the bottom are padded. TensorFlow did so at even sizes when the authors
@@ -57,7 +55,7 @@ def depthwise_separable(x: Any, filters: int, strides: int = 1, *, name: str) ->
 
 @checked
 def build_mobilenet_v1(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     width: float = 1.0,
     classes: int = 1000,

@@ -1,10 +1,8 @@
 """MobileNetV2: "Inverted Residuals and Linear Bottlenecks", Sandler et al. 2018, arXiv:1801.04381."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input, squeeze_excite, unique_name
 
 TABLE_2 = (  # bottlenecks: expansion t, channels c, repeats n, strides s of the first repeat
@@ -19,7 +17,7 @@ TABLE_2 = (  # bottlenecks: expansion t, channels c, repeats n, strides s of the
 
 
 def inverted_residual(
-    x: Any,
+    x: KerasTensor,
     filters: int,
     expanded: int,
     strides: int = 1,
@@ -29,7 +27,7 @@ def inverted_residual(
     excited: int = 0,
     activation: str = "relu6",
     epsilon: float = 1e-5,
-) -> Any:
+) -> KerasTensor:
     """Figure 4(d): (h, w, c) -> (h / strides, w / strides, filters).
 
     Args:
@@ -63,7 +61,7 @@ def inverted_residual(
 
 @checked
 def build_mobilenet_v2(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",

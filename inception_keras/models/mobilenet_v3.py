@@ -1,10 +1,8 @@
 """MobileNetV3: "Searching for MobileNetV3", Howard et al. 2019, arXiv:1905.02244."""
 
-from typing import Any
-
 from keras import Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input, make_divisible
 from .mobilenet_v2 import inverted_residual
 
@@ -45,7 +43,7 @@ SIZES = {"large": (TABLE_1, 960, 1280), "small": (TABLE_2, 576, 1024)}  # table,
 
 @checked
 def build_mobilenet_v3(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     size: str = "large",
     classes: int = 1000,

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import conv, image_input, max_pool, unique_name
 from ..layers import CeilAveragePooling2D
 
 
 def mlpconv(
-    x: Any, filters: int, kernel_size: int, cccp_1: int, cccp_2: int, name: str | None = None, **kwargs: Any
-) -> Any:
+    x: KerasTensor, filters: int, kernel_size: int, cccp_1: int, cccp_2: int, name: str | None = None, **kwargs: Any
+) -> KerasTensor:
     """Figure 1(b): a convolution, and a perceptron of two layers at each pixel: (h, w, c) -> (h, w, cccp_2).
 
     A layer of the perceptron is a 1x1 convolution. The paper calls it cascaded cross channel parametric pooling
@@ -41,7 +41,7 @@ def mlpconv(
 
 @checked
 def build_nin_cifar(
-    input_shape: Any = (32, 32, 3),
+    input_shape: InputShape = (32, 32, 3),
     *,
     classes: int = 10,
     classifier_activation: str | None = "softmax",
@@ -81,7 +81,7 @@ def build_nin_cifar(
 
 @checked
 def build_nin_imagenet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -120,7 +120,7 @@ def build_nin_imagenet(
     return Model(image, _scores(x, classifier_activation), name=name)
 
 
-def _scores(x: Any, activation: str | None) -> Any:
+def _scores(x: KerasTensor, activation: str | None) -> KerasTensor:
     """Global average pooling gives each class the mean of its map: (h, w, classes) -> (classes,)."""
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     return layers.Activation(activation or "linear", dtype="float32", name="predictions")(x)

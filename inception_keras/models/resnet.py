@@ -1,10 +1,11 @@
 """ResNet: "Deep Residual Learning for Image Recognition", He et al. 2015, arXiv:1512.03385."""
 
+from collections.abc import Collection
 from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input, max_pool, unique_name
 
 TABLE_1 = {  # blocks in conv2_x to conv5_x. A block is two 3x3 convolutions, or from depth 50 on 1x1, 3x3 and 1x1
@@ -16,7 +17,7 @@ TABLE_1 = {  # blocks in conv2_x to conv5_x. A block is two 3x3 convolutions, or
 }
 
 
-def basic(x: Any, filters: int, strides: int = 1, name: str | None = None) -> Any:
+def basic(x: KerasTensor, filters: int, strides: int = 1, name: str | None = None) -> KerasTensor:
     """Figure 5, left: (h, w, c) -> (h / strides, w / strides, filters).
 
     Args:
@@ -39,7 +40,7 @@ def basic(x: Any, filters: int, strides: int = 1, name: str | None = None) -> An
 
 
 def bottleneck(
-    x: Any,
+    x: KerasTensor,
     filters: int,
     strides: int = 1,
     name: str | None = None,
@@ -48,7 +49,7 @@ def bottleneck(
     groups: int = 1,
     version: float = 1.5,
     **options: Any,
-) -> Any:
+) -> KerasTensor:
     """Figure 5, right: (h, w, c) -> (h / strides, w / strides, 4 * filters).
 
     Args:
@@ -79,7 +80,7 @@ def bottleneck(
 
 @checked
 def build_resnet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     depth: int = 50,
     groups: int = 1,
@@ -133,7 +134,7 @@ def build_resnet(
 
 @checked
 def build_resnet_v1(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     depth: int = 50,
     release: str = "keras",
@@ -184,17 +185,19 @@ def build_resnet_v1(
     return Model(image, classifier(x, classes, classifier_activation), name=name)
 
 
-def _check_depth(depth: Any, known: Any) -> None:
+def _check_depth(depth: int, known: Collection[int]) -> None:
     if depth not in known:
         raise ValueError(f"depth must be one of {', '.join(map(str, known))}, got {depth!r}.")
 
 
-def _shortcut(x: Any, filters: int, strides: int, *, name: str, epsilon: float = 1e-5, **options: Any) -> Any:
+def _shortcut(
+    x: KerasTensor, filters: int, strides: int, *, name: str, epsilon: float = 1e-5, **options: Any
+) -> KerasTensor:
     """The input, or a 1x1 convolution of it if the shape changes (the paper's option B)."""
     if strides == 1 and x.shape[-1] == filters:
         return x
     return conv_bn(x, filters, 1, strides, activation=None, epsilon=epsilon, name=f"{name}-shortcut", **options)
 
 
-def _add(x: Any, y: Any, name: str) -> Any:
+def _add(x: KerasTensor, y: KerasTensor, name: str) -> KerasTensor:
     return layers.Activation("relu", name=name)(layers.Add(name=f"{name}-add")([x, y]))

@@ -1,17 +1,17 @@
 """The CIFAR-10 nets of "Deep Residual Learning", section 4.2: He et al. 2015, arXiv:1512.03385."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input, unique_name
 
 DEPTHS = (20, 32, 44, 56, 110)  # table 6
 FILTERS = (16, 32, 64)  # of the maps of 32x32, 16x16 and 8x8 pixels
 
 
-def basic_cifar(x: Any, filters: int, strides: int = 1, name: str | None = None, *, residual: bool = True) -> Any:
+def basic_cifar(
+    x: KerasTensor, filters: int, strides: int = 1, name: str | None = None, *, residual: bool = True
+) -> KerasTensor:
     """Two 3x3 convolutions and a shortcut without parameters: (h, w, c) -> (h / strides, w / strides, filters).
 
     Args:
@@ -42,7 +42,7 @@ def basic_cifar(x: Any, filters: int, strides: int = 1, name: str | None = None,
 
 @checked
 def build_resnet_cifar(
-    input_shape: Any = (32, 32, 3),
+    input_shape: InputShape = (32, 32, 3),
     *,
     depth: int = 20,
     residual: bool = True,

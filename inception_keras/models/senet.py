@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input, max_pool, squeeze_excite
 from .googlenet import inception
 from .googlenet import table_1 as googlenet_table_1
@@ -26,8 +26,8 @@ _BN: dict = {"epsilon": 1e-5}
 
 
 def se_residual(
-    x: Any, filters: int, units: Any, groups: int = 1, strides: int = 1, shortcut: int = 1, *, name: str
-) -> Any:
+    x: KerasTensor, filters: int, units: Any, groups: int = 1, strides: int = 1, shortcut: int = 1, *, name: str
+) -> KerasTensor:
     """Figure 3: a residual block with squeeze-and-excitation before the sum.
 
     (h, w, c) -> (h / strides, w / strides, filters of the last unit).
@@ -66,7 +66,7 @@ def se_residual(
 
 @checked
 def build_senet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     variant: str = "seresnet50",
     classes: int = 1000,
@@ -121,7 +121,7 @@ def build_senet(
 
 @checked
 def build_seinception(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
@@ -158,7 +158,7 @@ def build_seinception(
     return Model(image, x, name=name)
 
 
-def _se_inception(x: Any, *filters: int, name: str) -> Any:
+def _se_inception(x: KerasTensor, *filters: int, name: str) -> KerasTensor:
     """Figure 2: an inception module, its channels scaled by squeeze-and-excitation."""
     module: Callable = inception
     x = module(x, *filters, name=name, conv_block=conv_bn)

@@ -1,10 +1,8 @@
 """ShuffleNet: "An Extremely Efficient Convolutional Neural Network", Zhang et al. 2017, arXiv:1707.01083."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input, max_pool
 from ..layers import BatchNormalization, ChannelShuffle, DepthwiseConv2D
 
@@ -19,7 +17,9 @@ TABLE_1 = {  # for each number of groups, the filters of the stages
 REPEATS = (4, 8, 4)  # units in stages 2, 3 and 4; the first unit of each has strides 2
 
 
-def shuffle_unit(x: Any, filters: int, groups: int, first_groups: int, strides: int = 1, *, name: str) -> Any:
+def shuffle_unit(
+    x: KerasTensor, filters: int, groups: int, first_groups: int, strides: int = 1, *, name: str
+) -> KerasTensor:
     """Figure 2(b), or 2(c) with strides 2: (h, w, c) -> (h / strides, w / strides, filters).
 
     Args:
@@ -54,7 +54,7 @@ def shuffle_unit(x: Any, filters: int, groups: int, first_groups: int, strides: 
 
 @checked
 def build_shufflenet_v1(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     groups: int = 3,
     classes: int = 1000,

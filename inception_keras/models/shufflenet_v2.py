@@ -1,11 +1,10 @@
 """ShuffleNet V2: "Practical Guidelines for Efficient CNN Architecture Design", Ma et al. 2018, arXiv:1807.11164."""
 
 from functools import partial
-from typing import Any
 
-from keras import Model, layers
+from keras import KerasTensor, Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, depthwise_bn, image_input, max_pool, unique_name
 from ..layers import ChannelShuffle, ChannelSplit
 
@@ -20,7 +19,7 @@ REPEATS = (4, 8, 4)
 _conv_bn, _depthwise_bn = partial(conv_bn, epsilon=1e-5), partial(depthwise_bn, epsilon=1e-5)
 
 
-def shuffle_unit(x: Any, filters: int, strides: int = 1, name: str | None = None) -> Any:
+def shuffle_unit(x: KerasTensor, filters: int, strides: int = 1, name: str | None = None) -> KerasTensor:
     """Figure 3(c), or 3(d) with strides 2: (h, w, c) -> (h / strides, w / strides, filters).
 
     Args:
@@ -52,7 +51,7 @@ def shuffle_unit(x: Any, filters: int, strides: int = 1, name: str | None = None
 
 @checked
 def build_shufflenet_v2(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     width: float = 1.0,
     classes: int = 1000,

@@ -1,10 +1,8 @@
 """SqueezeNet: "AlexNet-level accuracy with 50x fewer parameters", Iandola et al. 2016, arXiv:1602.07360."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import conv, image_input, max_pool, unique_name
 
 TABLE_1: dict[str, tuple[int, int, int] | None] = {  # None is a row "maxpool 3x3/2"
@@ -29,7 +27,7 @@ ROWS_1_1 = (
 
 
 @checked
-def fire(x: Any, squeeze_1x1: int, expand_1x1: int, expand_3x3: int, name: str | None = None) -> Any:
+def fire(x: KerasTensor, squeeze_1x1: int, expand_1x1: int, expand_3x3: int, name: str | None = None) -> KerasTensor:
     """Figure 1: (h, w, c) -> (h, w, expand_1x1 + expand_3x3).
 
     Args:
@@ -55,7 +53,7 @@ def fire(x: Any, squeeze_1x1: int, expand_1x1: int, expand_3x3: int, name: str |
 
 @checked
 def build_squeezenet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     version: str = "1.0",
     classes: int = 1000,

@@ -1,10 +1,8 @@
 """VGG: "Very Deep Convolutional Networks for Large-Scale Image Recognition", Simonyan 2014, arXiv:1409.1556."""
 
-from typing import Any
-
 from keras import Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv, conv_bn, fixed_input
 from ..layers import AdaptiveAveragePooling2D
 
@@ -19,7 +17,7 @@ FILTERS = (64, 128, 256, 512, 512)
 
 @checked
 def build_vgg(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     depth: int = 16,
     batch_norm: bool = False,

@@ -1,10 +1,8 @@
 """Xception: "Deep Learning with Depthwise Separable Convolutions", Chollet 2016, arXiv:1610.02357."""
 
-from typing import Any
+from keras import KerasTensor, Model, layers
 
-from keras import Model, layers
-
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv_bn, image_input
 
 FIGURE_5 = {  # filters of a module's separable 3x3 convolutions, strides of its pool
@@ -17,7 +15,7 @@ FIGURE_5 = {  # filters of a module's separable 3x3 convolutions, strides of its
 }
 
 
-def separable_bn(x: Any, filters: int, *, name: str) -> Any:
+def separable_bn(x: KerasTensor, filters: int, *, name: str) -> KerasTensor:
     """A depthwise 3x3 convolution, a 1x1 convolution and batch norm: (h, w, c) -> (h, w, filters).
 
     Examples:
@@ -30,7 +28,7 @@ def separable_bn(x: Any, filters: int, *, name: str) -> Any:
 
 @checked
 def build_xception(
-    input_shape: Any = (299, 299, 3),
+    input_shape: InputShape = (299, 299, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",

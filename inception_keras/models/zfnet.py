@@ -1,10 +1,8 @@
 """ZFNet: "Visualizing and Understanding Convolutional Networks", Zeiler, Fergus 2013, arXiv:1311.2901."""
 
-from typing import Any
-
 from keras import Model, layers
 
-from ..arguments import checked
+from ..arguments import InputShape, checked
 from ..blocks import classifier, conv, fixed_input, max_pool
 from ..layers import LocalResponseNormalization
 
@@ -20,7 +18,7 @@ FIGURE_3 = {
 
 @checked
 def build_zfnet(
-    input_shape: Any = (224, 224, 3),
+    input_shape: InputShape = (224, 224, 3),
     *,
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
