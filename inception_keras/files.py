@@ -27,7 +27,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             with _replaced(Path(os.path.realpath(path))) as part:
                 yield part
     except OSError as error:
-        reason = f"{path} cannot be written: {error.strerror or error}; what was there before is as it was."
+        kept = "; what was there before is as it was" if path.exists() else ""
+        reason = f"{path} cannot be written: {error.strerror or error}{kept}."
         raise OSError(error.errno, reason) if error.errno else OSError(reason) from error
 
 

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from inception_keras.analysis import charts
 from inception_keras.cli import app
+from inception_keras.files import atomic_write
+from inception_keras.training.state import locked
 
 NAMES = ("[red]fox", "[[bold]] cat", ":cat: $x$", "고양이", "猫", "قطة", "🦊 fox")
 
@@ -171,3 +173,28 @@ def test_formulas_in_names_are_no_formulas(tmp_path):
     for name in "123":
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.width > 300
+
+
+def test_a_file_that_cannot_be_written_is_named_and_old_content_is_mentioned_only_if_there_is_any(tmp_path):
+    with pytest.raises(OSError, match=r"no/such/file.csv cannot be written: No such file or directory\.$"):
+        with atomic_write(tmp_path / "no" / "such" / "file.csv") as part:
+            part.write_text("new")
+    (tmp_path / "old.csv").write_text("old")
+    with pytest.raises(OSError, match=r"old.csv cannot be written: full; what was there before is as it was\.$"):
+        with atomic_write(tmp_path / "old.csv"):
+            raise OSError("full")
+    assert (tmp_path / "old.csv").read_text() == "old"
+
+
+def test_a_run_folder_that_cannot_be_locked_is_named(tmp_path):
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(OSError, match=r"The folder .* cannot be written to: Is a directory"), locked(tmp_path):
+        raise AssertionError("it is locked")
+
+
+def test_short_class_names_stand_upright_in_the_confusion_matrix(tmp_path, monkeypatch):
+    turned = []
+    monkeypatch.setattr(charts, "_names", lambda set_ticks, ticks, names, rotation=0: turned.append(rotation))
+    charts.plot_confusion(np.eye(2), ["0", "10"], tmp_path / "digits.png")
+    charts.plot_confusion(np.eye(2), ["cat", "dog"], tmp_path / "pets.png")
+    assert turned == [0, 0, 90, 0]

@@ -321,6 +321,10 @@ def test_two_stages(shapes, tmp_path):
     run = CliRunner().invoke(app, ["finetune", "--data-dir", str(shapes), *words, "--out", str(tmp_path / "run")])
     assert run.exit_code == 0, run.output
     assert f"{tmp_path / 'run'}: model.keras of epoch" in run.output.replace("\n", "")
+    assert [line[:12] for line in run.output.splitlines()[:6]] == [
+        *("Stage 1 of 2", "Epoch 1/2 - ", "Epoch 2/2 - "),
+        *("Stage 2 of 2", "Epoch 1/2 - ", "Epoch 2/2 - "),
+    ]
     head, head_config = load_run(tmp_path / "run" / "head")
     model, config = load_run(tmp_path / "run")
     assert head_config["recipe"]["freeze"] == "all" and head_config["recipe"]["weights"] == "imagenet"

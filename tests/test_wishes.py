@@ -1,7 +1,9 @@
 """Class weights, balanced sampling, callbacks and the learning-rate finder, as users apply them."""
 
 import csv
+import os
 import re
+import signal
 from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
@@ -330,6 +332,14 @@ def test_an_error_in_a_callback_ends_the_run_with_a_saved_state(tmp_path, at, st
         assert difference(out, whole.folder) == 0
 
 
+def test_the_last_message_of_a_stopped_run_has_a_line_of_its_own(tmp_path, capsys):
+    stop = Recorder("train_batch_end 1", lambda callback: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit, match="SIGTERM: the run is saved at step 2 of epoch 1"):
+        ik.train(TWO, tmp_path / "run", callbacks=[stop], verbose=1)
+    bar = capsys.readouterr().out
+    assert "step" in bar.splitlines()[-1] and bar.endswith("\n")
+
+
 def test_callbacks_that_a_run_cannot_have(tmp_path):
     for callbacks, error, sentence in (
         ([keras.callbacks.EarlyStopping], TypeError, "callbacks must be a list of objects of keras.callbacks.Callback"),
@@ -374,6 +384,15 @@ def test_the_learning_rate_finder_on_the_command_line(tmp_path):
     assert len(table) <= 60
     steps = np.diff(np.log(table["learning_rate"]))
     np.testing.assert_allclose(steps, np.log(1e6) / 59, rtol=1e-3)
+
+
+def test_the_learning_rate_finder_makes_the_folder_of_its_plot_and_refuses_other_files_at_once(tmp_path):
+    words = ["lr", "--model", "lenet5_modern", "--batch-size", "32", "--steps", "20", "--out"]
+    assert CliRunner().invoke(app, [*words, str(tmp_path / "new" / "lr.png")]).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["lr.csv", "lr.png"]
+    for name in ("lr.txt", "new", "."):
+        done = CliRunner().invoke(app, ["lr", "no_such_recipe", "--out", str(tmp_path / name)])
+        assert "--out must be a picture that ends in .png, .svg, .pdf, .jpg, got" in " ".join(done.output.split())
 
 
 def test_the_learning_rate_finder_refuses_what_makes_no_sense():

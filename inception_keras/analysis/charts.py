@@ -115,7 +115,7 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *
     _title(figure, title)
     step = -(-count // 60)  # more than 60 labels could not be read
     ticks = range(0, count, step)
-    _names(axes.set_xticks, ticks, names[::step], rotation=90)
+    _names(axes.set_xticks, ticks, names[::step], rotation=0 if max(map(len, names)) <= 2 else 90)
     _names(axes.set_yticks, ticks, names[::step])
     if count <= 30:
         for (row, column), images in np.ndenumerate(matrix):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..training.run import Result
 
 app = typer.Typer(no_args_is_help=True)
-
+PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 File = Annotated[
     str | None,
@@ -110,12 +110,15 @@ def lr(
     with one_sentence():
         from ..training.learning_rate import find_learning_rate
 
+        if out.suffix.lower() not in PICTURES or out.is_dir():
+            raise ValueError(f"--out must be a picture that ends in {', '.join(PICTURES)}, got {str(out)!r}.")
         wanted = recipe_of(recipe, {}, changes(given, option, aux))
         trial = find_learning_rate(wanted, lowest=lowest, highest=highest, steps=steps)
-        trial.plot(out)
-        trial.save_csv(out.with_suffix(".csv"))
         say(f"--learning-rate {trial.suggestion:.2g} (the recipe has {wanted.learning_rate:.2g})")
         say(f"The loss falls fastest at {trial.steepest:.2g}; a tenth of where it is lowest is {trial.tenth:.2g}.")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        trial.plot(out)
+        trial.save_csv(out.with_suffix(".csv"))
         say(f"{out}, {out.with_suffix('.csv')}")
 
 

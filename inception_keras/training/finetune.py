@@ -99,6 +99,8 @@ def finetune(
     if not (out / "config.json").exists():
         with without_weights():  # a wrong block name raises its error now, not after the first stage
             freeze(create_model(recipe.model, **recipe.options), recipe.freeze)
+        if verbose:
+            print("Stage 1 of 2: the classifier alone.", flush=True)
         first = replace(recipe, freeze="all")
         run(
             first,
@@ -114,6 +116,8 @@ def finetune(
     second = replace(recipe, weights=str(out / HEAD), learning_rate=rate)
     head = read_config(out / HEAD) or {}
     before = head["result"]["rows"][-1]["epoch"] if "result" in head else recipe.epochs
+    if verbose and "result" not in (read_config(out) or {}):
+        print("Stage 2 of 2: all blocks that are not frozen.", flush=True)
     # with resume, as the first stage has made the folder
     result = run(second, out, kind, resume=True, verbose=verbose, finetune=recipe, callbacks=callbacks, first=before)
     (out / HEAD / "checkpoints" / NEWEST).unlink(missing_ok=True)  # the first stage will not be continued any more

@@ -123,7 +123,8 @@ def prepared(out: Path) -> Iterator[None]:
         try:
             (out / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OSError(error.errno, f"The folder {out} cannot be made: {error.strerror}.") from None
+            fault = "written to" if out.is_dir() else "made"
+            raise OSError(error.errno, f"The folder {out} cannot be {fault}: {error.strerror}.") from None
         with locked(out):
             yield
     except BaseException:

@@ -66,7 +66,7 @@ class RateTrial:
         Args:
             path: The image file; its suffix gives the format.
         """
-        marks = {"steepest": self.steepest, "a tenth of the lowest": self.tenth}
+        marks = {"steepest": self.steepest, "a tenth of the rate of the lowest loss": self.tenth}
         with atomic_write(check_path("path", path)) as part:
             plot_rates(self.rates, self.losses, self.smoothed, marks, part, title=self.title)
 

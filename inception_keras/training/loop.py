@@ -157,6 +157,10 @@ class Loop:
                 except tf.errors.OpError:
                     self._data.check()  # raises a clear error if images are the cause
                     raise
+                except BaseException:
+                    if self._verbose == 1 and self._sign.signal != signal.SIGINT:
+                        print()  # what is said next does not belong to the progress bar
+                    raise
                 self.is_asked_to_stop, failed = self._steps.any(self._sign.is_raised, self._callbacks.error is not None)
                 self._raise(failed)
                 if self.is_asked_to_stop and not self._is_over(self.rows):

@@ -85,7 +85,8 @@ class Recipe:
         warmup_epochs: Epochs in which the learning rate rises evenly from 0, before the schedule; may be a fraction.
         weight_decay: Each step takes this share, times the learning rate, off every weight except biases and norms.
             With momentum 0.9, multiply Caffe's or PyTorch's weight decay by 10.
-        label_smoothing: The share of each label that is spread over all classes.
+        label_smoothing: The share of each label that is spread over all classes. The losses of metrics.csv, also on
+            validation, are those of the smoothed labels; test.csv has the plain cross-entropy.
         class_weight: Weights of the classes in the training loss of every head: a table of class names with weights
             above 0, in which a class that is not named has the weight 1; or `"balanced"`, which gives a class the
             weight images / (classes * images of the class). A mixture of two images gets the mixture of their weights.

@@ -114,7 +114,11 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RuntimeError: If another process holds the lock.
     """
-    with (folder / ".lock").open("w") as file:
+    try:
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise OSError(error.errno, f"The folder {folder} cannot be written to: {error.strerror}.") from None
+    with lock as file:
         if fcntl:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
