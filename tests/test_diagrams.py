@@ -1,5 +1,7 @@
 """Diagrams of models: their content, and that nothing overlaps or is cut off."""
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -58,6 +60,11 @@ MODELS = {
     "resnet152": lambda: keras.applications.ResNet152(weights=None),
     "mobilenet_v2": lambda: keras.applications.MobileNetV2(weights=None),
 }
+
+
+@cache
+def model_of(name):
+    return MODELS[name]()
 
 
 def test_dot_has_each_layer_once_in_the_frame_of_its_block(structure):
@@ -177,21 +184,21 @@ def test_every_layer_is_in_one_box(structure):
 
 
 def test_equal_blocks_are_joined(structure):
-    trunk = collapse(blocks(keras.applications.ResNet152(weights=None)))
+    trunk = collapse(blocks(model_of("resnet152")))
     assert [(block.name, block.times) for block in trunk if block.times > 1] == [
         ("conv2_block2 to block3", 2),
         ("conv3_block2 to block8", 7),
         ("conv4_block2 to block36", 35),
         ("conv5_block2 to block3", 2),
     ]
-    long, short = (draw(MODELS[name]()) for name in ("resnet152", "resnet50"))
+    long, short = (draw(model_of(name)) for name in ("resnet152", "resnet50"))
     assert "x 35" in [text.get_text() for text in long.axes[0].texts]
     assert not [text for text in short.axes[0].texts if text.get_text().startswith("x ")]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_overlaps_or_is_cut_off(structure, name):
-    figure = draw(MODELS[name]())
+    figure = draw(model_of(name))
     canvas = FigureCanvasAgg(figure)  # without it, matplotlib makes a renderer of the whole page for each text
     canvas.draw()
     axes = figure.axes[0]

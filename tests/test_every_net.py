@@ -15,7 +15,7 @@ FAST = (
     "googlenet",
     "resnet20_cifar",
     "squeezenet1_1",
-    "shufflenet_v1_g3",
+    "mobilenet_v1_025",
 )
 IDS = [id if id in FAST else pytest.param(id, marks=pytest.mark.slow) for id in list_models()]
 

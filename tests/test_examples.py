@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,10 +24,29 @@ MODULES = [m.name for m in pkgutil.walk_packages(ik.__path__, "inception_keras."
 SLOW = {"inception_keras.training.finetune"}  # whose examples are all of the digits
 
 
+@pytest.fixture(scope="module")
+def trained_once():
+    """`train`, which copies a run that an earlier example has trained, and so saves seconds."""
+    folders = {}
+
+    def train(recipe, out, *, resume=False, **options):
+        key = repr(recipe)
+        if key in folders and not resume:
+            shutil.copytree(folders[key], out)
+            return ik.train(recipe, out, resume=True, **options)
+        result = ik.train(recipe, out, resume=resume, **options)
+        if not resume:
+            folders[key] = shutil.copytree(out, out.with_name("copy"))
+        return result
+
+    return train
+
+
 @pytest.mark.parametrize("name", [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in MODULES])
-def test_docstrings(name, tmp_path):
+def test_docstrings(name, tmp_path, trained_once):
     module = importlib.import_module(name)
     names = {"keras": keras, "tmp_path": tmp_path} | {name: getattr(ik, name) for name in ik.__all__} | vars(module)
+    names["train"] = trained_once
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     # these examples are of shapes and names

@@ -246,29 +246,36 @@ for _when in ("begin", "end"):
     for _what in ("train", "test"):
         setattr(Recorder, f"on_{_what}_{_when}", _plain(f"{_what}_{_when}"))
 
-TWO = RECIPE.with_changes(epochs=2, batch_size=512)
+TWO = RECIPE.with_changes(epochs=2, batch_size=512, ema=0.9)
 
 
-def test_callbacks_are_called_as_fit_calls_them(tmp_path):
-    mine, own = Recorder(), Recorder()
-    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    best = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="val_accuracy", save_best_only=True)
-    ik.train(TWO, tmp_path / "run", callbacks=[mine, log, best], verbose=0)
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+    """A run with callbacks: its folder, and the first of them."""
+    home, mine = tmp_path_factory.mktemp("called"), Recorder()
+    log = keras.callbacks.CSVLogger(home / "log.csv")
+    best = keras.callbacks.ModelCheckpoint(home / "best.keras", monitor="val_accuracy", save_best_only=True)
+    ik.train(TWO, home / "run", callbacks=[mine, log, best], verbose=0)
+    return home, mine
+
+
+def test_callbacks_are_called_as_fit_calls_them(called):
+    (home, mine), own = called, Recorder()
     data = load(TWO)
     model = ik.compile_model(first_model(TWO, data))
     model.fit(data.train, validation_data=data.validation, epochs=2, callbacks=[own], shuffle=False, verbose=0)
     assert mine.calls == own.calls
     assert mine.params == own.params | {"verbose": 0}
-    rows = metrics(tmp_path / "run")
+    rows = metrics(home / "run")
     expected = {name: pytest.approx(value, rel=1e-5) for name, value in rows[1].items() if name != "epoch"}
     assert mine.logs["epoch_end 1"] == expected
     assert mine.logs["train_batch_end 2"].keys() == {"loss"}
-    assert [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().splitlines()] == ["epoch", "0", "1"]
-    saved = keras.models.load_model(tmp_path / "best.keras")
+    assert [line.split(",")[0] for line in (home / "log.csv").read_text().splitlines()] == ["epoch", "0", "1"]
+    saved = keras.models.load_model(home / "best.keras")
     figures = saved.evaluate(data.validation, return_dict=True, verbose=0)
     assert figures["accuracy"] == pytest.approx(max(row["val_accuracy"] for row in rows), rel=1e-5)
     with pytest.raises(FileExistsError):
-        ik.train(TWO, tmp_path / "run", callbacks=[mine], verbose=0)
+        ik.train(TWO, home / "run", callbacks=[mine], verbose=0)
 
 
 def test_a_callback_may_end_the_run(tmp_path, capsys):
@@ -315,21 +322,19 @@ def test_early_stopping_ends_a_run_that_may_get_more_epochs(tmp_path):
         pytest.param("epoch_begin 1", 1, 1, marks=pytest.mark.slow),
     ],
 )
-def test_an_error_in_a_callback_ends_the_run_with_a_saved_state(tmp_path, at, step, epochs):
+def test_an_error_in_a_callback_ends_the_run_with_a_saved_state(called, tmp_path, at, step, epochs):
     def fail(callback):
         raise ZeroDivisionError("of the user's")
 
     out, recorder, resumed = tmp_path / "run", Recorder(at, fail), Recorder()
     with pytest.raises(ZeroDivisionError, match=r"^of the user's$"):
-        ik.train(TWO.with_changes(ema=0.9), out, callbacks=[recorder], verbose=0)
+        ik.train(TWO, out, callbacks=[recorder], verbose=0)
     assert recorder.calls[-1] == at
     _, facts, _ = load_state(out / "checkpoints")
     assert (facts["step"], len(facts["rows"])) == (step, epochs)
     ik.train(None, out, resume=True, callbacks=[resumed], verbose=0)
     assert resumed.calls[:3] == ["train_begin", f"epoch_begin {epochs}", f"train_batch_begin {step}"]
-    if at == "train_batch_end 1":
-        whole = ik.train(TWO.with_changes(ema=0.9), tmp_path / "whole", verbose=0)
-        assert difference(out, whole.folder) == 0
+    assert difference(out, called[0] / "run") == 0
 
 
 def test_the_last_message_of_a_stopped_run_has_a_line_of_its_own(tmp_path, capsys):

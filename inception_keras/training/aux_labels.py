@@ -48,8 +48,6 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
         >>> x, y, weights = with_aux_labels((images, labels), model, class_weight={0: 3.0})
         >>> weights["aux_1"].tolist()
         [3.0, 1.0, 1.0, 1.0]
-        >>> model.run_eagerly = True  # faster for a few images
-        >>> history = model.fit(x, y, sample_weight=weights, verbose=0)
     """
     names, classes = heads(model), model.outputs[0].shape[-1]
     by_head = partial(_by_head, names=names, classes=classes, table=_table(class_weight, classes))

@@ -7,8 +7,11 @@ group, and `{1:-1}` is the number in that group minus one, for libraries that co
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 Rules = list[tuple[str, str]]
+
+_compiled = cache(re.compile)  # `re` itself keeps 512 patterns, fewer than there are of Caffe's ResNets
 
 
 def module_of(layer: str, rules: Rules) -> str | None:
@@ -20,7 +23,7 @@ def module_of(layer: str, rules: Rules) -> str | None:
         'branch3a.2'
     """
     for pattern, module in rules:
-        if match := re.fullmatch(pattern, layer):
+        if match := _compiled(pattern).fullmatch(layer):
             return module.format(match[0], *map(_Group, match.groups()))
     return None
 
