@@ -16,6 +16,7 @@ from .checks import check_model
 from .scope import without_weights
 
 Shape = tuple[Any, ...]  # ints; None for an unknown size
+Call = Any  # Keras's record of one call of a layer; its class is private
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,13 @@ class Node:
     """One call of one layer. `inputs` are names of nodes; shapes leave out the batch."""
 
     name: str
-    layer: Any
+    layer: keras.Operation
     inputs: tuple[str, ...]
     input_shapes: tuple[Shape, ...]
     output_shapes: tuple[Shape, ...]
     first: bool  # whether this is the first call of the layer
-    call: Any = field(repr=False)  # Keras's record of the call
-    inside: tuple[Any, ...] = field(repr=False)  # the calls of nested models that contain the node, the outermost first
+    call: Call = field(repr=False)
+    inside: tuple[Call, ...] = field(repr=False)  # the calls of nested models around the node, the outermost first
 
     @property
     def kind(self) -> str:
@@ -42,7 +43,7 @@ class Node:
         return self.name.partition("-")[0]
 
     @property
-    def weights(self) -> list[Any]:
+    def weights(self) -> list[keras.Variable]:
         """The weights of the layer; an operation such as `x + y` has none."""
         return getattr(self.layer, "weights", [])
 
@@ -174,7 +175,7 @@ def main_output(model: keras.Model) -> int:
     return next(i for i, output in enumerate(model.outputs) if output is named["predictions"])
 
 
-def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[Any]:
+def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[keras.KerasTensor]:
     """The first output of each node, as a tensor computed from the model's own input.
 
     For a node inside a nested model, a new model of the same layers is built that returns the node's output as well.
@@ -182,7 +183,7 @@ def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[Any]:
     return _reach(functional(model), [(node.inside, node.call.outputs[0]) for node in wanted])
 
 
-def input_of(model: keras.Model, node: Node) -> Any:
+def input_of(model: keras.Model, node: Node) -> keras.KerasTensor:
     """The first input of a node, as a tensor computed from the model's own input."""
     path, tensor = node.inside, node.call.input_tensors[0]
     while path:  # the input of a nested model is computed outside it
@@ -194,16 +195,16 @@ def input_of(model: keras.Model, node: Node) -> Any:
     return _reach(functional(model), [(path, tensor)])[0]
 
 
-def functional(model: Any) -> Any:
+def functional(model: keras.Model) -> keras.Model:
     """The functional model inside a Sequential; any other model is returned as it is."""
     return getattr(model, "_functional", model)
 
 
-def _is_nested(layer: Any) -> bool:
+def _is_nested(layer: keras.Operation) -> bool:
     return isinstance(layer, keras.Model) and hasattr(functional(layer), "_nodes_by_depth")
 
 
-def _calls(graph: Any) -> Iterator[Any]:
+def _calls(graph: keras.Model) -> Iterator[Call]:
     """Keras's records of layer calls, each after the calls that make its inputs."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         yield from graph._nodes_by_depth[depth]
@@ -211,7 +212,7 @@ def _calls(graph: Any) -> Iterator[Any]:
 
 @dataclass(frozen=True)
 class _Value:
-    tensor: Any
+    tensor: keras.KerasTensor
     node: str  # the node that made the tensor
 
 
@@ -222,9 +223,9 @@ class _Reader:
         self.found: list[Node] = []
         self._names: Counter[str] = Counter()
         self._seen: set[int] = set()
-        self._rebuilt: dict[int, Any] = {}
+        self._rebuilt: dict[int, keras.Operation] = {}
 
-    def walk(self, graph: Any, given: list[_Value], inside: tuple[Any, ...]) -> list[_Value]:
+    def walk(self, graph: keras.Model, given: list[_Value], inside: tuple[Call, ...]) -> list[_Value]:
         """The outputs of a graph for the given inputs; adds its calls to `found`."""
         values = {id(tensor): value for tensor, value in zip(graph.inputs, given, strict=True)}
         for call in _calls(graph):
@@ -244,7 +245,7 @@ class _Reader:
             values |= {id(tensor): value for tensor, value in zip(call.outputs, made, strict=True)}
         return [values[id(tensor)] for tensor in graph.outputs]
 
-    def _at(self, call: Any, values: dict[int, _Value]) -> tuple[Any, list[Any]]:
+    def _at(self, call: Call, values: dict[int, _Value]) -> tuple[keras.Operation, list[keras.KerasTensor]]:
         """The layer of a call and its outputs. The inputs may have other shapes now than in Keras's record."""
         now = {id(tensor): values[id(tensor)].tensor for tensor in call.input_tensors}
         if all(now[id(tensor)].shape == tensor.shape for tensor in call.input_tensors):
@@ -258,7 +259,9 @@ class _Reader:
                 f"{call.operation.name} does not take {shapes}, which it gets with this input_shape."
             ) from None
 
-    def _made(self, layer: Any, args: Any, kwargs: Any, recorded: list[Shape]) -> tuple[Any, list[Any]]:
+    def _made(
+        self, layer: keras.Operation, args: tuple, kwargs: dict, recorded: list[Shape]
+    ) -> tuple[keras.Operation, list[keras.KerasTensor]]:
         """The layer, or a copy of it if its weights depend on the shape, and its outputs."""
         with without_weights():
             # no weights, or weights that fit many shapes
@@ -268,7 +271,14 @@ class _Reader:
                 self._rebuilt[id(layer)] = type(layer).from_config(layer.get_config())
             return self._rebuilt[id(layer)], tree.flatten(self._rebuilt[id(layer)](*args, **kwargs))
 
-    def _add(self, call: Any, layer: Any, inputs: list[_Value], outputs: list[Any], inside: tuple[Any, ...]) -> str:
+    def _add(
+        self,
+        call: Call,
+        layer: keras.Operation,
+        inputs: list[_Value],
+        outputs: list[keras.KerasTensor],
+        inside: tuple[Call, ...],
+    ) -> str:
         own = call.operation.name
         self._names[own] += 1
         name = own if self._names[own] == 1 else f"{own} ({self._names[own]})"
@@ -288,19 +298,22 @@ class _Reader:
         return name
 
 
-def _reach(graph: Any, wanted: list[tuple[tuple[Any, ...], Any]]) -> list[Any]:
+_Wanted = tuple[tuple[Call, ...], keras.KerasTensor]  # the calls of nested models that lead to a tensor, and the tensor
+
+
+def _reach(graph: keras.Model, wanted: list[_Wanted]) -> list[keras.KerasTensor]:
     """The wanted tensors of a graph, computed from its inputs.
 
     Each is given as (path, tensor). The path holds the calls of nested models that lead to the tensor; it is empty for
     a tensor of the graph itself.
     """
-    hidden: dict[int, list[tuple[tuple[Any, ...], Any]]] = {}  # by the id of the nested model
+    hidden: dict[int, list[_Wanted]] = {}  # by the id of the nested model
     for path, tensor in wanted:
         if path:
             hidden.setdefault(id(path[0].operation), []).append((path[1:], tensor))
-    values: dict[int, Any] = {}  # the new tensor for each tensor that is computed anew
-    found: dict[tuple[int, int], Any] = {}  # by the ids of a nested model's call and of the tensor in it
-    parts: dict[int, tuple[Any, list[int]]] = {}  # for a nested model, its replacement and the outputs that are kept
+    values: dict[int, keras.KerasTensor] = {}  # the new tensor for each tensor that is computed anew
+    found: dict[tuple[int, int], keras.KerasTensor] = {}  # by the ids of a nested model's call and of the tensor in it
+    parts: dict[int, tuple[keras.Model, list[int]]] = {}  # for a nested model: its replacement, and the kept outputs
     needed = _needed([path[0] for path, _ in wanted if path], [tensor for path, tensor in wanted if not path])
     calls = [call for call in _calls(graph) if id(call) in needed]
     read = {id(tensor) for call in calls for tensor in call.input_tensors}
@@ -327,7 +340,7 @@ def _reach(graph: Any, wanted: list[tuple[tuple[Any, ...], Any]]) -> list[Any]:
     return [found[id(path[0]), id(t)] if path else values.get(id(t), t) for path, t in wanted]
 
 
-def _needed(calls: list[Any], tensors: list[Any]) -> set[int]:
+def _needed(calls: list[Call], tensors: list[keras.KerasTensor]) -> set[int]:
     """The ids of these calls, of the calls that make these tensors, and of all calls that they depend on."""
     todo = calls + [
         tensor._keras_history.operation._inbound_nodes[tensor._keras_history.node_index] for tensor in tensors

@@ -2,7 +2,8 @@
 
 import math
 import re
-from typing import Any
+
+import keras
 
 from ..graph import Node, Shape
 
@@ -18,7 +19,7 @@ COLOURS = {
 _MERGES = ("Concatenate", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Dot")
 
 
-def role(layer: Any) -> str:
+def role(layer: keras.Operation) -> str:
     """What a layer does, a key of COLOURS. The class name decides, so custom layers are recognised, too."""
     kind = type(layer).__name__
     for part, found in (("Conv", "convolution"), ("Pool", "pool"), ("Norm", "normalisation")):
@@ -29,7 +30,7 @@ def role(layer: Any) -> str:
     return "dense" if kind in ("Dense", "Softmax") or activation(layer) == "softmax" else "other"
 
 
-def window(layer: Any) -> str:
+def window(layer: keras.Operation) -> str:
     """Kernel or pool size and strides, such as "3x3", "1x7" or "3x3/2"; "" for a layer without a window."""
     size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if not isinstance(size, tuple):
@@ -46,7 +47,7 @@ def width(node: Node) -> int | None:
     return node.output_shapes[0][-1] if kind == "Dense" or "Conv" in kind else None
 
 
-def activation(layer: Any) -> str:
+def activation(layer: keras.Operation) -> str:
     """The name of a layer's activation function; "" for none or "linear"."""
     function = getattr(layer, "activation", None)
     name = getattr(function, "__name__", "")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from html import escape
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 from keras import layers
@@ -20,7 +20,7 @@ from ..graph import Node, Shape, read
 from ..layers import RadialBasis, Subsampling2D, TableConv2D
 from ..text import in_notebook, printable
 
-Counter = Callable[[Any, tuple[Shape, ...], tuple[Shape, ...]], int]
+Counter = Callable[[keras.Operation, tuple[Shape, ...], tuple[Shape, ...]], int]
 
 
 @dataclass(frozen=True)
@@ -169,29 +169,29 @@ def register_counter(layer: type, counter: Counter) -> None:
     _COUNTERS[layer] = check_callable("counter", counter, "a function (layer, input_shapes, output_shapes) -> MACs")
 
 
-def _positions(layer: Any, shape: Shape) -> int:
+def _positions(layer: keras.Operation, shape: Shape) -> int:
     """The number of pixels of a feature map."""
     return prod(shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1])
 
 
-def _conv(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+def _conv(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return prod(layer.kernel.shape) * _positions(layer, outputs[0])
 
 
-def _separable(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+def _separable(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     kernels = prod(layer.depthwise_kernel.shape) + prod(layer.pointwise_kernel.shape)
     return kernels * _positions(layer, outputs[0])
 
 
-def _transposed(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+def _transposed(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return prod(layer.kernel.shape) * _positions(layer, inputs[0])
 
 
-def _dense(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+def _dense(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return inputs[0][-1] * prod(outputs[0])
 
 
-def _free(layer: Any, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+def _free(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return 0
 
 

@@ -1,6 +1,7 @@
 """Helpers that several layers share."""
 
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -21,12 +22,12 @@ def tensorflow() -> Any:
 
 
 @cache
-def on_cpu(tf: Any) -> bool:
+def on_cpu(tf: ModuleType) -> bool:
     """Whether TensorFlow sees no GPU."""
     return not tf.config.list_physical_devices("GPU")
 
 
-def in_step(tf: Any) -> bool:
+def in_step(tf: ModuleType) -> bool:
     """Whether this call is being traced inside Keras's `fit`, `evaluate` or `predict`; the graph's name shows it.
 
     Any other graph may be exported to a file, and file formats know fewer ops than TensorFlow.

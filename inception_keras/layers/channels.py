@@ -1,8 +1,9 @@
 """Layers that split and reorder channels."""
 
+from types import ModuleType
 from typing import Any
 
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from ._support import in_step, register, tensorflow
 
@@ -32,7 +33,7 @@ class ChannelSplit(layers.Layer):
         if not 0 < self.first < input_shape[-1]:
             raise ValueError(f"first must be between 0 and the {input_shape[-1]} channels, got {self.first}.")
 
-    def call(self, inputs: Any) -> list[Any]:
+    def call(self, inputs: KerasTensor) -> list[KerasTensor]:
         """(n, h, w, c) -> (n, h, w, first), (n, h, w, c - first)."""
         # not two slices: each would have a gradient of the whole size, and the two would have to be added
         if tf := tensorflow():
@@ -78,7 +79,7 @@ class ChannelShuffle(layers.Layer):
         if input_shape[-1] % self.groups:
             raise ValueError(f"groups must divide the channels, got {self.groups} and {input_shape[-1]}.")
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
         """(n, h, w, c) -> (n, h, w, c)."""
         shape = ops.shape(inputs)
         tf = tensorflow()
@@ -96,7 +97,7 @@ class ChannelShuffle(layers.Layer):
         return super().get_config() | {"groups": self.groups}
 
 
-def _interleaved(tf: Any, x: Any) -> Any:
+def _interleaved(tf: ModuleType, x: Any) -> Any:
     """(..., c) -> (..., c / 2, 2): interleaves the two halves of the channels.
 
     The halves become the real and imaginary parts of complex numbers. This takes a third of the time of a
@@ -115,7 +116,7 @@ def _interleaved(tf: Any, x: Any) -> Any:
     return interleave(*halves)
 
 
-def _concatenated(tf: Any, x: Any) -> list[Any] | None:
+def _concatenated(tf: ModuleType, x: Any) -> list[Any] | None:
     """The two equal halves that were concatenated into `x`, if `x` is such a concatenation in a graph; else None.
 
     With the halves at hand, the graph need not compute the concatenation.

@@ -1,9 +1,10 @@
 """Convolutions with symmetric padding, and grouped convolutions that do not need XLA."""
 
 from functools import cache, partial
+from types import ModuleType
 from typing import Any
 
-from keras import activations, layers, ops
+from keras import KerasTensor, activations, layers, ops
 
 from . import winograd
 from ._support import on_cpu, register, tensorflow
@@ -12,7 +13,7 @@ _FAST = 3  # oneDNN has a fast gradient for depthwise kernels of at most this ma
 
 
 @cache
-def _grouped_gradient(tf: Any, dtype: Any) -> bool:
+def _grouped_gradient(tf: ModuleType, dtype: Any) -> bool:
     """Whether TensorFlow has a gradient of grouped convolutions on this CPU.
 
     Only oneDNN provides one, and not for float16.
@@ -53,12 +54,12 @@ class Conv2D(layers.Conv2D):
         (None, 112, 112, 64)
     """
 
-    def __init__(self, filters: int, kernel_size: Any, **kwargs: Any):
+    def __init__(self, filters: int, kernel_size: int | tuple[int, int], **kwargs: Any):
         super().__init__(filters, kernel_size, **(kwargs | {"padding": "valid"}))
         self._pads = _half(self.kernel_size, self.dilation_rate)
         self.supports_jit = self.groups == 1  # on CPU, XLA takes seconds for a grouped convolution
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', filters)."""
         tf = tensorflow()
         if tf is None or training or self.activation is activations.linear:  # the batch norm after it will fold it
@@ -66,7 +67,7 @@ class Conv2D(layers.Conv2D):
         x = winograd.faster(tf, self.convolution_op(inputs, self.kernel))
         return self.activation(ops.add(x, self.bias) if self.use_bias else x)
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+    def convolution_op(self, inputs: KerasTensor, kernel: KerasTensor) -> KerasTensor:
         """The convolution without bias and activation."""
         tf = tensorflow()
         same = set(self.strides) == {1} and all(k % 2 for k in self.kernel_size)
@@ -100,11 +101,11 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         (None, 56, 56, 32)
     """
 
-    def __init__(self, kernel_size: Any, **kwargs: Any):
+    def __init__(self, kernel_size: int | tuple[int, int], **kwargs: Any):
         super().__init__(kernel_size, **(kwargs | {"padding": "valid"}))
         self._pads = _half(self.kernel_size, self.dilation_rate)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: KerasTensor, training: bool | None = None) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', c * depth_multiplier)."""
         tf = tensorflow()
         x, kernel, padding = inputs, ops.convert_to_tensor(self.kernel), "same"
@@ -130,7 +131,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         sides = zip(shape[1:3], self.kernel_size, self.strides, strict=True)
         return [None if k % 2 == 0 else 0 if s == 1 else n and (n - 1) % s for n, k, s in sides]
 
-    def _in_columns(self, tf: Any, x: Any, kernel: Any, padding: str) -> Any:
+    def _in_columns(self, tf: ModuleType, x: Any, kernel: Any, padding: str) -> Any:
         """The convolution, with the gradient of the kernel computed for at most 3 columns at a time.
 
         oneDNN has a fast gradient only for kernels of at most 3 columns. A 5x5 kernel in two parts takes half the time.
@@ -169,7 +170,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         return super().compute_output_shape(_padded(input_shape, self._pads))
 
 
-def _half(kernel_size: Any, dilation_rate: Any) -> list[tuple[int, int]]:
+def _half(kernel_size: tuple[int, int], dilation_rate: tuple[int, int]) -> list[tuple[int, int]]:
     """Padding of half the kernel size on both sides of each axis of (n, h, w, c)."""
     sides = [d * (k // 2) for k, d in zip(kernel_size, dilation_rate, strict=True)]
     return [(0, 0), *((side, side) for side in sides), (0, 0)]

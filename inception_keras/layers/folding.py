@@ -4,9 +4,10 @@ In inference, oneDNN then computes convolution, batch norm and activation in one
 """
 
 import math
+from types import ModuleType
 from typing import Any
 
-from keras import layers
+from keras import KerasTensor, layers
 
 from . import winograd
 from ._support import register, tensorflow
@@ -15,7 +16,7 @@ DEPTHWISE = "DepthwiseConv2dNative"
 _UNKNOWN = 8  # assumed batch size, height or width where the shape leaves it open
 
 
-def folded(tf: Any, y: Any, training: bool | None) -> Any:
+def folded(tf: ModuleType, y: Any, training: bool | None) -> Any:
     """Replaces convolution and batch norm by one convolution with a bias, in graphs for inference.
 
     `y` is the output of the batch norm. It is returned as it is if there is no convolution before the batch norm, if
@@ -48,7 +49,7 @@ def folded(tf: Any, y: Any, training: bool | None) -> Any:
     return tf.nn.bias_add(scaled, offset + (bias - mean) * factor)
 
 
-def widened(tf: Any, x: Any, extra: int) -> Any:
+def widened(tf: ModuleType, x: Any, extra: int) -> Any:
     """`x` with `extra` channels of zeros appended.
 
     In a graph, if `x` comes from a convolution without groups, that convolution computes the zeros, without a copy.
@@ -61,7 +62,7 @@ def widened(tf: Any, x: Any, extra: int) -> Any:
     return tf.pad(x, [(0, 0), (0, 0), (0, 0), (0, extra)])
 
 
-def _convolve(tf: Any, conv: Any, kernel: Any) -> Any:
+def _convolve(tf: ModuleType, conv: Any, kernel: Any) -> Any:
     """The same convolution with a different kernel."""
     names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
     options = {name: conv.get_attr(name) for name in names}
@@ -89,7 +90,7 @@ class HardSwish(layers.Activation):
     def __init__(self, **kwargs: Any):
         super().__init__("hard_silu", **kwargs)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, ...) -> (n, ...)."""
         tf = tensorflow()
         if tf is None:

@@ -4,13 +4,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from ._support import register
 
 
 @register
-def scaled_tanh(x: Any) -> Any:
+def scaled_tanh(x: KerasTensor) -> KerasTensor:
     """1.7159 tanh(2 x / 3), LeNet-5's squashing function; it maps 1 to 1 and -1 to -1.
 
     Examples:
@@ -73,7 +73,7 @@ class TableConv2D(layers.Layer):
         for i, pair in enumerate(pairs):
             self._place[(i, *pair)] = 1
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', filters)."""
         kernel = ops.tensordot(self.kernel, ops.cast(self._place, self.kernel.dtype), 1)
         return self.activation(ops.conv(inputs, ops.cast(kernel, inputs.dtype), padding="valid") + self.bias)
@@ -121,7 +121,7 @@ class Subsampling2D(layers.Layer):
         self.coefficient = self.add_weight(maps, self.coefficient_initializer, name="coefficient")
         self.bias = self.add_weight(maps, "zeros", name="bias")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, h, w, c) -> (n, h // 2, w // 2, c)."""
         return self.activation(4 * ops.average_pool(inputs, 2, 2) * self.coefficient + self.bias)
 
@@ -156,7 +156,7 @@ class RadialBasis(layers.Layer):
         super().__init__(**kwargs)
         self.codes = np.asarray(codes, "float32")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, c) -> (n, classes)."""
         return ops.sum(ops.square(inputs[:, None] - ops.cast(self.codes, inputs.dtype)), axis=-1)
 

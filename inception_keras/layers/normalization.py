@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from ._support import register, tensorflow
 from .folding import folded, widened
@@ -35,7 +36,7 @@ class BatchNormalization(layers.BatchNormalization):
         (None, 56, 56, 64)
     """
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(self, inputs: KerasTensor, training: bool | None = None, mask: Any = None) -> KerasTensor:
         """(n, h, w, c) -> (n, h, w, c)."""
         tf = tensorflow()
         images = len(inputs.shape) == 4 and self.axis in (-1, 3) and inputs.dtype != "float64"
@@ -69,7 +70,7 @@ class BatchNormalization(layers.BatchNormalization):
             return tf.slice(y, [0, 0, 0, 0], tf.shape(inputs))
         return folded(tf, y, training)
 
-    def _call_synchronized(self, tf: Any, inputs: Any) -> Any:
+    def _call_synchronized(self, tf: ModuleType, inputs: Any) -> Any:
         """Normalizes by the statistics of all devices' images. A device that has only padding has weight 0."""
         shift = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))  # near the mean, to keep squares small
         x = tf.cast(inputs, "float32") - shift
@@ -90,7 +91,7 @@ _weight: ContextVar[Any] = ContextVar("weight", default=1.0)
 
 
 @contextmanager
-def weighing(weight: Any) -> Iterator[None]:
+def weighing(weight: KerasTensor) -> Iterator[None]:
     """Sets the weight of this device's images in synchronized batch norm: 1, or 0 if they are only padding."""
     token = _weight.set(weight)
     yield
@@ -136,13 +137,13 @@ class LocalResponseNormalization(layers.Layer):
         near = np.abs(channel[:, None] - channel[None]) <= self.size // 2
         self._band = (near * (self.alpha / self.size)).astype("float32")[None, None]
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, h, w, c) -> (n, h, w, c)."""
         return ops.cast(self._normalise(ops.cast(inputs, "float32")), inputs.dtype)  # squares overflow in float16
 
-    def _normalise(self, x: Any) -> Any:
+    def _normalise(self, x: KerasTensor) -> KerasTensor:
         @ops.custom_gradient
-        def normalise(x: Any) -> Any:
+        def normalise(x: KerasTensor) -> KerasTensor:
             scale = self.k + ops.conv(x * x, self._band)
             power = self._power(scale)
 
@@ -155,7 +156,7 @@ class LocalResponseNormalization(layers.Layer):
 
         return normalise(x)
 
-    def _power(self, scale: Any) -> Any:
+    def _power(self, scale: KerasTensor) -> KerasTensor:
         if self.beta == 0.75:  # as in every net of the literature; two roots are faster than a power
             return ops.rsqrt(scale * ops.sqrt(scale))
         return ops.power(scale, -self.beta)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from keras import layers, ops
+from keras import KerasTensor, layers, ops
 
 from ._support import register
 
@@ -29,7 +29,7 @@ class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
         (None, 7, 7, 512)
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', c)."""
         _, height, width, channels = self.compute_output_shape(inputs.shape)
         _, h, w, _ = inputs.shape
@@ -99,7 +99,7 @@ class CeilMaxPooling2D(_RoundedUp, layers.MaxPooling2D):
         (None, 56, 55, 64)
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', c)."""
         padding = self._padding(inputs.shape)
         if not padding:
@@ -138,7 +138,7 @@ class CeilAveragePooling2D(_RoundedUp, layers.AveragePooling2D):
         (None, 8, 8, 192)
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', c)."""
         padding = self._padding(inputs.shape)
         if not padding:
@@ -171,7 +171,7 @@ class MaxPooling2D(layers.MaxPooling2D):
         super().__init__(pool_size, strides, **(kwargs | {"padding": "valid"}))
         self._pads = [(0, 0), *((k // 2, k // 2) for k in self.pool_size), (0, 0)]
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: KerasTensor) -> KerasTensor:
         """(n, h, w, c) -> (n, h', w', c)."""
         # pad with a separate op: oneDNN's gradient is several times faster but does not know explicit padding
         padded = ops.pad(inputs, self._pads, constant_values=float("-inf"))

@@ -4,6 +4,7 @@ Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09
 """
 
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ _LEAST_WORK = 2**21  # tiles of an image x channels x filters
 _LEAST_CHANNELS = 128
 
 
-def faster(tf: Any, y: Any) -> Any:
+def faster(tf: ModuleType, y: Any) -> Any:
     """Computes `y` by Winograd's algorithm if it is a 3x3 convolution large enough to gain by it; else returns `y`.
 
     Eager calls and exported nets keep the plain convolution. The two results differ by 3e-6 of the largest value.
@@ -43,7 +44,7 @@ def faster(tf: Any, y: Any) -> Any:
     )
 
 
-def _convolve(tf: Any, image: Any, kernel: Any) -> Any:
+def _convolve(tf: ModuleType, image: Any, kernel: Any) -> Any:
     """(n, h, w, c) and (3, 3, c, filters) -> (n, h, w, filters), from tiles of 6x6 pixels that overlap by two."""
     outputs, kernels, pixels = _transforms()
     n, (_, h, w, c), filters = tf.shape(image)[0], image.shape, kernel.shape[3]
