@@ -56,7 +56,8 @@ def build_nin_cifar(
         name: Name of the model.
 
     Returns:
-        A Model. Its logits are means of maps that have passed a ReLU, as in the authors' release.
+        A Model. Its logits are means of maps that have passed a ReLU, as in the authors' release. Trained from fresh
+        weights with too high a learning rate, they all become 0, and the net stops learning.
 
     Raises:
         ValueError: If the net cannot take the input shape or the number of classes.
@@ -96,7 +97,8 @@ def build_nin_imagenet(
         name: Name of the model.
 
     Returns:
-        A Model. Its logits are means of maps that have passed a ReLU, as in the authors' release.
+        A Model. Its logits are means of maps that have passed a ReLU, as in the authors' release. Trained from fresh
+        weights with too high a learning rate, they all become 0, and the net stops learning.
 
     Raises:
         ValueError: If the net cannot take the input shape or the number of classes.
