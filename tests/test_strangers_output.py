@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from outside import ROOT, command, is_quiet, python
 from PIL import Image
+from runs import TINY
 from typer.testing import CliRunner
 
+import inception_keras as ik
 from inception_keras.analysis import charts
 from inception_keras.cli import app
 from inception_keras.files import atomic_write
@@ -198,3 +200,17 @@ def test_short_class_names_stand_upright_in_the_confusion_matrix(tmp_path, monke
     charts.plot_confusion(np.eye(2), ["0", "10"], tmp_path / "digits.png")
     charts.plot_confusion(np.eye(2), ["cat", "dog"], tmp_path / "pets.png")
     assert turned == [0, 0, 90, 0]
+
+
+def test_evaluation_of_a_run_that_cannot_be_written_to_gives_its_figures(tmp_path):
+    folder = ik.train(ik.Recipe(**TINY | {"epochs": 1}), tmp_path / "run", verbose=0).folder
+    (folder / "classes.csv").mkdir()
+    with pytest.warns(UserWarning, match="classes.csv cannot be written: Is a directory"):
+        assert ik.evaluate(folder).images == 360
+
+
+def test_a_tiff_of_small_32_bit_numbers_is_not_read_as_black(tmp_path):
+    Image.fromarray(np.full((8, 8), 200, "int32")).save(tmp_path / "small.tif")
+    Image.fromarray(np.full((8, 8), 51200, "int32")).save(tmp_path / "large.tif")
+    found = ik.predict([tmp_path / "small.tif", tmp_path / "large.tif"])
+    assert "has 32-bit pixels below 256" in found.skipped[0][1] and found[1]

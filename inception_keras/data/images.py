@@ -120,6 +120,8 @@ def plain(image: Image.Image, channels: int) -> Image.Image:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise UnreadableImage("has 32-bit pixels, whose range is not known; give uint8 ones")
+        if image.format == "TIFF" and image.mode == "I" and 0 < values.max() < 256:
+            raise UnreadableImage("has 32-bit pixels below 256, black where 65535 is white; give uint8 ones")
         image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.has_transparency_data:  # the colours of transparent pixels are arbitrary, as no viewer shows them
         image = image.convert("RGBA")

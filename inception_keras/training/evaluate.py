@@ -1,5 +1,6 @@
 """Measures a trained net on a test set."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,9 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Pat
     Returns:
         Accuracy, macro F1, top-5 accuracy and a row for each class.
 
+    Warns:
+        UserWarning: If confusion.png or classes.csv cannot be written.
+
     Raises:
         FileNotFoundError: If the folder holds no finished run.
         ValueError: If the data have a class that the run does not have, or too many images cannot be read.
@@ -82,11 +86,14 @@ def evaluate(folder: str | Path, *, data: str | None = None, data_dir: str | Pat
     guess = scores.argmax(axis=1)
     rows = _rows(truth, guess, names)
     accuracy = float((truth == guess).mean())
-    write_csv(folder / "classes.csv", rows)
     matrix = confusion_matrix(truth, guess, labels=range(len(names)))
     title = f"{model.name}, {test.name}: accuracy {accuracy:.4f} on {len(truth):,} images"
-    with atomic_write(folder / "confusion.png") as part:
-        plot_confusion(matrix, names, part, title=title)
+    try:
+        write_csv(folder / "classes.csv", rows)
+        with atomic_write(folder / "confusion.png") as part:
+            plot_confusion(matrix, names, part, title=title)
+    except OSError as error:  # the run of a colleague, in a folder that cannot be written to
+        warnings.warn(str(error), stacklevel=2)
     top = None
     if len(names) > _TOP:
         top = float(top_k_accuracy_score(truth, scores, k=_TOP, labels=range(len(names))))
