@@ -120,6 +120,8 @@ OPTIONS = """
 from inception_keras.cli.terminal import named_options
 texts = "aux=no batch_norm=YES residual=off dropout=0.5 shift=-2 width=1e-3 classes=10 version=1.1.0 pooling=none"
 print(named_options(texts.split()))
+shapes = ["a=64x64x3", "b=(64, 64, 3)", "c=none,None,3", "d=32x4d", "e=3,x"]
+print("SHAPES", named_options(shapes))
 for wrong in (["aux"], ["=3"], ["aux="], ["aux=1", "aux=0"]):
     try:
         print(named_options(wrong))
@@ -139,6 +141,8 @@ def test_options_on_the_command_line(first):
         {"aux": False, "batch_norm": True, "residual": False, "dropout": 0.5, "shift": -2, "width": 0.001}
         | {"classes": 10, "version": "1.1.0", "pooling": None}
     )
+    shapes = {"a": (64, 64, 3), "b": (64, 64, 3), "c": (None, None, 3), "d": "32x4d", "e": "3,x"}
+    assert lines.pop(1) == f"SHAPES {shapes}"
     shown = [line for line in lines if line.startswith("SHOWN")]
     assert "5,983,802" in shown[0] and "aux_1" not in shown[0]
     assert "aux must be True or False, got 1" in shown[1]
@@ -285,7 +289,7 @@ FILES = {
                      "tutorial.tar", "average.pt"), (NET, {}, 7, 0, None)),
     "compiled": (NET, {}, 7, 1e-3, None),
     "bfloat.bin": (NET, {}, 7, 1e-2, None),
-    "lightning.ckpt": (NET, {}, 7, 0, "not below 'model.' and are left out: criterion.weight"),
+    "lightning.ckpt": (NET, {}, 7, 0, "not below 'model.' are left out: criterion.weight"),
     "timm.pth.tar": (NET, {}, 7, 0, "state_dict, state_dict_ema, state_dict is used"),
     "plain.pth with other classes": (NET, {"classes": 5}, 5, 0, "it has 5 classes, plain.pth has 7"),
     "encoder.pth": (NET, {}, 1000, 0, "conv_10 of squeezenet1_1 keep fresh weights"),
@@ -313,6 +317,7 @@ FILES = {
 }  # fmt: skip
 CONVERT = {
     ("parallel.pth", "-m", NET, "--out", "a.safetensors"): (0, "a.safetensors"),
+    ("plain.pth", "-m", NET, "--out", "new/a.safetensors", "-o", "input_shape=32x32x3"): (0, "new/a.safetensors"),
     ("parallel.pth", "-m", NET, "-o", "classes=7", "-o", "b.safetensors"): (0, "b.safetensors"),
     ("plain.pth", "-m", NET, "-o", "classes=10", "--out", "no.safetensors"): (1, "error: Nothing is written, because"),
     ("headless.pth", "-m", NET, "--out", "no.safetensors"): (1, "conv_10 of squeezenet1_1 keep fresh weights"),

@@ -44,7 +44,7 @@ def built(model: str, option: list[str] | None, input: str | None, aux: bool) ->
 def named_options(texts: list[str] | None) -> dict[str, Any]:
     """Parses options: `aux=yes` becomes `{"aux": True}`.
 
-    Numbers become numbers, none becomes None, other values stay text.
+    Numbers become numbers, none becomes None, and `64x64x3` or `64,64,3` becomes (64, 64, 3). Other values stay text.
     """
     options: dict[str, Any] = {}
     for text in texts or []:
@@ -65,6 +65,9 @@ def _value(text: str) -> Any:
         return int(text)
     if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, re.IGNORECASE):
         return float(text)
+    size = r"\s*(\d+|none)\s*"
+    if re.fullmatch(rf"\(?{size}([x,]{size})+\)?", text, re.IGNORECASE):  # a shape
+        return tuple(map(_value, re.findall(r"\d+|none", text.lower())))
     return text
 
 

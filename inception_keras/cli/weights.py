@@ -45,5 +45,6 @@ def convert(
                 net = create_model(model, weights=weights, **options)
             except FreshWeightsWarning as fresh:
                 raise ValueError(f"Nothing is written, because part of it would be fresh weights: {fresh}") from None
+        out.parent.mkdir(parents=True, exist_ok=True)
         save_weights(net, out)
         say(f"{out}")
