@@ -1,5 +1,7 @@
 """Recipes and their effects: optimizers, learning rates, patience, weight averages, precision."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -179,3 +181,12 @@ def test_mixed_precision(precision):
             assert int(model.optimizer.iterations) == 12  # no step was left out
     assert losses[precision] == pytest.approx(losses["float32"], rel=0.02)
     assert losses["float32"] < 2.2
+
+
+@pytest.mark.parametrize(("name", "value"), [("input_shape", (64, 64, 1)), ("classes", 7)])
+def test_an_option_that_the_data_decide(name, value, structure):
+    data = SimpleNamespace(class_names=["a", "b"], image_shape=(32, 32, 1))
+    with pytest.raises(ValueError, match=rf"^The option {name} must be (\(32, 32, 1\)|2), as the data have it, got"):
+        first_model(ik.Recipe(model="lenet5_modern", options={name: value}), data)
+    same = ik.Recipe(model="lenet5_modern", options={"classes": 2, "input_shape": [32, 32, 1]})
+    assert first_model(same, data).output_shape == (None, 2)

@@ -40,7 +40,14 @@ def first_preprocessing(recipe: "Recipe") -> Preprocessing | None:
 def first_model(recipe: "Recipe", data: Data | Classes) -> keras.Model:
     """The model of a recipe before its first step: not compiled, and with its blocks frozen as the recipe says."""
     classes = len(data.class_names)
-    build = partial(create_model, recipe.model, input_shape=data.image_shape, **recipe.options)
+    of_data = {"input_shape": data.image_shape, "classes": classes}
+    for name, value in of_data.items():
+        given = recipe.options.get(name, value)
+        if (tuple(given) if isinstance(given, list) else given) != value:
+            more = "; image_size changes the size of the images" if name == "input_shape" else ""
+            raise ValueError(f"The option {name} must be {value}, as the data have it, got {given!r}{more}.")
+    options = {name: value for name, value in recipe.options.items() if name not in of_data}
+    build = partial(create_model, recipe.model, input_shape=data.image_shape, **options)
     if recipe.weights is None:
         return build(classes=classes)
     if not Path(recipe.weights).is_dir():
