@@ -305,7 +305,7 @@ FILES = {
     "cut.ckpt": (NET, {}, "ValueError: cut.ckpt is"),
     ".": (NET, {}, "ValueError: . is a folder, not a file of weights"),
     "absent.pth": (NET, {}, "FileNotFoundError: There is no weights file absent.pth"),
-    "imagnet": (NET, {}, "FileNotFoundError: .*published weights of squeezenet1_1 are 'imagenet', 'authors', 'torchvision'"),
+    "imagnet": (NET, {}, "FileNotFoundError: .*weights of squeezenet1_1 are 'imagenet', 'authors', 'torchvision'"),
     **{f"ours{suffix}": (OURS, BN, 7, 1e-5, None) for suffix in (".keras", ".weights.h5", ".h5")},
     "ours.keras grey": (OURS, BN | {"input_shape": (32, 32, 1)}, 7, None, None),
     **{f"lenet{suffix}": ("lenet5", {"input_shape": (32, 32, 1), "classifier_activation": "softmax"}, 10, 1e-5, None)
