@@ -120,6 +120,13 @@ def warn_of_old_name(old: str, new: str, stacklevel: int = 3) -> None:
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
 
 
+def check_share(label: str, value: Any) -> float:
+    """Returns `value` as a float if it is a number from 0 to 1; else raises a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{label} must be a share from 0 to 1, got {got(value)}.")
+    return float(value)
+
+
 def got(value: Any) -> str:
     """Describes a value in a few words, for the end of an error message."""
     if isinstance(value, type):

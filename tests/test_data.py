@@ -168,9 +168,10 @@ def test_augmentation_shifts_and_mirrors_what_may_be(tmp_path, name, flips):
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.floats(0.01, 0.99))
 def test_any_labels_are_cut_by_class(labels, share):
     from inception_keras.data.splits import Part, _cut
+    from inception_keras.data.targets import Labels
 
     labels = np.array(labels)
-    rest, cut = _cut(Part(np.arange(len(labels)), labels), share, seed=0)
+    rest, cut = _cut(Part(np.arange(len(labels)), Labels(labels)), share, seed=0)
     assert sorted([*rest.images, *cut.images]) == list(range(len(labels)))
     assert set(rest.labels) == set(labels)
     np.testing.assert_array_equal(labels[cut.images], cut.labels)

@@ -28,6 +28,7 @@ from inception_keras.data import augment, listing
 from inception_keras.data.pipeline import Batches, _first
 from inception_keras.data.preprocessing import Preprocessing
 from inception_keras.data.splits import Part
+from inception_keras.data.targets import Labels
 from inception_keras.data.unreadable import Unreadable
 from inception_keras.deploy.bench_data import bench_data
 
@@ -130,7 +131,7 @@ def test_shares_of_any_size(size, count, more):
 
 @pytest.mark.parametrize("count, size, seed", [(1, 1, 0), (5, 9, 2**70), (9, 3, 1)])
 def test_sizes_and_seeds(count, size, seed):
-    part = Part(np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), np.arange(count))
+    part = Part(np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1), Labels(np.arange(count)))
     batches = Batches(part, Preprocessing((1, 1), channels=1), size, seed=seed % 2**63)
     images, labels = everything(batches.dataset(4))
     assert sorted(labels) == list(range(count)) and (count < 2 or sorted(labels) != list(labels))
@@ -203,10 +204,10 @@ def test_crops_are_distributed_as_torchvisions(height, width):
 def test_a_crop_is_that_part_of_the_image():
     ramp = tf.cast(tf.stack(tf.meshgrid(tf.range(0, 240, 4), tf.range(0, 240, 6)), axis=-1), tf.uint8)[None]  # x, y
     images = tf.repeat(ramp, 64, axis=0)
-    crops = augment.crop(images, drawn(64)).numpy().astype(float)
+    windows = augment.windows(augment.crop_numbers(drawn(64)), 40, 60)
+    crops = augment.crop(images, windows).numpy().astype(float)
     assert crops.shape == images.shape
-    windows = augment.windows(augment.crop_numbers(drawn(64)), 40, 60).numpy()
-    for crop, (top, left, high, wide) in zip(crops, windows, strict=True):
+    for crop, (top, left, high, wide) in zip(crops, windows.numpy(), strict=True):
         x = 4 * np.clip(left + (np.arange(60) + 0.5) * wide / 60 - 0.5, 0, 59)
         y = 6 * np.clip(top + (np.arange(40) + 0.5) * high / 40 - 0.5, 0, 39)
         assert np.abs(crop - np.stack(np.meshgrid(x, y), axis=-1)).max() < 0.51

@@ -152,7 +152,7 @@ def ids(data, *args, **kwargs):
     count = len(batches.part)
     pixels = np.zeros((count, 32, 32, 1), "uint8")
     pixels[:, 0, 0, 0], pixels[:, 0, 1, 0] = np.divmod(np.arange(count), 256)
-    numbered = replace(batches, part=Part(pixels, batches.part.labels), augment="none", flip=False)
+    numbered = replace(batches, part=Part(pixels, batches.part.targets), augment="none", flip=False)
     seen = np.concatenate([images for images, _ in numbered.dataset(*args, **kwargs).as_numpy_iterator()])
     digits = np.round((seen[:, 0, :2, 0] + 1) * 127.5).astype(int)
     return digits @ [256, 1]

@@ -34,23 +34,39 @@ def draw(key: Any, count: Any, positions: Any) -> Draw:
     return numbers
 
 
-def shift(images: Any, draw: Draw) -> Any:
-    """Shifts each image at random by up to an eighth of its height and width; the uncovered border is black."""
+def moves(draw: Draw, size: Sequence[int]) -> list[Any]:
+    """How far `shift` moves each image of `size` (height, width) down and to the right: two times int32 (n, 1)."""
+    return [
+        pad - tf.cast(draw(purpose, 1) * (2 * pad + 1), tf.int32)
+        for purpose, pad in zip((_ROW, _COLUMN), _pads(size), strict=True)
+    ]
+
+
+def _pads(size: Sequence[int]) -> list[int]:
+    return [max(1, round(_SHIFT * side)) for side in size]
+
+
+def shift(images: Any, draw: Draw, fill: int = 0) -> Any:
+    """Shifts each image at random by up to an eighth of its height and width; the uncovered border becomes `fill`."""
     sides = images.shape[1:3]
-    pads = [max(1, round(_SHIFT * side)) for side in sides]
-    images = tf.pad(images, [(0, 0), *((pad, pad) for pad in pads), (0, 0)])
-    for axis, (purpose, pad, side) in enumerate(zip((_ROW, _COLUMN), pads, sides, strict=True), start=1):
-        offsets = tf.cast(draw(purpose, 1) * (2 * pad + 1), tf.int32)
-        images = tf.gather(images, offsets + tf.range(side), axis=axis, batch_dims=1)
+    pads = _pads(sides)
+    images = tf.pad(images, [(0, 0), *((pad, pad) for pad in pads), (0, 0)], constant_values=fill)
+    for axis, (move, pad, side) in enumerate(zip(moves(draw, sides), pads, sides, strict=True), start=1):
+        images = tf.gather(images, pad - move + tf.range(side), axis=axis, batch_dims=1)
     return images
 
 
+def mirrored(draw: Draw) -> Any:
+    """Which images `flip` mirrors, each with a probability of one half: bool (n,)."""
+    return draw(_FLIP) < 0.5
+
+
 def flip(images: Any, draw: Draw) -> Any:
-    """Mirrors each image with a probability of one half."""
+    """Mirrors the images that `mirrored` names."""
     rows = tf.reshape(images, (-1, *images.shape[2:]))  # three axes, which TensorFlow reverses faster than four
     both = tf.concat([images, tf.reshape(tf.reverse(rows, [1]), tf.shape(images))], axis=0)
     count = tf.shape(images)[0]
-    return tf.gather(both, tf.range(count) + tf.where(draw(_FLIP) < 0.5, count, 0))
+    return tf.gather(both, tf.range(count) + tf.where(mirrored(draw), count, 0))
 
 
 def crop_numbers(draw: Draw) -> Any:
@@ -85,11 +101,11 @@ def windows(numbers: Any, height: Any, width: Any) -> Any:
     return tf.cast(tf.concat([top, left, high, wide], axis=-1), tf.int32)
 
 
-def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> Any:
-    """A crop of a JPEG file, uint8 (h, w, channels). Only the crop is decoded.
+def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> tuple[Any, Any]:
+    """A crop of a JPEG file, uint8 (h, w, channels), and the window that it shows. Only the crop is decoded.
 
     If the crop is at least twice `size`, it is decoded at a half, a quarter or an eighth of its resolution. JPEG's own
-    transform does this, and it takes less time.
+    transform does this, and it takes less time. The window is then rounded to pixels of that resolution.
     """
     spare = tf.reduce_min(window[2:] // size)
 
@@ -99,13 +115,14 @@ def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> 
 
     ratios = (1, 2, 4, 8)
     which = tf.reduce_sum(tf.cast(spare >= ratios[1:], tf.int32))
-    return tf.switch_case(which, [decode(ratio) for ratio in ratios])
+    ratio = tf.gather(ratios, which)
+    return tf.switch_case(which, [decode(ratio) for ratio in ratios]), window // ratio * ratio
 
 
-def crop(images: Any, draw: Draw) -> Any:
-    """A random crop of each image, resized to the size of the image: uint8 (n, h, w, c)."""
+def crop(images: Any, windows: Any) -> Any:
+    """A crop of each image, resized to the size of the image: uint8 (n, h, w, c). `windows` is int32 (n, 4)."""
     height, width = images.shape[1:3]
-    top, left, high, wide = tf.unstack(tf.cast(windows(crop_numbers(draw), height, width), tf.float32), axis=-1)
+    top, left, high, wide = tf.unstack(tf.cast(windows, tf.float32), axis=-1)
     # the centres of the first and the last pixel of the crop, as shares of an image whose border pixels are doubled
     boxes = [
         (start + 0.5 + sign * (long / 2 - long / side / 2) + long / 2) / (side + 1)

@@ -17,6 +17,7 @@ from .images import EXTENSIONS, SUFFIXES, Source, UnreadableImage, check_image, 
 from .listing import Listing, remarked
 from .names import NAMES
 from .splits import Part, complete
+from .targets import Labels
 
 _MAX_BAD = 0.1  # as for load_data
 
@@ -146,7 +147,7 @@ def _refusal(found: Listing | Arrays, seen: Sequence[_Seen], root: Path) -> str:
             found.check_present(good["train"], "training image that can be read")
         else:
             in_memory(title, found.kind, found.parts, found.class_names, None)
-        complete({part: Part(range(len(labels)), np.array(labels)) for part, labels in good.items()}, title)
+        complete({part: Part(range(len(labels)), Labels(np.array(labels))) for part, labels in good.items()}, title)
     except ValueError as error:
         return str(error)
     return ""

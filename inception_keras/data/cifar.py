@@ -13,6 +13,7 @@ from .idx import BROKEN, LARGEST, Bounded, read
 from .images import line
 from .pickled import read_pickle
 from .splits import Part
+from .targets import Labels
 
 _LIMIT = LARGEST // 4  # bytes; every CIFAR archive is smaller when unpacked
 _PIXELS = 3 * 32 * 32
@@ -101,7 +102,7 @@ def _part(files: Mapping[str, bytes], names: list[str], form: _Form, source: Pat
             raise ValueError(f"{source}: {name} has the label {classes.max()}, more than {form.classes - 1}.")
         images.append(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         labels.append(classes)
-    return Part(np.concatenate(images), np.concatenate(labels))
+    return Part(np.concatenate(images), Labels(np.concatenate(labels)))
 
 
 def _records(content: bytes, form: _Form, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_bool, check_choice, check_count, check_number, check_path, check_text, check_type, got
+from ..checks import (
+    check_bool,
+    check_choice,
+    check_count,
+    check_number,
+    check_path,
+    check_share,
+    check_text,
+    check_type,
+    got,
+)
 from .augment import KINDS
 from .formats import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .listing import Skipped
@@ -18,6 +28,7 @@ from .names import NAMES, check_name
 from .pipeline import SAMPLINGS, Batches
 from .preprocessing import LARGEST, Preprocessing
 from .splits import Part, complete
+from .targets import Labels
 from .unreadable import Unreadable
 
 _ALPHA = 1e4  # larger alphas of mixup and cutmix make no sense: Beta(1e4, 1e4) is already 0.5 with a deviation of 0.004
@@ -231,8 +242,7 @@ def load_data(
     folder = None if data_dir is None else check_path("data_dir", data_dir)
     if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
         raise ValueError(f"validation must be a share between 0 and 1, got {got(validation)}.")
-    if isinstance(max_bad, bool) or not isinstance(max_bad, (int, float)) or not 0 <= max_bad <= 1:
-        raise ValueError(f"max_bad must be a share from 0 to 1, got {got(max_bad)}.")
+    max_bad = check_share("max_bad", max_bad)
     check_count("batch_size", batch_size, most=2**31 - 1)
     check_count("seed", seed, least=0, most=2**63 - 1)
     one_hot = check_bool("one_hot", one_hot)
@@ -251,7 +261,8 @@ def load_data(
     batches = {}
     for part, content in parts.items():
         unreadable = Unreadable(raw.skipped, len(content), max_bad)
-        batches[part] = Batches(content, raw.preprocessing, batch_size, unreadable, classes)
+        labelled = Part(content.images, Labels(content.labels, classes), content.jpeg)
+        batches[part] = Batches(labelled, raw.preprocessing, batch_size, unreadable)
     if changes["flip"] is None:
         changes["flip"] = raw.flip and changes["augment"] != "none"
     batches["train"] = replace(batches["train"], seed=int(seed), **changes)
@@ -298,7 +309,7 @@ def by_name(name: str, wanted: Wanted) -> Raw:
 
         digits = load_digits()
         pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-        return in_memory(name, name, {"train": Part(pixels, digits.target)}, None, wanted)
+        return in_memory(name, name, {"train": Part(pixels, Labels(digits.target))}, None, wanted)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # Keras raises a bare Exception, or ValueError after an incomplete download
@@ -308,7 +319,7 @@ def by_name(name: str, wanted: Wanted) -> Raw:
             f"which may hold {UNDERSTOOD}."
         ) from None
     parts = {
-        part: Part(images.reshape(*images.shape[:3], -1), labels)
+        part: Part(images.reshape(*images.shape[:3], -1), Labels(labels))
         for part, (images, labels) in (("train", train), ("test", test))
     }
     return in_memory(name, name, parts, None, wanted)

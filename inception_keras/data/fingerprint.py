@@ -7,8 +7,6 @@ import os
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
-
 from .datasets import Data
 
 # notes and tables beside the images may change; the labels that a table gives are in the other fingerprint
@@ -25,7 +23,7 @@ def fingerprint(data: Data, folder: str | Path | None) -> dict[str, str]:
     labels = blake2b(digest_size=16)
     for name, batches in data.batches.items():
         labels.update(f"{name} {len(batches.part)} ".encode())
-        labels.update(np.ascontiguousarray(batches.part.labels, "<i4").tobytes())
+        labels.update(batches.part.targets.to_bytes())
     return {"labels": labels.hexdigest()} | ({} if folder is None else {"files": fingerprint_of_files(Path(folder))})
 
 

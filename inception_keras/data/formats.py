@@ -188,7 +188,7 @@ def in_memory(
     if isinstance(wanted, Preprocessing):
         preprocessing = replace(wanted, resize=None)  # the pipeline resizes images in memory without cropping
         if channels == 1 and wanted.channels == 3:
-            parts = {name: Part(np.repeat(np.asarray(p.images), 3, axis=-1), p.labels) for name, p in parts.items()}
+            parts = {name: Part(np.repeat(np.asarray(p.images), 3, axis=-1), p.targets) for name, p in parts.items()}
         elif channels != wanted.channels:
             raise ValueError(f"{title} has {channels} channels, the preprocessing is for {wanted.channels}.")
     else:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .images import line
 from .splits import Part
+from .targets import Labels
 
 LARGEST = 2**32  # most bytes that a file may decompress to
 BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError)
@@ -42,7 +43,7 @@ def read_mnist(folder: Path) -> dict[str, Part]:
         pixels, classes = read_idx(images, 3), read_idx(labels, 1)
         if len(pixels) != len(classes):
             raise ValueError(f"{images} has {len(pixels)} images, but {labels} has {len(classes)} labels.")
-        parts[part] = Part(pixels[..., None], classes)
+        parts[part] = Part(pixels[..., None], Labels(classes))
     shapes = {part.images.shape[1:3] for part in parts.values()}  # type: ignore[union-attr]
     if len(shapes) > 1:
         raise ValueError(f"{folder} has training and test images of different sizes: {sorted(shapes)}.")

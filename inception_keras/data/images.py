@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -91,6 +91,24 @@ def read_image(source: str | Source, channels: int = 3, remarks: list[str] | Non
         if remarks is not None:
             remarks += _remarks(image)
         return plain(image, channels)
+
+
+def read_mask(source: Source) -> np.ndarray:
+    """Reads a PNG file of class indices: uint8 (height, width). Of a file with a palette, the indices are read.
+
+    Raises:
+        UnreadableImage: If the file is broken, no PNG, or holds colours or other values than bytes.
+        FileNotFoundError: If the file does not exist.
+    """
+    with _opened(source) as image:
+        if image.format != "PNG":
+            raise UnreadableImage(f"is a {image.format} image, but a mask must be a PNG image")
+        if image.mode not in ("1", "L", "P"):
+            what = "class indices, as a palette or 8-bit grey image has them"
+            raise UnreadableImage(f"has pixels of Pillow's mode {image.mode}, but a mask must hold {what}")
+        if str(cast(Any, image).tile[0][3]) in ("L;2", "L;4"):  # Pillow multiplies them by 85 or 17
+            raise UnreadableImage("has grey pixels of 2 or 4 bits, of which it is not known whether they are indices")
+        return np.asarray(image).astype(np.uint8)
 
 
 def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, tuple[int, int], bool]:

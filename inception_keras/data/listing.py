@@ -16,6 +16,7 @@ from .images import Source, UnreadableImage, check_image, line, read_image
 from .layout import in_order
 from .preprocessing import Preprocessing
 from .splits import Part
+from .targets import Labels
 
 _IN_MEMORY = 2**29  # bytes of resized images that are kept in memory; larger sets are decoded anew in each epoch
 _NAMED = 10  # unusable images that an error lists
@@ -142,7 +143,7 @@ def _read(
             good.append(i)
     images: Any = pixels[: len(good)] if keep else [sources[i] for i in good]
     jpeg = None if keep else np.array(jpegs, np.int32).reshape(-1, 2)
-    return Part(images, np.array([labels[i] for i in good]), jpeg)
+    return Part(images, Labels(np.array([labels[i] for i in good])), jpeg)
 
 
 def number(

@@ -11,6 +11,7 @@ from .idx import LARGEST, by, read
 from .images import line
 from .listing import number
 from .splits import Part
+from .targets import Labels
 
 _KEYS = {"train": "train", "validation": "val", "test": "test"}
 
@@ -74,7 +75,7 @@ def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
     if len(shapes) > 1:
         raise ValueError(f"{path} has training and test images of different sizes: {sorted(shapes)}.")
     numbers, classes = number(labels, path)
-    parts = {part: Part(images[part], np.array(numbers[part])) for part in images}
+    parts = {part: Part(images[part], Labels(np.array(numbers[part]))) for part in images}
     return parts, tuple(map(str, classes))
 
 

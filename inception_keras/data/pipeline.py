@@ -1,12 +1,12 @@
 """Turns a split of a data set into batches: shuffles, decodes, augments and normalises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, count
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -14,9 +14,10 @@ import tensorflow as tf
 from ..checks import check_count, got
 from . import augment
 from .augment import Draw
-from .images import UnreadableImage, read_image
+from .images import Source, UnreadableImage, read_image
 from .preprocessing import Preprocessing
 from .splits import Part
+from .targets import Labels
 from .unreadable import Unreadable
 
 _AUTO = tf.data.AUTOTUNE
@@ -26,7 +27,7 @@ _CACHE = 2**29  # bytes of a validation or test set that may be cached
 
 @dataclass(frozen=True)
 class Batches:
-    """How a split becomes batches: pairs of float32 images (n, h, w, c) and int32 labels (n,).
+    """How a split becomes batches: pairs of float32 images (n, h, w, c) and targets, such as int32 labels (n,).
 
     All randomness depends only on the seed, the epoch's number and the batch's number, so any batch can be made again.
     """
@@ -35,13 +36,19 @@ class Batches:
     preprocessing: Preprocessing
     size: int  # images in a batch; the last batch may have fewer
     unreadable: Unreadable | None = None  # records files that become unreadable
-    classes: int = 0  # if above 0, labels are one-hot: float32 (n, classes)
     seed: int | None = None  # seed of order and augmentation; None keeps the stored order and does not augment
     augment: str = "none"  # one of augment.KINDS
     flip: bool = False
     mixup: float = 0.0  # alphas, as in augment.mix; mixing needs one-hot labels
     cutmix: float = 0.0
     sampling: str = "natural"  # one of SAMPLINGS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.part.targets, Labels):
+            for name, wanted in (("mixup", self.mixup), ("cutmix", self.cutmix), ("balanced", self.sampling)):
+                if wanted not in (0, "natural"):
+                    kind = type(self.part.targets).__name__.lower()
+                    raise ValueError(f"{name} needs images that have one label each, got {kind}.")
 
     def __len__(self) -> int:
         return -(-len(self.part) // self.size)
@@ -96,11 +103,12 @@ class Batches:
         The classes take turns in a random order. At its turn, a class gives its next image; after its last image it
         starts again with its first. So no image is repeated before every other image of its class was shown.
         """
+        labels = cast(Labels, self.part.targets).tensor
         counts = np.bincount(self.part.labels)
         counts = counts[counts > 0]
         first = np.cumsum(counts) - counts
         shuffled = _shuffle(order, seed, -1)
-        by_class = tf.gather(shuffled, tf.argsort(tf.gather(self._memory[1], shuffled), stable=True))
+        by_class = tf.gather(shuffled, tf.argsort(tf.gather(labels, shuffled), stable=True))
         turns = tf.gather(_shuffle(tf.range(len(counts), dtype=tf.int64), seed, -2), order % len(counts))
         return tf.gather(by_class, tf.gather(first, turns) + order // len(counts) % tf.gather(counts, turns))
 
@@ -138,7 +146,7 @@ class Batches:
 
         if self._in_memory:
             return plans(len(self)).map(self._gather, _AUTO)
-        if not self._crops:
+        if not self._crops or self._files is not None:
             return plans(len(self)).map(partial(self._each, self._slow), _AUTO)
         # TensorFlow can decode only the crop, which is fast. But its errors end a dataset, and it supports neither
         # EXIF nor CMYK, so Pillow decodes the other images. A batch with an error is dropped, and made again when the
@@ -147,7 +155,7 @@ class Batches:
         black = tf.zeros((1, *self._shape), tf.uint8)
 
         def quick(plan: dict[str, Any]) -> dict[str, Any]:
-            none = {"images": black, "chosen": tf.zeros(1, tf.int64)}
+            none = {"images": black, "chosen": tf.zeros(1, tf.int64), "windows": tf.zeros((1, 4))}
             return tf.cond(plan["step"] < len(self), lambda: self._each(self._quick, plan), lambda: plan | none)
 
         def with_missing(expected: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
@@ -176,10 +184,16 @@ class Batches:
     def _gather(self, plan: dict[str, Any]) -> dict[str, Any]:
         """The images of a batch, if the split is in memory."""
         chosen = tf.gather(plan["batch"], self._positions(plan))
-        images = resized(tf.gather(self._memory[0], chosen), self.preprocessing)
-        return plan | {"images": augment.crop(images, self._draw(plan)) if self._crops else images, "chosen": chosen}
+        stored = tf.gather(self._memory, chosen)
+        images, (height, width) = resized(stored, self.preprocessing), self.preprocessing.size
+        windows = tf.tile([[0, 0, height, width]], (tf.size(chosen), 1))
+        if self._crops:
+            windows = augment.windows(augment.crop_numbers(self._draw(plan)), height, width)
+            images = augment.crop(images, windows)
+        scale = np.divide(stored.shape[1:3], (height, width), dtype=np.float32)
+        return plan | {"images": images, "chosen": chosen, "windows": tf.cast(windows, tf.float32) * np.tile(scale, 2)}
 
-    def _each(self, read: Callable[[dict[str, Any]], tuple[Any, Any]], plan: dict[str, Any]) -> dict[str, Any]:
+    def _each(self, read: Callable[[dict[str, Any]], dict[str, Any]], plan: dict[str, Any]) -> dict[str, Any]:
         """Applies `read` to each image of a batch.
 
         The images are read in a loop: as elements of a dataset of their own, they would take twice the work.
@@ -190,23 +204,23 @@ class Batches:
             slots["crop"] = augment.crop_numbers(self._draw(plan))
             slots["jpeg"] = tf.gather(self._jpegs, slots["chosen"])
             slots["window"] = augment.windows(slots["crop"], slots["jpeg"][:, 0], slots["jpeg"][:, 1])
-        kinds = tf.TensorSpec(self._shape, tf.uint8), tf.TensorSpec((), tf.int64)
-        images, chosen = tf.map_fn(lambda slot: read(slot | {"batch": plan["batch"]}), slots, fn_output_signature=kinds)
-        return plan | {"images": images, "chosen": chosen}
+        made = tf.map_fn(lambda slot: read(slot | {"batch": plan["batch"]}), slots, fn_output_signature=self._kinds)
+        return plan | made
 
-    def _quick(self, slot: dict[str, Any]) -> tuple[Any, Any]:
+    def _quick(self, slot: dict[str, Any]) -> dict[str, Any]:
         """Lets TensorFlow decode a crop of a file that has not changed since it was listed."""
 
-        def decode() -> tuple[Any, Any]:
+        def decode() -> dict[str, Any]:
             *size, channels = self._shape
-            image = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
+            image, window = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
             # no antialiasing, which takes three times the work: the crop is less than twice the size, so bilinear
             # interpolation uses every pixel anyway
-            return resized(image, self.preprocessing, antialias=False), slot["chosen"]
+            image = resized(image, self.preprocessing, antialias=False)
+            return {"images": image, "chosen": slot["chosen"], "windows": tf.cast(window, tf.float32)}
 
         return tf.cond(slot["jpeg"][0] > 0, decode, lambda: self._slow(slot))
 
-    def _careful(self, slot: dict[str, Any]) -> tuple[Any, Any]:
+    def _careful(self, slot: dict[str, Any]) -> dict[str, Any]:
         """As `_quick`, but falls back to Pillow for a file that TensorFlow cannot decode, as it may have changed."""
         once = tf.data.Dataset.from_tensors(slot)
         quick = once.map(self._quick).ignore_errors()
@@ -222,55 +236,64 @@ class Batches:
 
         return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), ())
 
-    def _slow(self, slot: dict[str, Any]) -> tuple[Any, Any]:
-        """Lets Pillow decode an image, and returns it with its index.
+    def _slow(self, slot: dict[str, Any]) -> dict[str, Any]:
+        """Lets Pillow decode an image, and returns it with its index and the window that it shows.
 
-        If the image cannot be read, the next readable image of the batch takes its place.
+        If the image or the file of its target cannot be read, the next readable image of the batch takes its place.
         """
 
         @tf.autograph.experimental.do_not_convert
-        def read(batch: np.ndarray, position: int, crop: np.ndarray | None = None) -> tuple[np.ndarray, np.int64]:
+        def read(batch: np.ndarray, position: int, crop: np.ndarray | None = None) -> list[Any]:
             others = ((batch[position] + i) % len(self.part) for i in range(len(self.part)))
             for index in chain(np.roll(batch, -position), others):  # others: if the batch has no readable image
-                path = self.part.images[index]
+                source = self.part.images[index]
                 try:
-                    image = read_image(path, self.preprocessing.channels)
-                    window = None if crop is None else _window(crop, image.height, image.width).numpy()
-                    return self.preprocessing.fit(image, window), index
+                    image = read_image(source, self.preprocessing.channels)
+                    whole = image.height, image.width
+                    cut = None if crop is None else _window(crop, *whole).numpy()
+                    window = self.preprocessing.window(*whole) if cut is None else cut
+                    made = [self.preprocessing.fit(image, cut), index, np.array(window, np.float32)]
+                    if self._files is not None:
+                        source = self._files[index]
+                        made.append(self.part.targets.read(index, window, whole, self.preprocessing.size))
+                    return made
                 except (UnreadableImage, OSError) as error:
                     if self.unreadable:
-                        self.unreadable.add(path, error)
+                        self.unreadable.add(source, error)
             raise ValueError(f"None of {len(self.part)} images can be read any more.")
 
         arguments = [slot[name] for name in ("batch", "position", "crop") if name in slot]
         # with "stateful", images would be read one after the other when TensorFlow's op determinism is on
-        image, index = tf.numpy_function(read, arguments, [tf.uint8, tf.int64], stateful=False)
-        return tf.ensure_shape(image, self._shape), tf.ensure_shape(index, ())
+        made = tf.numpy_function(read, arguments, [kind.dtype for kind in self._kinds.values()], stateful=False)
+        return {
+            name: tf.ensure_shape(value, kind.shape)
+            for (name, kind), value in zip(self._kinds.items(), made, strict=True)
+        }
 
     # -- batches
 
     def _finish(self, plan: dict[str, Any]) -> tuple[Any, Any]:
         """A worker's share of a batch, ready for the net."""
-        images, labels, draw = plan["images"], tf.gather(self._memory[1], plan["chosen"]), self._draw(plan)
+        images, draw, kind, size = plan["images"], self._draw(plan), self.part.targets, self.preprocessing.size
+        targets = kind.gather(plan["chosen"], plan["windows"], size, plan.get("masks"))
         if self._random and self.augment == "shift":
-            images = augment.shift(images, draw)
+            images, targets = augment.shift(images, draw), kind.shift(targets, draw, size)
         if self._random and self.flip:
-            images = augment.flip(images, draw)
-        images = tf.cast(images, tf.float32)
-        if self.classes:
-            labels = tf.one_hot(labels, self.classes)
+            images, targets = augment.flip(images, draw), kind.flip(targets, draw, size)
+        images, targets = tf.cast(images, tf.float32), kind.finish(targets)
         if self._mixes:
-            images, labels = augment.mix(images, labels, plan["key"], self.mixup, self.cutmix)
+            images, targets = augment.mix(images, targets, plan["key"], self.mixup, self.cutmix)
         mine = plan["end"] - plan["first"]
-        return self.preprocessing.normalise(tf.ensure_shape(images[:mine], (None, *self._shape))), labels[:mine]
+        images = self.preprocessing.normalise(tf.ensure_shape(images[:mine], (None, *self._shape)))
+        return images, tf.nest.map_structure(lambda values: values[:mine], targets)
 
     # --
 
     @cached_property
-    def _memory(self) -> tuple[Any, Any]:
-        """Images (None if they are files) and labels, as tensors that all epochs share."""
+    def _memory(self) -> Any:
+        """The images as a tensor that all epochs share, if they are in memory."""
         with tf.init_scope(), tf.device("CPU:0"):
-            return tf.constant(self.part.images) if self._in_memory else None, tf.constant(self.part.labels)
+            return tf.constant(self.part.images)
 
     @cached_property
     def _paths(self) -> Any:
@@ -285,6 +308,21 @@ class Batches:
         with tf.init_scope(), tf.device("CPU:0"):
             none = np.zeros((len(self.part), 2), np.int32)
             return tf.constant(none if self.part.jpeg is None else self.part.jpeg)
+
+    @property
+    def _files(self) -> Sequence[Source] | None:
+        """The file that each image's target is read from, if there are such files."""
+        return self.part.targets.files
+
+    @property
+    def _kinds(self) -> dict[str, tf.TensorSpec]:
+        """What is read of an image: its pixels, its index and the window that they show; and the target's own file."""
+        kinds = {
+            "images": tf.TensorSpec(self._shape, tf.uint8),
+            "chosen": tf.TensorSpec((), tf.int64),
+            "windows": tf.TensorSpec((4,), tf.float32),
+        }
+        return kinds if self._files is None else kinds | {"masks": tf.TensorSpec(self._shape[:2], tf.uint8)}
 
     @property
     def _in_memory(self) -> bool:

@@ -124,12 +124,30 @@ class Preprocessing:
         elif self.resize is None:
             picture = picture.resize((width, height), resampling)
         else:
-            picture = _without_ends(picture)
+            if (middle := _middle(*picture.size)) != (0, 0, *picture.size):
+                picture = picture.crop(middle)
             short = min(picture.size)
             picture = picture.resize([self.resize * side // short for side in picture.size], resampling)
             left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
             picture = picture.crop((left, top, left + width, top + height))
         return np.asarray(picture).reshape(height, width, self.channels)
+
+    def window(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """The part of an image that `fit` turns into the input: (top, left, height, width) in pixels of the image.
+
+        Args:
+            height: Height of the image.
+            width: Width of the image.
+        """
+        if self.resize is None:
+            return 0, 0, height, width
+        left, top, right, bottom = _middle(width, height)
+        sides = bottom - top, right - left
+        scaled = [self.resize * side // min(sides) for side in sides]
+        starts = [round((side - wanted) / 2) for side, wanted in zip(scaled, self.size, strict=True)]
+        scales = [side / more for side, more in zip(sides, scaled, strict=True)]
+        y, x = (first + start * scale for first, start, scale in zip((top, left), starts, scales, strict=True))
+        return y, x, self.size[0] * scales[0], self.size[1] * scales[1]
 
     def normalise(self, pixels: Any) -> Any:
         """Computes `(x / scale - mean) / std` in `order`. `pixels` are float32 RGB 0 ... 255, (..., w, channels)."""
@@ -220,17 +238,16 @@ def class_names() -> tuple[str, ...]:
     return tuple(lines.splitlines())
 
 
-def _without_ends(image: Image.Image) -> Image.Image:
-    """Cuts off the ends of a very long image.
+def _middle(width: int, height: int) -> tuple[int, int, int, int]:
+    """A very long image without its ends, as (left, top, right, bottom).
 
     Enlarged, such an image could fill the memory, and the crop does not show its ends.
     """
-    reach = 32 * min(image.size)
-    if max(image.size) <= 2 * reach:
-        return image
-    x, y = image.width // 2, image.height // 2
-    box = (max(0, x - reach), max(0, y - reach), min(image.width, x + reach), min(image.height, y + reach))
-    return image.crop(box)
+    reach = 32 * min(width, height)
+    if max(width, height) <= 2 * reach:
+        return 0, 0, width, height
+    x, y = width // 2, height // 2
+    return max(0, x - reach), max(0, y - reach), min(width, x + reach), min(height, y + reach)
 
 
 def _try_plain(image: Image.Image, channels: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Images with their labels, and how test and validation sets are split off."""
+"""Images with their targets, and how test and validation sets are split off."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,27 +7,40 @@ from typing import Any
 
 import numpy as np
 
+from .targets import Labels, Targets
+
 TEST_SHARE = 0.2  # share of the images that becomes the test set, if the data have none
 
 
 @dataclass(frozen=True)
 class Part:
-    """The images of a split, uint8 (n, h, w, c) or n files, with int32 labels (n,)."""
+    """The images of a split, uint8 (n, h, w, c) or n files, with the targets of each."""
 
     images: np.ndarray | Sequence[Any]
-    labels: np.ndarray
+    targets: Targets
     jpeg: np.ndarray | None = None  # int32 (n, 2): height and width of upright JPEG files, 0 for other files
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", np.asarray(self.labels).reshape(-1).astype(np.int32))
+        self.targets.check(self.images)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class index of each image, int32 (n,).
+
+        Raises:
+            TypeError: If the targets are no labels.
+        """
+        if not isinstance(self.targets, Labels):
+            raise TypeError(f"Images with {type(self.targets).__name__.lower()} have no labels.")
+        return self.targets.values
 
     def take(self, which: np.ndarray) -> "Part":
         """The images at these indices."""
         images = self.images[which] if isinstance(self.images, np.ndarray) else [self.images[i] for i in which]
-        return Part(images, self.labels[which], None if self.jpeg is None else self.jpeg[which])
+        return Part(images, self.targets.take(which), None if self.jpeg is None else self.jpeg[which])
 
 
 def complete(parts: dict[str, Part], origin: str, validation: float = 0.1, seed: int = 0) -> dict[str, Part]:
@@ -49,7 +62,8 @@ def complete(parts: dict[str, Part], origin: str, validation: float = 0.1, seed:
 
 def _cut(part: Part, share: float, seed: int) -> tuple[Part, Part]:
     """Splits off the same share of the images of every class. At least one image of each class remains."""
-    counts = np.bincount(part.labels)
+    groups = part.targets.groups
+    counts = np.bincount(groups)
     quota = share * counts
     taken = np.floor(quota).astype(int)
     missing = ceil(share * len(part) - 1e-9) - taken.sum()
@@ -58,7 +72,7 @@ def _cut(part: Part, share: float, seed: int) -> tuple[Part, Part]:
         taken[label] += 1
 
     random = np.random.default_rng(seed)
-    order = [random.permutation(np.flatnonzero(part.labels == label)) for label in range(len(counts))]
+    order = [random.permutation(np.flatnonzero(groups == label)) for label in range(len(counts))]
     cut = np.concatenate([indices[:n] for indices, n in zip(order, taken, strict=True)])
     rest = np.concatenate([indices[n:] for indices, n in zip(order, taken, strict=True)])
     return part.take(np.sort(rest)), part.take(np.sort(cut))

@@ -18,6 +18,7 @@ from .listing import Skipped
 from .pipeline import Batches
 from .preprocessing import Preprocessing
 from .splits import Part
+from .targets import Labels
 from .unreadable import Unreadable
 
 
@@ -95,4 +96,4 @@ def _renumbered(part: Part, raw: Raw, class_names: Sequence[str]) -> Part:
         named = f"the class{'es' if len(strange) > 1 else ''} {some(strange)}"
         raise ValueError(f"{raw.name} has {named}, which the run does not know: it knows {some(class_names, 10)}.")
     numbers = np.array([index.get(name, -1) for name in raw.class_names])
-    return Part(part.images, numbers[part.labels], part.jpeg)
+    return Part(part.images, Labels(numbers[part.labels]), part.jpeg)
