@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import inception_keras as ik
+from inception_keras.training.folder import BEFORE, NEWEST
 from inception_keras.training.loop import _facts
 from inception_keras.training.recipe import RECIPES
-from inception_keras.training.state import BEFORE, NEWEST, load_state, restore, save_state, values, variables
+from inception_keras.training.state import load_state, restore, save_state, values, variables
 from inception_keras.weights.store import read
 
 pytestmark = pytest.mark.slow
@@ -110,7 +111,7 @@ def test_mutated_states(model, tmp_path, capsys):
     def load():
         loaded, facts, notice = load_state(tmp_path)
         assert not notice
-        _facts(facts, "this state", 10)
+        _facts(facts, "this state", 10, ["loss", "accuracy"])
         restore(named, loaded, "this state")
 
     for _ in range(1500):
@@ -139,7 +140,7 @@ _ROW = st.fixed_dictionaries({"epoch": st.integers(0, 2)}, optional=dict.fromkey
     | _VALUES
 )
 def test_any_facts_of_a_state(facts):
-    is_documented(lambda: _facts(facts, "this state", 10), ValueError)
+    is_documented(lambda: _facts(facts, "this state", 10, ["loss", "accuracy"]), ValueError)
 
 
 def test_mutated_checkpoints(model, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Recipes and their effects: optimizers, learning rates, patience, weight averages, precision."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -9,10 +10,13 @@ import tensorflow as tf
 
 import inception_keras as ik
 from inception_keras.blocks import conv_bn
+from inception_keras.training.averages import averaged
+from inception_keras.training.best import best_epoch, is_over, waits
+from inception_keras.training.optimizers import build_optimizer
 from inception_keras.training.recipe import RECIPES
 from inception_keras.training.run import _precision
-from inception_keras.training.schedule import averaged, best_epoch, build_optimizer, is_over, learning_rate
-from inception_keras.training.start import first_model
+from inception_keras.training.schedule import learning_rate
+from inception_keras.training.tasks.classification import TASK, build
 from inception_keras.zoo import ZOO
 
 
@@ -100,15 +104,19 @@ def test_warm_up_comes_before_the_schedule():
 
 def test_plateau_patience_and_the_best():
     score = rows(0.1, 0.5, 0.4, 0.4, 0.4, 0.4, 0.5, 0.3, 0.6)
-    assert [best_epoch(score[:n]) for n in (0, 1, 2, 8, 9)] == [0, 1, 2, 2, 9]
+    assert [best_epoch(score[:n], TASK) for n in (0, 1, 2, 8, 9)] == [0, 1, 2, 2, 9]
     recipe = ik.Recipe(schedule="plateau", learning_rate=1.0, epochs=20, patience=6)
-    rates = [learning_rate(recipe, n * 10, 10, score[:n]) for n in range(10)]
+    rates = [learning_rate(recipe, n * 10, 10, waits(score[:n], TASK)) for n in range(10)]
     assert rates == pytest.approx([1, 1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1])  # after epoch 7, five after the best
-    assert [is_over(recipe, score[:n]) for n in (7, 8, 9)] == [False, True, False]
+    assert [is_over(recipe, score[:n], TASK) for n in (7, 8, 9)] == [False, True, False]
     lower = rows(0.5, 0.5)
     lower[1]["val_loss"] = 0.9
-    assert best_epoch(lower) == 2
-    assert is_over(ik.Recipe(epochs=2), lower)
+    assert best_epoch(lower, TASK) == 2
+    assert is_over(ik.Recipe(epochs=2), lower, TASK)
+    error = replace(TASK, smaller_is_better=True)
+    assert [best_epoch(score[:n], error) for n in (0, 1, 2, 8, 9)] == [0, 1, 1, 1, 1]
+    undefined = rows(0.1, float("nan"), 0.2)
+    assert [best_epoch(undefined[:n], task) for n in (2, 3) for task in (TASK, error)] == [1, 1, 3, 1]
 
 
 def test_biases_and_norms_do_not_decay():
@@ -167,7 +175,7 @@ def test_mixed_precision(precision):
     for name in ("float32", precision):
         keras.utils.set_random_seed(0)
         with _precision(name):
-            model = first_model(recipe, data)
+            model = build(recipe, data)
             ik.compile_model(model, build_optimizer(recipe, model))
         assert keras.config.dtype_policy().name == "float32"
         assert {v.dtype for v in model.weights} == {"float32"}

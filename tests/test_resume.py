@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 import inception_keras as ik
 from inception_keras.cli import app
 from inception_keras.training.distribute import Steps
-from inception_keras.training.evaluate import load_run
+from inception_keras.training.facts import check_data
+from inception_keras.training.folder import BEFORE, NEWEST, load_run
+from inception_keras.training.lock import locked
 from inception_keras.training.loop import Stopped, TrainingDiverged
-from inception_keras.training.resume import check_data
-from inception_keras.training.state import BEFORE, NEWEST, load_state, locked, save_state
+from inception_keras.training.state import load_state, save_state
 from inception_keras.weights.store import read
 
 RECIPE = ik.Recipe(**TINY)
@@ -191,7 +192,7 @@ def test_a_run_in_mixed_precision_leaves_a_net_in_float32(precision, out):
     assert {layer.compute_dtype for layer in net.layers} == {"float32"}
     weights = read(out / "checkpoints" / "epoch_001.safetensors")
     assert {array.dtype.name for array in weights.values()} == {"float32"}
-    assert ik.evaluate(out).accuracy == pytest.approx(result.test_accuracy)
+    assert ik.evaluate(out).accuracy == pytest.approx(result.test_score)
 
 
 def start(out, *words, kill_at=None):

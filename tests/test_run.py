@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import inception_keras as ik
 from inception_keras.cli import app
-from inception_keras.training.loop import checkpoint
+from inception_keras.training.folder import checkpoint
 from inception_keras.weights.store import variables
 
 
@@ -93,7 +93,7 @@ def test_config_says_what_was_done(result):
 
 def test_evaluate(result):
     report = ik.evaluate(result.folder)
-    assert report.accuracy == pytest.approx(result.test_accuracy)
+    assert report.accuracy == pytest.approx(result.test_score)
     assert sum(row["images"] for row in report.classes) == report.images == 360
     assert (result.folder / "confusion.png").stat().st_size > 10_000
     assert len(rows(result.folder / "classes.csv")) == 10
@@ -130,7 +130,7 @@ def test_a_second_run_in_the_folder_is_refused(result):
 def test_the_command_line_works_on_the_folder(result, tmp_path):
     run = CliRunner().invoke(app, ["evaluate", str(result.folder)])
     assert run.exit_code == 0, run.output
-    assert f"accuracy {result.test_accuracy:.4f} on 360 images" in run.output.replace("\n", " ")
+    assert f"accuracy {result.test_score:.4f} on 360 images" in run.output.replace("\n", " ")
     Image.fromarray(np.zeros((20, 20), "uint8")).save(tmp_path / "black.png")
     run = CliRunner().invoke(app, ["predict", str(tmp_path / "black.png"), "--run", str(result.folder), "--top", "3"])
     assert run.exit_code == 0, run.output

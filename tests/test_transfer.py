@@ -19,7 +19,8 @@ from inception_keras.blocks import conv_bn
 from inception_keras.cli import app, training
 from inception_keras.graph import nodes
 from inception_keras.training import finetune as module
-from inception_keras.training.start import first_model, load_run
+from inception_keras.training.folder import load_run
+from inception_keras.training.tasks.classification import build
 from inception_keras.weights.store import variables
 
 
@@ -244,7 +245,7 @@ def check_folder(result, shapes, tail):
     assert prepare == ik.preprocessing("squeezenet1_1").resized((48, 48))
     assert prepare.order == "bgr" and prepare.resize == 54
     report = ik.evaluate(result.folder)
-    assert report.accuracy == pytest.approx(result.test_accuracy) and report.images == 12
+    assert report.accuracy == pytest.approx(result.test_score) and report.images == 12
     model, _ = load_run(result.folder)
     data = ik.load_data(None, data_dir=shapes, preprocessing=prepare, augment=False)
     images, labels = next(data.test.as_numpy_iterator())
@@ -261,7 +262,7 @@ def check_folder(result, shapes, tail):
 
 def test_a_linear_classifier_becomes_a_whole_model(shapes, tmp_path, capsys):
     result = module.finetune(recipe(shapes), tmp_path / "run", linear=True, cache=tmp_path / "features.npz")
-    assert result.test_accuracy > 0.9
+    assert result.test_score > 0.9
     model = check_folder(result, shapes, ["predictions"])
     assert len(rows(tmp_path / "run" / "metrics.csv")) == len(module.STRENGTHS)
     training._tell(result)
@@ -270,7 +271,7 @@ def test_a_linear_classifier_becomes_a_whole_model(shapes, tmp_path, capsys):
     for name in own.keys() & published.keys():
         np.testing.assert_array_equal(own[name], published[name])
     best = max(rows(tmp_path / "run" / "metrics.csv"), key=lambda row: float(row["val_accuracy"]))
-    assert float(best["val_accuracy"]) == pytest.approx(result.validation_accuracy)
+    assert float(best["val_accuracy"]) == pytest.approx(result.validation_score)
 
 
 def test_from_a_run_to_other_classes_or_the_same(shapes, tmp_path):
@@ -290,9 +291,9 @@ def test_from_a_run_to_other_classes_or_the_same(shapes, tmp_path):
     assert {name.partition("/")[0] for name in moved} == {"c5", "f6", "predictions"}
     kept = {name for name in before if not name.startswith("predictions")}
     assert all((before[name].numpy() == between[name].numpy()).all() for name in kept)
-    assert ik.evaluate(result.folder).accuracy == pytest.approx(result.test_accuracy)
+    assert ik.evaluate(result.folder).accuracy == pytest.approx(result.test_score)
     data = ik.load_data(None, data_dir=shapes, image_size=32)
-    same = first_model(recipe(shapes, **fields), data)
+    same = build(recipe(shapes, **fields), data)
     assert all((variables(same)[name].numpy() == variable.numpy()).all() for name, variable in before.items())
     assert trained_blocks(same) == ["c5", "f6", "predictions"]
     with pytest.raises(ValueError, match=r"takes images \(32, 32, 3\), the recipe wants \(40, 40, 3\)"):

@@ -25,10 +25,10 @@ from inception_keras.data.splits import Part
 from inception_keras.training.class_weights import class_weights
 from inception_keras.training.folder import load_run
 from inception_keras.training.learning_rate import suggestions
-from inception_keras.training.run import load
-from inception_keras.training.schedule import build_optimizer
-from inception_keras.training.start import first_model
+from inception_keras.training.optimizers import build_optimizer
 from inception_keras.training.state import load_state
+from inception_keras.training.task import load
+from inception_keras.training.tasks.classification import build
 
 RECIPE = ik.Recipe(**TINY | {"epochs": 1, "ema": 0.0, "schedule": "constant"})
 TABLE = {"3": 5.0, "7": 0.25}
@@ -69,8 +69,8 @@ def test_class_weights_give_the_numbers_of_fit(tmp_path, changes):
     [row] = metrics(run.folder)
 
     keras.utils.set_random_seed(recipe.seed)
-    data = load(recipe)
-    model = first_model(recipe, data)
+    data = load(recipe, None)
+    model = build(recipe, data)
     ik.compile_model(model, build_optimizer(recipe, model), label_smoothing=recipe.label_smoothing)
     weights = {index: TABLE.get(str(index), 1.0) for index in range(10)}  # Keras wants all of them
     if changes:  # which Keras would weigh by the larger share alone
@@ -261,8 +261,8 @@ def called(tmp_path_factory):
 
 def test_callbacks_are_called_as_fit_calls_them(called):
     (home, mine), own = called, Recorder()
-    data = load(TWO)
-    model = ik.compile_model(first_model(TWO, data))
+    data = load(TWO, None)
+    model = ik.compile_model(build(TWO, data))
     model.fit(data.train, validation_data=data.validation, epochs=2, callbacks=[own], shuffle=False, verbose=0)
     assert mine.calls == own.calls
     assert mine.params == own.params | {"verbose": 0}

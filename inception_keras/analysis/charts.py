@@ -15,20 +15,27 @@ _LONGEST = 40  # characters; longer class names would leave no room for the matr
 
 
 def plot_curves(
-    rows: Sequence[Mapping[str, float]], path: str | Path, *, best: int | None = None, title: str = ""
+    rows: Sequence[Mapping[str, float]],
+    path: str | Path,
+    *,
+    score: str = "accuracy",
+    best: int | None = None,
+    title: str = "",
 ) -> None:
-    """Draws loss and accuracy over the epochs.
+    """Draws loss and score over the epochs.
 
     Args:
-        rows: For each epoch, its "epoch", "loss", "accuracy", "val_loss" and "val_accuracy", as in metrics.csv.
+        rows: For each epoch, its "epoch", "loss" and "val_loss", and the score likewise, as in metrics.csv.
         path: The file to write; the suffix gives the format.
+        score: The name of the score.
         best: The epoch to mark as the best on the validation split.
         title: The title above the chart.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     _title(figure, title)
     epochs = [row["epoch"] for row in rows]
-    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    quantities = tuple(dict.fromkeys(("loss", score)))
+    for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
         for part, prefix in (("train", ""), ("validation", "val_")):
             values = [row[prefix + quantity] for row in rows]
             axes.plot(epochs, values, marker="o", markersize=3, color=_COLOURS[part], label=part)

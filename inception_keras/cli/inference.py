@@ -21,23 +21,22 @@ def evaluate(
         Path | None, typer.Option(help="Another folder of data: its test set, or all images if it has no splits.")
     ] = None,
 ) -> None:
-    """Measures a run's model on a test set: accuracy, a row for each class, and confusion.png."""
+    """Measures a run's model on a test set: for a classifier, accuracy, a row for each class, and confusion.png."""
     with one_sentence():
         from ..training.evaluate import evaluate
+        from ..training.folder import CONFUSION
 
         report = evaluate(run, data=data, data_dir=data_dir)
-        table = Table("class", "precision", "recall", "f1", "images", box=None)
-        for row in report.classes:
-            figures = [f"{row[name]:.4f}" for name in ("precision", "recall", "f1")]
-            table.add_row(printable(row["class"]), *figures, str(row["images"]))
+        rows = report.table
+        table = Table(*rows[0], box=None)
+        for row in rows:
+            cells = (f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row.values())
+            table.add_row(*map(printable, cells))
         console.print(table)
         if report.skipped:
             say(f"{len(report.skipped)} images were left out:", *(f"  {line}" for line in report.skipped))
-        top = "" if report.top_5_accuracy is None else f", top-5 accuracy {report.top_5_accuracy:.4f}"
-        say(
-            f"accuracy {report.accuracy:.4f} on {report.images:,} images{top}, macro F1 {report.macro_f1:.4f}; "
-            f"{run / 'confusion.png'}"
-        )
+        picture = run / CONFUSION
+        say(report.summary + (f"; {picture}" if picture.is_file() else ""))
 
 
 @app.command()

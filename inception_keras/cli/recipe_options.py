@@ -13,7 +13,11 @@ import typer
 from ..training.recipe import Recipe, explanations, read_entries
 from .terminal import named_options, whole_numbers
 
-_LISTS = {"keep": "1,2,...", "class_weight": "balanced or CLASS=WEIGHT,..."}  # given several times, or with commas
+_LISTS = {  # given several times, or with commas
+    "keep": "1,2,...",
+    "class_weight": "balanced or CLASS=WEIGHT,...",
+    "task_options": "NAME=VALUE",  # these only several times
+}
 _NONE_AS_TEXT = ("weights", "freeze", "data", "label", "image_size")  # fields for which the word none means None
 
 
@@ -44,6 +48,8 @@ def recipe_options(defaults: Mapping[str, Any]) -> Callable[[Callable], Callable
 def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.Parameter:
     kinds = [kind for kind in get_args(annotation) or [annotation] if kind is not NoneType]
     option, kind, metavar = "--" + name.replace("_", "-"), kinds[0], None
+    if name == "task_options":
+        option = "--task-option"
     if kind is bool:
         option += f"/--no-{option.removeprefix('--')}"
     elif name == "data_dir":
@@ -75,6 +81,8 @@ def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool
     if changed.get("image_size"):
         sides = whole_numbers(changed["image_size"], "x")
         changed["image_size"] = sides[0] if len(sides) == 1 else tuple(sides)
+    if "task_options" in changed:
+        changed["task_options"] = named_options(changed["task_options"])
     if option or aux:
         changed["options"] = named_options(option) | ({"aux": True} if aux else {})
     return changed

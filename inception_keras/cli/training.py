@@ -137,6 +137,7 @@ def ablate(
     """
     with one_sentence():
         from ..training.ablation import ablation
+        from ..training.folder import ABLATION, ABLATION_CHART, ABLATION_TABLE
 
         wanted = recipe_of(recipe, {}, changes(given))
         table = Table("", "test accuracy", "spread", "parameters", "MMACs", "s an epoch", box=None)
@@ -145,7 +146,7 @@ def ablate(
             figures = (f"{row.mean:.4f}", f"{row.spread:.4f}", f"{row.params:,}", f"{row.macs / 1e6:.1f}")
             table.add_row(row.variant, *figures, f"{row.epoch_seconds:.1f}")
         console.print(table)
-        say(f"{out / 'ablation.png'}, ablation.md, ablation.csv")
+        say(f"{out / ABLATION_CHART}, {ABLATION_TABLE}, {ABLATION}")
 
 
 def _callbacks(tensorboard: bool, out: Path) -> list:
@@ -160,14 +161,17 @@ def _wanted(verbose: int | None) -> int | str:
 
 def _tell(result: "Result") -> None:
     """Prints the results of a run."""
-    from ..training.folder import kind_of
+    from ..training.folder import MODEL, kind_of
 
+    score = result.score.replace("_", " ")
     unit = "fit" if kind_of(result.folder) == "linear" else "epoch"  # a linear classifier has a fit for each strength
-    table = Table(unit, "val loss", "val accuracy", "test loss", "test accuracy", "", box=None)
+    names = [name for name in result.rows[0] if name not in ("epoch", "best")]
+    titles = (name.replace("validation_", "val_").replace("_", " ") for name in names)
+    table = Table(unit, *titles, "", box=None)
     for row in result.rows:
-        figures = [f"{value:.4f}" for name, value in row.items() if name not in ("epoch", "best")]
+        figures = [f"{row[name]:.4f}" for name in names]
         table.add_row(str(row["epoch"]), *figures, "best on val" if row["best"] else "")
     console.print(table)
     if result.skipped:
         say(f"{len(result.skipped)} images were left out:", *(f"  {line}" for line in result.skipped))
-    say(f"{result.folder}: model.keras of {unit} {result.best_epoch}, test accuracy {result.test_accuracy:.4f}")
+    say(f"{result.folder}: {MODEL} of {unit} {result.best_epoch}, test {score} {result.test_score:.4f}")

@@ -1,37 +1,22 @@
 """Loads a folder or a named data set to test a net that already has its classes."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from ..checks import some
 from .csv_file import find_csv
 from .csv_paths import Files
-from .datasets import by_name
+from .datasets import Data, by_name
 from .formats import Raw, from_folder
 from .layout import split_of, subfolders
-from .listing import Skipped
 from .pipeline import Batches
 from .preprocessing import Preprocessing
 from .splits import Part
 from .targets import Labels
 from .unreadable import Unreadable
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """Batches of float32 images and int32 labels, which are class indices of the net."""
-
-    __test__ = False  # otherwise pytest would collect it as a test
-
-    name: str
-    batches: tf.data.Dataset
-    skipped: Skipped  # unreadable files with the reasons; grows if files become unreadable later
-    check: Callable[[], None]  # raises a ValueError that lists the files if too many have become unreadable
 
 
 def load_test_set(
@@ -42,8 +27,8 @@ def load_test_set(
     *,
     label: str | None = None,
     max_bad: float = 0.1,
-) -> TestSet:
-    """Loads the images that a net will be tested on.
+) -> Data:
+    """Loads the images that a net will be tested on, as data with a test split only.
 
     The test set of the data is used; without one, the validation set; without splits, all images. Classes are matched
     by name: the data may have fewer classes than the net, in any order.
@@ -75,8 +60,17 @@ def load_test_set(
     for note in raw.notes:
         warnings.warn(f"{note}.", stacklevel=2)
     unreadable = Unreadable(raw.skipped, len(part), max_bad)
-    batches = Batches(part, raw.preprocessing, 64, unreadable).dataset()
-    return TestSet(raw.name, batches, raw.skipped, unreadable.check)
+    prepare = raw.preprocessing
+    return Data(
+        name=raw.name,
+        class_names=tuple(class_names),
+        image_shape=(*prepare.size, prepare.channels),
+        counts={"test": len(part)},
+        preprocessing=prepare,
+        skipped=raw.skipped,
+        batches={"test": Batches(part, prepare, 64, unreadable)},
+        notes=tuple(raw.notes),
+    )
 
 
 def _inside(root: Path, class_names: Sequence[str]) -> Path:

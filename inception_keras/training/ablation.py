@@ -14,11 +14,21 @@ from ..checks import check_count, check_path, check_type
 from ..files import atomic_write, write_csv
 from ..scope import without_weights
 from ..zoo import create_model
-from .folder import Result, check_kind, command
+from .folder import (
+    ABLATION,
+    ABLATION_CHART,
+    ABLATION_TABLE,
+    CHECKPOINTS,
+    MODEL,
+    NEWEST,
+    TIMING,
+    Result,
+    check_kind,
+    command,
+)
 from .progress import check_verbose
 from .recipe import Recipe
 from .run import run
-from .state import NEWEST
 
 VARIANTS: dict[str, dict[str, Any]] = {  # options of googlenet_cifar
     "with all three": {"aux": True, "naive": False, "batch_norm": True},
@@ -74,6 +84,8 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
     check_type("recipe", recipe, Recipe, "a Recipe (Recipe.load reads a file)")
     check_count("seeds", seeds, 2, 1000)
     verbose = check_verbose(verbose)
+    if recipe.task != "classification":
+        raise ValueError(f"The ablation is of classifiers, got a recipe of the task {recipe.task}.")
     if recipe.model != "googlenet_cifar":
         raise ValueError(f"The ablation is of googlenet_cifar, got a recipe for {recipe.model}.")
     out = check_path("out", out)
@@ -87,14 +99,14 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
             wanted = recipe.with_changes(options=options, seed=seed)
             go_on = command(out, "ablation")
             runs[name].append(run(wanted, folder, "train", resume=True, verbose=verbose, go_on=go_on))
-            (folder / "checkpoints" / NEWEST).unlink(missing_ok=True)  # large, and a finished run does not need it
-    accuracy = {name: [one.test_accuracy for one in results] for name, results in runs.items()}
+            (folder / CHECKPOINTS / NEWEST).unlink(missing_ok=True)  # large, and a finished run does not need it
+    accuracy = {name: [one.test_score for one in results] for name, results in runs.items()}
     first = next(iter(accuracy.values()))
     rows = [_row(name, runs[name], accuracy[name], first) for name in VARIANTS]
-    write_csv(out / "ablation.csv", [asdict(row) for row in rows])
-    with atomic_write(out / "ablation.md") as part:
+    write_csv(out / ABLATION, [asdict(row) for row in rows])
+    with atomic_write(out / ABLATION_TABLE) as part:
         part.write_text(_table(rows))
-    with atomic_write(out / "ablation.png") as part:
+    with atomic_write(out / ABLATION_CHART) as part:
         plot_spread(
             accuracy, part, title=f"{recipe.model}, {recipe.epochs} epochs, {seeds} seeds", label="test accuracy"
         )
@@ -102,14 +114,14 @@ def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | 
 
 
 def _row(name: str, runs: list[Result], accuracy: list[float], first: list[float]) -> Ablation:
-    net = keras.saving.load_model(runs[0].folder / "model.keras", compile=False)
+    net = keras.saving.load_model(runs[0].folder / MODEL, compile=False)
     with without_weights():
         whole_net = create_model(
             "googlenet_cifar", input_shape=net.input_shape[1:], classes=net.output_shape[-1], **VARIANTS[name]
         )
     seconds = []
     for one in runs:
-        with (one.folder / "timing.csv").open(newline="") as file:
+        with (one.folder / TIMING).open(newline="") as file:
             times = [float(row["seconds"]) for row in csv.DictReader(file)]
         seconds += times[1:] or times
     return Ablation(

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import keras
 
 from ..checks import got
+from .folder import TENSORBOARD
 
 Given: TypeAlias = Sequence[keras.callbacks.Callback] | keras.callbacks.Callback
 
@@ -42,7 +43,7 @@ def check_callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
 
 def tensorboard(out: Path) -> keras.callbacks.TensorBoard:
     """The callback that writes the metrics of a run for TensorBoard, into the folder of the run."""
-    return keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False)
+    return keras.callbacks.TensorBoard(str(out / TENSORBOARD), write_graph=False)
 
 
 class Callbacks:

@@ -15,7 +15,6 @@ from sklearn.preprocessing import StandardScaler
 
 from ..checks import check_bool, check_dataset, check_model, check_path, check_type
 from ..data.datasets import Data
-from ..data.fingerprint import fingerprint
 from ..files import atomic_write, write_csv
 from ..scope import without_weights
 from ..weights.store import save_weights
@@ -23,13 +22,27 @@ from ..zoo import create_model, find
 from .callbacks import Given, check_callbacks
 from .class_weights import balanced, class_weights
 from .devices import device
-from .folder import HEAD, Result, check_kind, checkpoint, command, prepared, read_config, result_of
+from .facts import prints_of
+from .folder import (
+    CHECKPOINTS,
+    CONFIG,
+    HEAD,
+    METRICS,
+    NEWEST,
+    Result,
+    check_kind,
+    checkpoint,
+    command,
+    read_config,
+    result_of,
+)
+from .lock import prepared
 from .progress import check_verbose
 from .recipe import Recipe
 from .resume import given_recipe
-from .run import begin, finish, load, run
-from .start import first_model
-from .state import NEWEST
+from .run import begin, finish, run
+from .start import first_preprocessing
+from .task import task_of
 from .transfer import freeze, vectors
 
 LOWER = 0.1  # of the first stage's learning rate: the second stage changes weights learnt from a million photographs
@@ -94,9 +107,11 @@ def finetune(
         raise ValueError(f"finetune needs a recipe: {out} holds no run whose recipe it could take.")
     if recipe.weights is None:
         raise ValueError("finetune needs a recipe with weights, such as 'imagenet'; train starts from fresh ones.")
+    if recipe.task != "classification":
+        raise ValueError(f"finetune trains classifiers only, got a recipe of the task {recipe.task}; use train.")
     if linear:
         return _linear(recipe, out, cache, verbose)
-    if not (out / "config.json").exists():
+    if not (out / CONFIG).exists():
         with without_weights():  # a wrong block name raises its error now, not after the first stage
             freeze(create_model(recipe.model, **recipe.options), recipe.freeze)
         if verbose:
@@ -120,7 +135,7 @@ def finetune(
         print("Stage 2 of 2: all blocks that are not frozen.", flush=True)
     # with resume, as the first stage has made the folder
     result = run(second, out, kind, resume=True, verbose=verbose, finetune=recipe, callbacks=callbacks, first=before)
-    (out / HEAD / "checkpoints" / NEWEST).unlink(missing_ok=True)  # the first stage will not be continued any more
+    (out / HEAD / CHECKPOINTS / NEWEST).unlink(missing_ok=True)  # the first stage will not be continued any more
     return result
 
 
@@ -206,16 +221,18 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
     if stored and "result" in stored:
         return run(recipe, out, "linear", resume=True, verbose=verbose)
     find(recipe.model)
+    task = task_of(recipe)
     with prepared(out), device(recipe.device):
         keras.utils.set_random_seed(recipe.seed)
-        data = load(replace(recipe, sampling="natural"))  # sampling becomes weights, not repeats
+        natural = replace(recipe, sampling="natural")  # sampling becomes weights, not repeats
+        data = task.load(natural, first_preprocessing(recipe))
         weights = _weights(recipe, data)
-        model = first_model(recipe, data)
+        model = task.build(recipe, data)
         head = model.layers[-1]
         if not isinstance(head, keras.layers.Dense):
             raise ValueError(f"The classifier of {recipe.weights} is no dense layer, which a linear one must be.")
         train_set, validation = (extract_features(model, part, cache=cache) for part in (data.train, data.validation))
-        begin(out, recipe, data, model, "linear", fingerprint(data, recipe.data_dir))
+        begin(out, recipe, data, model, "linear", prints_of(data, recipe))
         rows = []
         for number, strength in enumerate(STRENGTHS, start=1):
             kernel, bias = _fit(*train_set, weights, strength)
@@ -225,8 +242,8 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
             rows.append(row)
             head.set_weights([kernel, bias])
             save_weights(model, checkpoint(out, number))
-        write_csv(out / "metrics.csv", rows)
-        finish(out, recipe, data, rows)
+        write_csv(out / METRICS, rows)
+        finish(out, recipe, task, data, rows)
     return result_of(out)
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: the kind of the run, its config.json, its model, and where its data are now.
+"""The folder of a run: its files, the kind of the run, its config.json, its model, and where its data are now.
 
 Each error is one sentence that names the file and says what can still be done.
 """
@@ -6,6 +6,7 @@ Each error is one sentence that names the file and says what can still be done.
 import json
 import os
 import shlex
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +19,21 @@ import keras
 from ..checks import check_path
 from ..data.preprocessing import Preprocessing
 from .recipe import Recipe
-from .state import locked
+from .task import load_task
+
+CONFIG = "config.json"  # the recipe, facts of the data and, once the run is finished, its result
+CHECKPOINTS = "checkpoints"  # a folder: the state, and the weights of the kept epochs
+NEWEST, BEFORE = "state.safetensors", "state_before.safetensors"  # in it: the newest state, and the one before
+METRICS = "metrics.csv"  # a row for each epoch
+TIMING = "timing.csv"
+TEST = "test.csv"  # a row for each kept checkpoint
+MODEL = "model.keras"  # the net for inference, of the best epoch
+PICTURE = "model.png"  # the blocks of the net
+CURVES = "curves.png"
+CLASSES, CONFUSION = "classes.csv", "confusion.png"  # what `evaluate` finds out about a classifier
+ABLATION, ABLATION_TABLE, ABLATION_CHART = "ablation.csv", "ablation.md", "ablation.png"
+TENSORBOARD = "tensorboard"  # a folder
+LOCK = ".lock"
 
 KINDS = {  # the kinds of run that a folder may hold, and the command that continues each
     "train": ("a training run", "train --resume --out {}"),
@@ -33,19 +48,42 @@ _FIRST_VARIANT = "with_all_three_*"  # the runs of an ablation's first variant
 
 @dataclass(frozen=True)
 class Result:
-    """The results of a finished run. `rows` are the rows of test.csv, one for each kept checkpoint."""
+    """The results of a finished run. `rows` are the rows of test.csv, one for each kept checkpoint.
+
+    The scores are those of the best epoch, in the metric that the task goes by: the accuracy of a classifier.
+    """
 
     folder: Path
     best_epoch: int
-    validation_accuracy: float
-    test_accuracy: float
+    validation_score: float
+    test_score: float
     rows: tuple[dict, ...]
     skipped: tuple[str, ...]  # images that could not be read, and why; also in config.json
+    score: str = "accuracy"  # the name of the metric
+
+    @property
+    def validation_accuracy(self) -> float:
+        """The old name of `validation_score`."""
+        return self._old_name("validation")
+
+    @property
+    def test_accuracy(self) -> float:
+        """The old name of `test_score`."""
+        return self._old_name("test")
+
+    def _old_name(self, split: str) -> float:
+        warnings.warn(f"{split}_accuracy is now called {split}_score.", DeprecationWarning, stacklevel=3)
+        return getattr(self, f"{split}_score")
 
 
 def checkpoint(out: Path, epoch: int) -> Path:
     """The file with the weights of an epoch."""
-    return out / "checkpoints" / f"epoch_{epoch:03}.safetensors"
+    return out / CHECKPOINTS / f"epoch_{epoch:03}.safetensors"
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """The files with the weights of epochs."""
+    return list((out / CHECKPOINTS).glob("epoch_*.safetensors"))
 
 
 def command(out: Path, kind: str) -> str:
@@ -62,17 +100,17 @@ def kind_of(out: Path) -> str | None:
     Raises:
         ValueError: If its config.json cannot be read.
     """
-    config = _read(out / "config.json")
+    config = _read(out / CONFIG)
     if config is None:
-        if (out / HEAD / "config.json").is_file():
+        if (out / HEAD / CONFIG).is_file():
             return "finetune"
-        is_ablation = (out / "ablation.csv").is_file() or any(out.glob(f"{_FIRST_VARIANT}/config.json"))
+        is_ablation = (out / ABLATION).is_file() or any(out.glob(f"{_FIRST_VARIANT}/{CONFIG}"))
         return "ablation" if is_ablation else None
     if config.get("kind") in KINDS:
         return config["kind"]
-    if (out / HEAD / "config.json").is_file():
+    if (out / HEAD / CONFIG).is_file():
         return "finetune"
-    with suppress(OSError, UnicodeDecodeError), (out / "metrics.csv").open() as file:
+    with suppress(OSError, UnicodeDecodeError), (out / METRICS).open() as file:
         if file.readline().startswith("epoch,strength"):
             return "linear"
     return "train"
@@ -89,13 +127,13 @@ def check_kind(out: Path, kind: str, resume: bool) -> None:
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} must be a folder for the run, but a file of that name is there.")
     found = kind_of(out)
-    if found is None and ((out / "model.keras").exists() or any(out.glob("checkpoints/*.safetensors"))):
+    if found is None and ((out / MODEL).exists() or any((out / CHECKPOINTS).glob("*.safetensors"))):
         raise FileExistsError(
             f"{out} holds a run whose config.json is missing: put back a copy of it, or name another folder."
         )
     if found is None or (found == kind and resume):
         return
-    if found == "train" and kind == "head" and resume and "kind" not in (_read(out / "config.json") or {}):
+    if found == "train" and kind == "head" and resume and "kind" not in (_read(out / CONFIG) or {}):
         return  # version 0.1 did not record that a run was a first stage
     if found == kind:
         raise FileExistsError(
@@ -105,37 +143,6 @@ def check_kind(out: Path, kind: str, resume: bool) -> None:
         f"{out} holds a run already, {KINDS[found][0]}, and not {KINDS[kind][0]}: name another folder, or go on with "
         f"it by {command(out, found)}."
     )
-
-
-@contextmanager
-def prepared(out: Path) -> Iterator[None]:
-    """Creates and locks the folder of a run.
-
-    If the code inside fails before the run has begun, whatever was created is removed.
-
-    Raises:
-        RuntimeError: If another process works in the folder.
-        OSError: If the folder cannot be created.
-    """
-    folders = [folder for folder in (out / "checkpoints", out, *out.parents) if not folder.exists()]
-    lock_is_new = not (out / ".lock").exists()
-    try:
-        try:
-            (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            fault = "written to" if out.is_dir() else "made"
-            raise OSError(error.errno, f"The folder {out} cannot be {fault}: {error.strerror}.") from None
-        with locked(out):
-            yield
-    except BaseException:
-        if folders and not (out / "config.json").exists():
-            if lock_is_new:
-                with suppress(OSError):
-                    (out / ".lock").unlink()
-            for folder in folders:
-                with suppress(OSError):
-                    folder.rmdir()  # removes empty folders only
-        raise
 
 
 # ------------------------------------------------------------------------------------------------------- config.json
@@ -150,24 +157,21 @@ def read_config(out: Path) -> dict[str, Any] | None:
     Raises:
         ValueError: If the file is not a valid run configuration.
     """
-    path = out / "config.json"
+    path = out / CONFIG
     config = _read(path)
     if config is None:
         return None
-    try:
+    with _valid(path):
         for name in ("recipe", "finetune"):
             if name == "recipe" or name in config:
                 Recipe.from_dict(config[name], name)
-        names = config["class_names"]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) < 2:
-            raise ValueError(f"class_names must be a list of at least two names, got {names!r}")
+    task = load_task(config["recipe"].get("task", "classification"))  # version 0.1 had no tasks
+    with _valid(path, "it "):
+        task.check(config, None)
+    with _valid(path):
         Preprocessing.from_dict(config["preprocessing"])
         if "result" in config:
             _result(out, config)
-    except KeyError as error:
-        raise _invalid(path, f"it has no entry {error}") from None
-    except (AttributeError, TypeError, ValueError, RecursionError, StopIteration) as error:
-        raise _invalid(path, str(error)) from None
     config["kind"], config["as_given"] = kind_of(out), config["recipe"]
     for name in ("recipe", "finetune"):
         if name in config:
@@ -209,18 +213,31 @@ def _read(path: Path) -> dict[str, Any] | None:
     return config
 
 
+@contextmanager
+def _valid(path: Path, subject: str = "") -> Iterator[None]:
+    """Turns errors in reading a config.json into one that names it. `subject` comes before the message of the error."""
+    try:
+        yield
+    except KeyError as error:
+        raise _invalid(path, f"it has no entry {error}") from None
+    except (AttributeError, TypeError, ValueError, RecursionError, StopIteration) as error:
+        raise _invalid(path, f"{subject}{error}") from None
+
+
 def _invalid(path: Path, reason: str) -> ValueError:
     return ValueError(
         f"{path} is not a valid run configuration: {reason.rstrip('.')}. Put back a whole copy of it; without one, "
-        f"load_weights still reads the weights in {path.parent / 'checkpoints'}."
+        f"load_weights still reads the weights in {path.parent / CHECKPOINTS}."
     )
 
 
 def _result(out: Path, config: dict[str, Any]) -> Result:
     epoch, rows = config["result"]["best_epoch"], config["result"]["rows"]
     best = next(row for row in rows if row["best"])
+    score = config["result"].get("score", "accuracy")  # version 0.1 had classifiers only
     skipped = tuple(config.get("skipped", ()))
-    return Result(out, epoch, float(best["validation_accuracy"]), float(best["test_accuracy"]), tuple(rows), skipped)
+    validation, test = (float(best[f"{split}_{score}"]) for split in ("validation", "test"))
+    return Result(out, epoch, validation, test, tuple(rows), skipped, score)
 
 
 def _from_here(out: Path, config: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
@@ -262,10 +279,10 @@ def load_run(folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
             f"{out} holds no finished run: it is in the first of two stages; {command(out, kind)} goes on with it."
         )
     if config is None:
-        has_model = (out / "model.keras").exists()
+        has_model = (out / MODEL).exists()
         more = ", which has the classes: put back a copy of it" if has_model else " in it"
         raise FileNotFoundError(f"{out} holds no finished run: there is no config.json{more}.")
-    path, finished = out / "model.keras", "result" in config
+    path, finished = out / MODEL, "result" in config
     if not path.is_file():
         what = "writes it anew" if finished else "goes on with the run"
         raise FileNotFoundError(
@@ -279,12 +296,10 @@ def load_run(folder: str | Path) -> tuple[keras.Model, dict[str, Any]]:
     except Exception as error:  # Keras, h5py and zipfile raise many errors for a broken file
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise ValueError(f"{path} cannot be loaded ({reason}): {anew}.") from None
-    names = config["class_names"]
-    if model.output_shape[-1] != len(names):
-        raise ValueError(
-            f"{out / 'config.json'} has {len(names)} class_names, but model.keras has {model.output_shape[-1]} "
-            "classes: put back the file that the run wrote."
-        )
+    try:
+        load_task(config["recipe"].get("task", "classification")).check(config, model)
+    except ValueError as error:
+        raise ValueError(f"{out / CONFIG} {error}: put back the file that the run wrote.") from None
     return model, config
 
 

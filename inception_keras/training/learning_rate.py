@@ -16,12 +16,12 @@ from ..analysis.charts import plot_rates
 from ..checks import check_count, check_path, check_type, got
 from ..data.datasets import Data
 from ..files import atomic_write, write_csv
-from .aux_labels import with_aux_labels
-from .class_weights import class_weights
 from .devices import device
 from .distribute import Steps, strategy
 from .recipe import Recipe
-from .run import compiled, load, seed
+from .run import compiled, seed
+from .start import first_preprocessing
+from .task import task_of
 
 _MEMORY = 0.9  # share of the smoothed loss that is kept at each step
 _DIVERGED = 4  # the trial ends at this multiple of the best smoothed loss
@@ -117,15 +117,13 @@ def find_learning_rate(recipe: Recipe, *, lowest: float = 1e-6, highest: float =
             raise ValueError(f"{name} must be a learning rate above 0 and at most {_LARGEST:g}, got {got(rate)}.")
     if not lowest < highest:
         raise ValueError(f"highest must be above lowest, {lowest:g}, got {highest:g}.")
+    task = task_of(recipe)
     spread = strategy(recipe.devices)
     with device(recipe.device) if spread.num_replicas_in_sync == 1 else nullcontext():
         seed(recipe)
-        data = load(recipe)
-        model, trained = compiled(recipe, data, spread)
-        weights = class_weights(recipe.class_weight, data)
-        iterator = trained.distribute(
-            lambda shard: with_aux_labels(data.epochs(0, 0, shard), model, class_weight=weights)
-        )
+        data = task.load(recipe, first_preprocessing(recipe))
+        model, trained = compiled(recipe, task, data, spread)
+        iterator = trained.distribute(lambda shard: task.train_targets(data.epochs(0, 0, shard), model, recipe, data))
         rates: list[float] = []
         losses: list[float] = []
         smoothed: list[float] = []

@@ -6,25 +6,28 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
-from ..data.datasets import Data
 from ..files import write_csv
 from ..text import printable
 from ..weights.store import save_weights
-from .aux_labels import with_aux_labels
+from .averages import averaged
+from .best import best_epoch, is_over, waits
 from .callbacks import Callbacks
-from .class_weights import class_weights
-from .compile import heads
 from .distribute import Steps, WorkerLost
-from .folder import checkpoint
-from .progress import SHOWN, Progress
+from .folder import CHECKPOINTS, METRICS, NEWEST, TIMING, checkpoint, checkpoints
+from .progress import Progress, shown
 from .recipe import Recipe
-from .schedule import averaged, best_epoch, is_over, learning_rate
-from .state import NEWEST, StopSign, is_finite, load_state, restore, save_state, values, variables
+from .schedule import learning_rate
+from .signals import StopSign
+from .state import is_finite, load_state, restore, save_state, values, variables
+from .task import Task
+
+if TYPE_CHECKING:
+    from ..data.datasets import Data
 
 
 class TrainingDiverged(ValueError):
@@ -52,6 +55,7 @@ class Loop:
     Args:
         out: The folder of the run.
         recipe: The recipe.
+        task: Its task.
         data: The data.
         model: The compiled model.
         steps: The `Steps` of the model.
@@ -65,7 +69,8 @@ class Loop:
         self,
         out: Path,
         recipe: Recipe,
-        data: Data,
+        task: Task,
+        data: "Data",
         model: keras.Model,
         steps: Steps,
         verbose: int,
@@ -73,7 +78,8 @@ class Loop:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         first: int = 0,
     ):
-        self._out, self._recipe, self._data, self._model, self._steps = out, recipe, data, model, steps
+        self._out, self._recipe, self._task, self._data = out, recipe, task, data
+        self._model, self._steps = model, steps
         self._go_on, self._sign = go_on, StopSign()
         self.is_asked_to_stop = False
         self._verbose = verbose if steps.is_chief else 0
@@ -88,7 +94,7 @@ class Loop:
         self._cut: dict[int, int] = {}  # number of steps of each epoch that a callback ended before its last step
         self._saved = time.monotonic()
         self._skipped = len(data.skipped)  # number of skipped images that were already printed
-        self._validation = cache(lambda shard: with_aux_labels(data.part("validation", shard), model))
+        self._validation = cache(lambda shard: task.targets(data.part("validation", shard), model, recipe, data))
 
     def resume(self) -> None:
         """Restores the state in the folder, if there is one.
@@ -97,22 +103,22 @@ class Loop:
             ValueError: If the state cannot be read or does not fit, or the workers see different states.
             FileNotFoundError: If the weights of the best epoch are missing.
         """
-        loaded, origin, position = load_state(self._out / "checkpoints"), f"The state in {self._out}", 0
+        loaded, origin, position = load_state(self._out / CHECKPOINTS), f"The state in {self._out}", 0
         if loaded:
             arrays, facts, notice = loaded
-            found = _facts(facts, origin, self._length)
+            found = _facts(facts, origin, self._length, shown(self._task.score))
             self.rows, self.step, self._seconds, self._spent, self.ended, self._cut = found
             position = 1 + len(self.rows) * self._length + self.step
         if not self._steps.same(position):
             raise ValueError(f"{origin} is not the same for all workers: they must share the folder.")
         if not loaded:
-            if any((self._out / "checkpoints").glob("epoch_*.safetensors")):
+            if checkpoints(self._out):
                 raise ValueError(
-                    f"{self._out / 'checkpoints' / NEWEST}, from which the run goes on, is not there: put it back, or "
+                    f"{self._out / CHECKPOINTS / NEWEST}, from which the run goes on, is not there: put it back, or "
                     "train a new run whose weights are this folder or one of its checkpoints."
                 )
             return
-        best = checkpoint(self._out, best_epoch(self.rows))
+        best = checkpoint(self._out, best_epoch(self.rows, self._task))
         if self.rows and not best.is_file():
             raise FileNotFoundError(
                 f"{best}, the weights of the best epoch, is not there: put it back, or begin a new run."
@@ -145,10 +151,8 @@ class Loop:
             self._callbacks.call("on_train_begin")
             self._raise(self._steps.any(self._callbacks.error is not None)[0])
             iterator = self._steps.distribute(
-                lambda shard: with_aux_labels(
-                    self._data.epochs(len(self.rows), self.step, shard),
-                    self._model,
-                    class_weight=class_weights(self._recipe.class_weight, self._data),
+                lambda shard: self._task.train_targets(
+                    self._data.epochs(len(self.rows), self.step, shard), self._model, self._recipe, self._data
                 )
             )
             while not self._is_over(self.rows):
@@ -171,7 +175,7 @@ class Loop:
             self._raise(self._steps.any(self._callbacks.error is not None)[0])
 
     def _is_over(self, rows: list[dict]) -> bool:
-        return is_over(self._recipe, rows) or self.ended >= self._recipe.epochs
+        return is_over(self._recipe, rows, self._task) or self.ended >= self._recipe.epochs
 
     def _raise(self, failed: bool) -> None:
         """Ends the run with the error of a callback, if one failed on the chief."""
@@ -184,7 +188,7 @@ class Loop:
         number, model = len(self.rows), self._model
         if not self.step:
             self._steps.reset_metrics()
-        progress = Progress(number + 1, self._recipe.epochs, self._length, self._verbose)
+        progress = Progress(number + 1, self._recipe.epochs, self._length, self._verbose, shown(self._task.score))
         self._callbacks.epoch("on_epoch_begin", number)
         while self.step < self._length:
             self._callbacks.call("on_train_batch_begin", self.step)
@@ -217,15 +221,15 @@ class Loop:
         """
         model, number = self._model, len(self.rows) + 1
         self._check(variables(model, metrics=False))
-        row = {"epoch": number} | _figures(self._steps.metrics(), heads(model), "")
+        row = {"epoch": number} | self._task.columns(self._steps.metrics(), model, "")
         with averaged(model):
             self._callbacks.call("on_test_begin")
             validation = self._steps.evaluate(self._validation, call=self._callbacks.call)
             self._callbacks.call("on_test_end", validation)
-            row |= _figures(validation, heads(model), "val_") | {"learning_rate": self._rate()}
+            row |= self._task.columns(validation, model, "val_") | {"learning_rate": self._rate()}
             rows = [*self.rows, row]
-            wanted = number in {*self._recipe.keep, best_epoch(rows)} or is_over(self._recipe, rows)
-            if wanted and self._steps.is_chief:
+            wanted = {*self._recipe.keep, best_epoch(rows, self._task)}
+            if (number in wanted or is_over(self._recipe, rows, self._task)) and self._steps.is_chief:
                 save_weights(model, checkpoint(self._out, number))
             self._callbacks.epoch("on_epoch_end", number - 1, row)
         if self._steps.any(self._callbacks.wants_to_stop)[0]:
@@ -252,7 +256,8 @@ class Loop:
         return self._rate_of(max(len(self.rows) * self._length + self.step - 1, 0))
 
     def _rate_of(self, step: int) -> float:
-        return learning_rate(self._recipe, step, self._length, self.rows)
+        waited = waits(self.rows, self._task) if self._recipe.schedule == "plateau" else ()
+        return learning_rate(self._recipe, step, self._length, waited)
 
     def extension(self, planned: int) -> str:
         """A message on how a run continues that was planned for fewer epochs."""
@@ -274,7 +279,7 @@ class Loop:
         facts |= {"ended": self.ended} if self.ended else {}
         facts |= {"cut": list(self._cut.items())} if self._cut else {}
         if self._steps.is_chief:
-            save_state(self._out / "checkpoints", arrays, facts)
+            save_state(self._out / CHECKPOINTS, arrays, facts)
         self._saved = time.monotonic()
 
     def _tidy(self) -> None:
@@ -284,13 +289,13 @@ class Loop:
         """
         if not self._steps.is_chief or not self.rows:
             return
-        write_csv(self._out / "metrics.csv", self.rows)
+        write_csv(self._out / METRICS, self.rows)
         images = dict.fromkeys(range(1, len(self.rows) + 1), self._data.counts["train"])
         images |= {number: steps * self._recipe.batch_size for number, steps in self._cut.items()}
         timing = [(number, seconds, images[number] / seconds) for number, seconds in enumerate(self._seconds, start=1)]
         names = ("epoch", "seconds", "images_per_second")
-        write_csv(self._out / "timing.csv", [dict(zip(names, row, strict=True)) for row in timing])
-        needed = {*self._recipe.keep, best_epoch(self.rows), best_epoch(self.rows[:-1])}
+        write_csv(self._out / TIMING, [dict(zip(names, row, strict=True)) for row in timing])
+        needed = {*self._recipe.keep, best_epoch(self.rows, self._task), best_epoch(self.rows[:-1], self._task)}
         for number in {*range(1, len(self.rows))} - needed:
             checkpoint(self._out, number).unlink(missing_ok=True)
 
@@ -302,7 +307,7 @@ class Loop:
 
     def _diverged(self, fact: str) -> TrainingDiverged:
         step = len(self.rows) * self._length + self.step
-        kept = f"the last good weights are in {self._out / 'checkpoints'}"
+        kept = f"the last good weights are in {self._out / CHECKPOINTS}"
         return TrainingDiverged(
             f"{fact} at step {step} (epoch {len(self.rows) + 1}) with learning rate {self._rate():.6g}; {kept}."
         )
@@ -318,11 +323,16 @@ class Loop:
         raise Stopped(f"SIGTERM: {text}")
 
 
-def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[float], float, int, dict[int, int]]:
-    """The checked facts of a state: rows, step, seconds of each epoch, seconds of this epoch, `ended` and `_cut`."""
+def _facts(
+    facts: Any, origin: str, length: int, names: Sequence[str]
+) -> tuple[list[dict], int, list[float], float, int, dict[int, int]]:
+    """The checked facts of a state: rows, step, seconds of each epoch, seconds of this epoch, `ended` and `_cut`.
+
+    `names` are metrics that every row must have.
+    """
     try:
         rows, step, seconds, spent = (facts[name] for name in ("rows", "step", "seconds", "spent"))
-        numbers = [[float(row[name]) for name in ("epoch", *SHOWN)] for row in rows]
+        numbers = [[float(row[name]) for name in ("epoch", *names)] for row in rows]
         if [row[0] for row in numbers] != list(range(1, len(rows) + 1)) or len(seconds) != len(rows):
             raise ValueError("its epochs do not follow one another")
         if not isinstance(step, int) or not 0 <= step < length:
@@ -331,15 +341,3 @@ def _facts(facts: Any, origin: str, length: int) -> tuple[list[dict], int, list[
         return rows, step, [float(one) for one in seconds], float(spent), int(facts.get("ended", 0)), cut
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{origin} is not one of such a run: {error!r}.") from None
-
-
-def _figures(logs: Mapping[str, float], names: list[str], part: str) -> dict[str, float]:
-    """The compiled metrics. "loss" and "accuracy" are those of the classifier; "total_loss" is minimised."""
-    if len(names) == 1:
-        return {f"{part}{name}": logs[name] for name in ("loss", "accuracy")}
-    figures = {}
-    for head in ["predictions", *(name for name in names if name != "predictions")]:
-        prefix = part if head == "predictions" else f"{part}{head}_"
-        figures[f"{prefix}loss"] = logs[f"{head}_cross_entropy"]
-        figures[f"{prefix}accuracy"] = logs[f"{head}_accuracy"]
-    return figures | {f"{part}total_loss": logs["loss"]}

@@ -1,6 +1,6 @@
-"""Keras optimizers whose step is a single op for each weight.
+"""The optimizer of a recipe. SGD and Adam take their step as a single op for each weight.
 
-A single op moves less memory, which speeds up large dense layers.
+A single op moves less memory than Keras's several, which speeds up large dense layers.
 """
 
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from ..layers._support import register, tensorflow
+from .recipe import Recipe
 
 
 @register
@@ -63,3 +64,21 @@ def _elsewhere(tf: Any, gradient: Any) -> bool:
 
 def _handle(variable: Any) -> Any:
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+
+
+_OPTIMIZERS = {
+    "adam": Adam,
+    "adamw": Adam,  # weight decay of every Keras optimizer works as in AdamW
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": lambda **options: SGD(momentum=0.9, **options),
+}
+
+
+def build_optimizer(recipe: Recipe, model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimizer of a recipe for a model. Biases and norms, which have one axis, get no weight decay."""
+    ema = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    optimizer = _OPTIMIZERS[recipe.optimizer](
+        learning_rate=float(recipe.learning_rate), weight_decay=recipe.weight_decay or None, **ema
+    )
+    optimizer.exclude_from_weight_decay([v for v in model.trainable_variables if len(v.shape) < 2])
+    return optimizer

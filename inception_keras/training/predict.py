@@ -18,7 +18,8 @@ from ..data.photographs import Photograph, photographs
 from ..data.preprocessing import Preprocessing, class_names, preprocessing
 from ..files import write_csv
 from ..zoo import create_model
-from .start import load_run
+from .folder import load_run
+from .task import load_task
 
 _BATCH = 16  # larger batches are hardly faster on a CPU, and need more memory
 
@@ -118,13 +119,20 @@ def answers(
     check_count("top", top)
     check_text("model", model)
     if run is None:
-        names: Sequence[str] = class_names()
-        prepare = preprocessing(model)
+        prepare, names = preprocessing(model), class_names()
         net = create_model(model, weights="imagenet", input_shape=(*prepare.size, 3))
-    else:
-        net, config = load_run(check_path("run", run))
-        names, prepare = config["class_names"], Preprocessing.from_dict(config["preprocessing"])
-    return _stream(photographs(photos), prepare, net, names, top)
+        return _stream(photographs(photos), prepare, net, lambda scores: likeliest(scores, names, top))
+    net, config = load_run(check_path("run", run))
+    task = load_task(config["recipe"].get("task", "classification"))
+    if task.predict is None:
+        raise ValueError(f"predict cannot be used with {run}: its task, {config['recipe']['task']}, has no predict.")
+    prepare, name = Preprocessing.from_dict(config["preprocessing"]), task.predict
+    return _stream(photographs(photos), prepare, net, lambda output: name(output, config, top))
+
+
+def likeliest(scores: np.ndarray, names: Sequence[str], count: int) -> Names:
+    """The classes with the highest scores, the highest first."""
+    return [(names[i], float(scores[i])) for i in np.argsort(-scores)[:count]]
 
 
 def scores_of(net: keras.Model) -> Callable[[Any], np.ndarray]:
@@ -139,7 +147,7 @@ def scores_of(net: keras.Model) -> Callable[[Any], np.ndarray]:
 
 
 def _stream(
-    photos: Iterable[Photograph], prepare: Preprocessing, net: keras.Model, names: Sequence[str], top: int
+    photos: Iterable[Photograph], prepare: Preprocessing, net: keras.Model, name: Callable[[np.ndarray], Names]
 ) -> Iterator[Answer]:
     def read(photo: Photograph) -> np.ndarray | str:
         if photo.foreign:
@@ -166,6 +174,4 @@ def _stream(
                     if isinstance(image, str):
                         yield Answer(photo.name, [], image, bool(photo.foreign))
                     else:
-                        row = next(rows)
-                        best = np.argsort(-row)[:top]
-                        yield Answer(photo.name, [(names[i], float(row[i])) for i in best])
+                        yield Answer(photo.name, name(next(rows)))

@@ -2,15 +2,13 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from ..checks import check_choice
 from ..text import in_notebook
-
-SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # the metrics of an epoch that are shown
 
 
 def check_verbose(verbose: Any) -> int:
@@ -22,6 +20,11 @@ def check_verbose(verbose: Any) -> int:
     return 1 if in_notebook() or (sys.stdout is not None and sys.stdout.isatty()) else 2
 
 
+def shown(score: str) -> tuple[str, ...]:
+    """The metrics of an epoch that are shown: loss and score, in training and validation."""
+    return tuple(dict.fromkeys(("loss", score, "val_loss", f"val_{score}")))
+
+
 class Progress:
     """The output of one epoch.
 
@@ -30,13 +33,15 @@ class Progress:
         epochs: The planned number of epochs.
         steps: Number of steps in the epoch.
         verbose: 0 for nothing, 1 for Keras's bar, 2 for a line when the epoch is over.
+        names: From `shown`.
     """
 
-    def __init__(self, epoch: int, epochs: int, steps: int, verbose: int):
+    def __init__(self, epoch: int, epochs: int, steps: int, verbose: int, names: Sequence[str]):
+        self._names = names
         self._title, self._steps, self._verbose, self._begun = f"Epoch {epoch}/{epochs}", steps, verbose, time.time()
         if verbose == 1:
             print(self._title)
-        self._bar = keras.utils.Progbar(steps, verbose=int(verbose == 1), stateful_metrics=SHOWN[1:])
+        self._bar = keras.utils.Progbar(steps, verbose=int(verbose == 1), stateful_metrics=names[1:])
 
     def update(self, step: int, loss: float) -> None:
         """Shows that a step is finished."""
@@ -44,8 +49,8 @@ class Progress:
 
     def end(self, row: Mapping[str, float]) -> None:
         """Shows the metrics of the epoch, a row of metrics.csv."""
-        self._bar.update(self._steps, [(name, row[name]) for name in SHOWN[1:]], finalize=True)
+        self._bar.update(self._steps, [(name, row[name]) for name in self._names[1:]], finalize=True)
         if self._verbose == 2:
             seconds = time.time() - self._begun
-            figures = " - ".join(f"{name}: {row[name]:.4f}" for name in SHOWN)
+            figures = " - ".join(f"{name}: {row[name]:.4f}" for name in self._names)
             print(f"{self._title} - {seconds:.0f}s - {1000 * seconds / self._steps:.0f}ms/step - {figures}", flush=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checks import check_count, check_path, counted, got, nearest
+from .task import check_task_name
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
@@ -112,6 +113,9 @@ class Recipe:
         save_minutes: Minutes between two saves of the state within an epoch; 0 saves only at the end of an epoch.
         device: `"auto"`, `"cpu"`, `"gpu"`, or one of several, such as `"gpu:1"`.
         keep: Epochs whose weights are kept and evaluated, besides the best epoch and the last.
+        task: What the model is trained for: `"classification"`, or `"module:OBJECT"` for a `Task` outside the package,
+            whose module is in the working directory or on Python's path.
+        task_options: The task's own fields.
 
     Raises:
         ValueError: If a value is not allowed.
@@ -157,8 +161,11 @@ class Recipe:
     save_minutes: float = 10.0
     device: str = "auto"
     keep: tuple[int, ...] = ()
+    task: str = "classification"
+    task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_task_name(self.task)
         for name, known in _CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in known:
@@ -202,9 +209,11 @@ class Recipe:
             object.__setattr__(self, "image_size", sides)
         elif self.image_size is not None:
             check_count("image_size", self.image_size, 1, _LARGEST_SIDE)
-        if not isinstance(self.options, Mapping) or not all(map(_is_plain, self.options.values())):
-            raise ValueError(f"options must be a table of names with numbers, texts or lists, got {got(self.options)}.")
-        object.__setattr__(self, "options", dict(self.options))
+        for name in ("options", "task_options"):
+            table = getattr(self, name)
+            if not isinstance(table, Mapping) or not all(map(_is_plain, table.values())):
+                raise ValueError(f"{name} must be a table of names with numbers, texts or lists, got {got(table)}.")
+            object.__setattr__(self, name, dict(table))
         object.__setattr__(self, "class_weight", _class_weight(self.class_weight))
         if not isinstance(self.keep, (list, tuple)):
             raise ValueError(f"keep must be a list of epochs, got {got(self.keep)}.")
@@ -242,12 +251,12 @@ class Recipe:
             raise ValueError(f"{origin}: {error}") from None
 
     def with_changes(self, **changes: Any) -> "Recipe":
-        """A copy of the recipe with other values of some fields. New `options` are added to the existing ones.
+        """A copy of the recipe with other values of some fields. New `options` and `task_options` are added to the old.
 
         If `epochs` becomes smaller, later epochs are removed from `keep`.
         """
-        if "options" in changes:
-            changes["options"] = {**self.options, **changes["options"]}
+        for name in {"options", "task_options"} & changes.keys():
+            changes[name] = {**getattr(self, name), **changes[name]}
         if isinstance(epochs := changes.get("epochs"), int) and "keep" not in changes:
             changes["keep"] = tuple(epoch for epoch in self.keep if epoch <= epochs)
         return type(self)(**asdict(self) | changes)

@@ -3,15 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..checks import some
-from ..data.datasets import Data
-from .folder import HEAD, read_config
+from .folder import CHECKPOINTS, CONFIG, CURVES, HEAD, METRICS, NEWEST, TEST, TIMING, read_config
 from .recipe import Recipe
-from .state import NEWEST
 
 # fields besides epochs that may change when a run continues, as they do not affect the computation of an epoch
 _FREE = ("data_dir", "device", "keep", "max_bad", "patience", "save_minutes")
-_TABLES = ("metrics.csv", "timing.csv", "test.csv", "curves.png")
+_TABLES = (METRICS, TIMING, TEST, CURVES)
 
 
 def resumed(recipe: Recipe | None, out: Path) -> tuple[Recipe, dict | None]:
@@ -23,7 +20,7 @@ def resumed(recipe: Recipe | None, out: Path) -> tuple[Recipe, dict | None]:
     stored = read_config(out)
     if stored is None:
         return recipe or Recipe(), None
-    old = Recipe.from_dict(stored["recipe"], str(out / "config.json"))
+    old = Recipe.from_dict(stored["recipe"], str(out / CONFIG))
     new = recipe or old
     for name in ("data_dir", "weights"):  # the user gave the same path as before, although data or weights have moved
         if getattr(new, name) == stored["as_given"].get(name):
@@ -52,14 +49,14 @@ def given_recipe(out: Path) -> Recipe | None:
     if not (config or head):
         return None
     if config and config["kind"] in ("train", "linear"):
-        return Recipe.from_dict(config["recipe"], str(out / "config.json"))
+        return Recipe.from_dict(config["recipe"], str(out / CONFIG))
     for one, folder in ((config, out), (head, out / HEAD)):
         if one and "finetune" in one:
-            return Recipe.from_dict(one["finetune"], str(folder / "config.json"))
+            return Recipe.from_dict(one["finetune"], str(folder / CONFIG))
     if not (config and head):
         raise ValueError(f"{out} does not say how its fine-tuning began: give all of its options again.")
     began = {name: head["recipe"][name] for name in ("weights", "learning_rate")}
-    return Recipe.from_dict(config["recipe"] | began, str(out / "config.json"))
+    return Recipe.from_dict(config["recipe"] | began, str(out / CONFIG))
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -90,43 +87,13 @@ def check_places(out: Path, recipe: Recipe) -> None:
         )
 
 
-def check_data(out: Path, recipe: Recipe, stored: dict, data: Data, prints: dict[str, str]) -> None:
-    """Raises a ValueError unless these are the data that the run began with."""
-    where = recipe.data_dir or data.name
-    for name, now in (("counts", data.counts), ("class_names", list(data.class_names))):
-        if name == "class_names" and name in stored and stored[name] != now and sorted(stored[name]) == sorted(now):
-            raise ValueError(
-                f"The run in {out} has its classes in the order {some(stored[name], 10)}, as an earlier version read "
-                f"them, and now they are {some(now, 10)}: its outputs would be mixed up. Begin a new run."
-            )
-        if name in stored and stored[name] != now:
-            hint = _by_version_0_1(stored, data)
-            raise ValueError(f"The run in {out} had other data than {where}: {name} {stored[name]}, not {now}.{hint}")
-    before = stored.get("data", {})
-    what = {"labels": "the labels", "files": "names or sizes of files"}
-    unlike = [text for name, text in what.items() if name in before and before[name] != prints.get(name, before[name])]
-    if unlike:
-        raise ValueError(f"The run in {out} had other data than {where}: {' and '.join(unlike)} differ.")
-
-
-def _by_version_0_1(stored: dict, data: Data) -> str:
-    """A hint for a run of version 0.1, which read fewer files of a folder and stored no fingerprint of its data."""
-    is_more = sum(data.counts.values()) > sum(stored["counts"].values())
-    if "data" in stored or not stored["recipe"].get("data_dir") or not is_more:
-        return ""
-    return (
-        " Version 0.1 began it, which did not read images in folders below a class folder, nor TIFF and .jfif files. "
-        "Move such images out of the data to go on, or begin a new run with all of them."
-    )
-
-
 def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
     """Whether a run that has a result has nothing left to do.
 
     Raises:
         FileNotFoundError: If more epochs are wanted, but the state is missing.
     """
-    rows, has_state = stored["result"]["rows"], (out / "checkpoints" / NEWEST).is_file()
+    rows, has_state = stored["result"]["rows"], (out / CHECKPOINTS / NEWEST).is_file()
     last, best = rows[-1]["epoch"], stored["result"]["best_epoch"]
     if stored["kind"] == "linear":  # its rows are not epochs
         return True

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -13,36 +13,43 @@ import tensorflow as tf
 from ..analysis.charts import plot_curves
 from ..analysis.diagrams import plot_blocks
 from ..checks import check_bool, check_path, check_type
-from ..data.datasets import Data, load_data
-from ..data.fingerprint import fingerprint
-from ..data.preprocessing import Preprocessing
 from ..files import atomic_write, write_csv, write_json
 from ..weights.store import load_weights
 from ..zoo import find
-from .aux_labels import with_aux_labels
+from .best import best_epoch
 from .callbacks import Given, check_callbacks
-from .class_weights import class_weights
-from .compile import compile_model, strip_aux
 from .devices import device
 from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
+from .facts import check_data, facts_of, prints_of, stored_facts
 from .folder import (
+    BEFORE,
+    CHECKPOINTS,
+    CONFIG,
+    CURVES,
     HEAD,
+    MODEL,
+    PICTURE,
+    TEST,
     Result,
     check_kind,
     checkpoint,
+    checkpoints,
     command,
     is_whole_model,
     paths_of,
-    prepared,
     result_of,
 )
+from .lock import prepared
 from .loop import Loop
+from .optimizers import build_optimizer
 from .progress import check_verbose
 from .recipe import Recipe
-from .resume import check_data, check_places, is_finished, resumed, why_finished
-from .schedule import best_epoch, build_optimizer
-from .start import Classes, first_model, first_preprocessing
-from .state import BEFORE
+from .resume import check_places, is_finished, resumed, why_finished
+from .start import first_preprocessing
+from .task import Task, task_of
+
+if TYPE_CHECKING:
+    from ..data.datasets import Data
 
 
 def train(
@@ -147,6 +154,7 @@ def run(
         check_kind(out, kind, resume)
         recipe, stored = resumed(recipe_given, out)
     find(recipe.model)
+    task = task_of(recipe)
     spread = strategy(recipe.devices)
     worker, workers = place(spread)
     if worker == 0:
@@ -156,7 +164,7 @@ def run(
             recipe, stored = resumed(recipe_given, out)
         if stored and "result" in stored and is_finished(out, recipe, stored, workers == 1):
             if worker == 0:
-                _mend(out, recipe, stored)
+                _mend(out, recipe, task, stored)
                 if verbose:
                     print(why_finished(out, recipe, stored))
             return result_of(out)
@@ -165,12 +173,12 @@ def run(
         alone = spread.num_replicas_in_sync == 1 and workers == 1
         with device(recipe.device) if alone else nullcontext():
             seed(recipe)
-            data = load(recipe)
-            prints = fingerprint(data, recipe.data_dir) if worker == 0 else {}
+            data = task.load(recipe, first_preprocessing(recipe))
+            prints = prints_of(data, recipe) if worker == 0 else {}
             if stored:
                 check_data(out, recipe, stored, data, prints)
-            model, steps = compiled(recipe, data, spread)
-            loop = Loop(out, recipe, data, model, steps, verbose, go_on or command(out, kind), callbacks, first)
+            model, steps = compiled(recipe, task, data, spread)
+            loop = Loop(out, recipe, task, data, model, steps, verbose, go_on or command(out, kind), callbacks, first)
             if resume:
                 loop.resume()
             if worker == 0:
@@ -179,30 +187,11 @@ def run(
                 begin(out, recipe, data, model, kind, prints, stored, len(loop.rows), finetune)
             loop.run()
             if worker == 0:
-                finish(out, recipe, data, loop.rows, loop.ended)
+                finish(out, recipe, task, data, loop.rows, loop.ended)
             steps.any(False)  # all workers wait until the chief is done
             if go_on and loop.is_asked_to_stop:
                 loop.stop()
     return result_of(out)
-
-
-def load(recipe: Recipe) -> Data:
-    """The data of a recipe, prepared for the weights that it starts from."""
-    return load_data(
-        recipe.data,
-        data_dir=recipe.data_dir,
-        label=recipe.label,
-        image_size=recipe.image_size,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        augment=recipe.augment,
-        flip=recipe.flip,
-        sampling=recipe.sampling,
-        mixup=recipe.mixup,
-        cutmix=recipe.cutmix,
-        max_bad=recipe.max_bad,
-        preprocessing=first_preprocessing(recipe),
-    )
 
 
 def seed(recipe: Recipe) -> None:
@@ -212,21 +201,23 @@ def seed(recipe: Recipe) -> None:
     keras.utils.set_random_seed(recipe.seed)
 
 
-def compiled(recipe: Recipe, data: Data, spread: tf.distribute.Strategy) -> tuple[keras.Model, Steps]:
-    """The compiled model of a recipe before its first step, and its `Steps`."""
-    weights = class_weights(recipe.class_weight, data)
+def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Strategy) -> tuple[keras.Model, Steps]:
+    """The compiled model of a recipe before its first step, and its `Steps`.
+
+    Raises:
+        ValueError: If the model does not fit the recipe or the data, or lacks the metrics that the run needs.
+    """
     with spread.scope(), _precision(recipe.precision):
-        model = first_model(recipe, data)
+        model = task.build(recipe, data)
         if recipe.sync_batch_norm:
             synchronize_batch_norm(model)
-        compile_model(
-            model,
-            build_optimizer(recipe, model),
-            aux_weight=recipe.aux_weight,
-            label_smoothing=recipe.label_smoothing,
-            metrics=("accuracy", "cross_entropy"),
-        )
-    return model, Steps(model, spread, next(iter(with_aux_labels(data.part("train"), model, class_weight=weights))))
+        task.compile(model, build_optimizer(recipe, model), recipe, data)
+    steps = Steps(model, spread, next(iter(task.train_targets(data.epoch(0), model, recipe, data))))
+    there = task.columns(steps.metrics(), model, "")
+    for name in ("loss", task.score):
+        if name not in there:
+            raise ValueError(f"The task {recipe.task} must measure {name}, but its metrics are {', '.join(there)}.")
+    return model, steps
 
 
 @contextmanager
@@ -243,7 +234,7 @@ def _precision(name: str) -> Iterator[None]:
 def begin(
     out: Path,
     recipe: Recipe,
-    data: Data,
+    data: "Data",
     model: keras.Model,
     kind: str,
     prints: dict[str, str],
@@ -267,12 +258,9 @@ def begin(
     config: dict[str, Any] = {
         "kind": kind,
         "recipe": recipe.to_dict() | ({"weights": HEAD} if kind == "finetune" else {}),
-        "counts": data.counts,
-        "class_names": list(data.class_names),
-        "preprocessing": data.preprocessing.to_dict(),
+        **facts_of(data),
         "data": prints,
         "paths": (stored or {}).get("paths", {}) | paths_of(out, recipe.data_dir, (finetune or recipe).weights),
-        "skipped": list(_skipped(data)),
     }
     if finetune:
         config["finetune"] = finetune.to_dict()
@@ -283,80 +271,74 @@ def begin(
         changes = [*stored.get("changes", []), *([{"after_epoch": epochs} | changed] if changed else [])]
         if changes:
             config["changes"] = changes
-    with atomic_write(out / "model.png") as part:
+    with atomic_write(out / PICTURE) as part:
         plot_blocks(model, part)
-    write_json(out / "config.json", config)
+    write_json(out / CONFIG, config)
 
 
-def finish(out: Path, recipe: Recipe, data: Data, epochs: list[dict], ended: int = 0) -> None:
+def finish(out: Path, recipe: Recipe, task: Task, data: "Data", epochs: list[dict], ended: int = 0) -> None:
     """Evaluates the kept checkpoints on one device, and saves the best one as model.keras, in float32.
 
     Args:
         out: The folder.
         recipe: The recipe.
+        task: Its task.
         data: The data.
         epochs: The rows of metrics.csv.
         ended: If a callback has ended the run, the number of planned epochs; else 0.
     """
-    model = first_model(recipe, data)
-    net = compile_model(strip_aux(model))
-    best = best_epoch(epochs)
+    model = task.build(recipe, data)
+    net = task.measure(model, recipe, data)
+    best = best_epoch(epochs, task)
     kept = {number for number in recipe.keep if number <= len(epochs) and checkpoint(out, number).is_file()}
     rows = []
     for epoch in sorted({best, len(epochs), *kept}):
         load_weights(model, checkpoint(out, epoch))
         row: dict[str, Any] = {"epoch": epoch, "best": epoch == best}
-        for part, dataset in (("validation", data.validation), ("test", data.test)):
-            figures = net.evaluate(dataset, verbose=0, return_dict=True)
-            row |= {f"{part}_loss": figures["loss"], f"{part}_accuracy": figures["accuracy"]}
+        for split, dataset in (("validation", data.validation), ("test", data.test)):
+            logs = net.evaluate(task.targets(dataset, net, recipe, data), verbose=0, return_dict=True)
+            row |= task.columns(logs, net, f"{split}_")
         rows.append(row)
-    write_csv(out / "test.csv", rows)
-    _save_net(out, model, best)
-    with atomic_write(out / "curves.png") as file:
-        plot_curves(epochs, file, best=best, title=f"{recipe.model} on {data.name}")
+    write_csv(out / TEST, rows)
+    _save_net(out, task, model, best)
+    with atomic_write(out / CURVES) as file:
+        plot_curves(epochs, file, score=task.score, best=best, title=f"{recipe.model} on {data.name}")
 
-    config = json.loads((out / "config.json").read_text())
-    result = {"best_epoch": best, "rows": rows} | ({"ended": ended} if ended else {})
-    write_json(out / "config.json", config | {"result": result, "skipped": _skipped(data)})
+    config = json.loads((out / CONFIG).read_text())
+    result = {"best_epoch": best, "rows": rows, "score": task.score} | ({"ended": ended} if ended else {})
+    write_json(out / CONFIG, config | {"result": result, "skipped": facts_of(data)["skipped"]})
     _clear(out, rows)
 
 
-def _save_net(out: Path, model: keras.Model, epoch: int) -> None:
+def _save_net(out: Path, task: Task, model: keras.Model, epoch: int) -> None:
     """Writes model.keras: the net for inference with the weights of an epoch, without an optimizer."""
     load_weights(model, checkpoint(out, epoch))
-    net = strip_aux(model)
-    with atomic_write(out / "model.keras") as file:
+    net = task.inference(model)
+    with atomic_write(out / MODEL) as file:
         keras.Model(net.input, net.output, name=net.name).save(file)
 
 
 def _clear(out: Path, rows: list[dict]) -> None:
     """Removes files that a finished run no longer needs. The last state stays, in case more epochs follow."""
-    kept = {checkpoint(out, row["epoch"]) for row in rows}
-    for pattern in (BEFORE, "epoch_*.safetensors", "part-*"):
-        for path in {*(out / "checkpoints").glob(pattern)} - kept:
-            path.unlink()
+    folder, kept = out / CHECKPOINTS, {checkpoint(out, row["epoch"]) for row in rows}
+    for path in {folder / BEFORE, *checkpoints(out), *folder.glob("part-*")} - kept:
+        path.unlink(missing_ok=True)
 
 
-def _mend(out: Path, recipe: Recipe, stored: dict) -> None:
+def _mend(out: Path, recipe: Recipe, task: Task, stored: dict) -> None:
     """Writes model.keras of a finished run again if it is missing or broken. Needs neither data nor state.
 
     Raises:
         FileNotFoundError: If its checkpoint is missing too.
     """
     _clear(out, stored["result"]["rows"])
-    if is_whole_model(out / "model.keras"):
+    if is_whole_model(out / MODEL):
         return
     best = stored["result"]["best_epoch"]
     if not checkpoint(out, best).is_file():
         raise FileNotFoundError(
-            f"{out / 'model.keras'} is missing or broken, and so is {checkpoint(out, best)}, from which it could be "
+            f"{out / MODEL} is missing or broken, and so is {checkpoint(out, best)}, from which it could be "
             "written anew: put one of them back."
         )
-    prepare = Preprocessing.from_dict(stored["preprocessing"])
-    shape = (*prepare.size, prepare.channels)
-    _save_net(out, first_model(recipe, Classes(tuple(stored["class_names"]), shape)), best)
-    print(f"{out / 'model.keras'} was missing or broken; it is written anew from {checkpoint(out, best)}.")
-
-
-def _skipped(data: Data) -> tuple[str, ...]:
-    return tuple(f"{path} {reason}" for path, reason in data.skipped)
+    _save_net(out, task, task.build(recipe, stored_facts(stored)), best)
+    print(f"{out / MODEL} was missing or broken; it is written anew from {checkpoint(out, best)}.")

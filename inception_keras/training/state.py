@@ -1,12 +1,9 @@
-"""The state from which a run continues exactly, in one file; the lock of its folder; the handling of stop signals."""
+"""The state from which a run continues exactly, in one file."""
 
 import hashlib
 import json
-import os
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +13,21 @@ from safetensors.numpy import save
 
 from ..files import atomic_write
 from ..weights.store import read_all
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, two runs in one folder are not detected
-    fcntl = None  # type: ignore[assignment]
-
-NEWEST, BEFORE = "state.safetensors", "state_before.safetensors"
+from .folder import BEFORE, NEWEST
 
 
 def variables(model: keras.Model, metrics: bool) -> dict[str, Any]:
     """Everything that changes during training, by name: weights, random seeds, optimizer and metric variables.
 
     Variables of optimizers and metrics are numbered, because their names depend on what else the process has created.
+    So are variables of one name in one layer, such as in a nested model, from the second on.
     """
-    named = {f"model/{layer.name}/{v.name}": v for layer in model.layers for v in layer.variables}
+    named: dict[str, Any] = {}
+    for layer in model.layers:
+        for variable in layer.variables:
+            name = f"model/{layer.name}/{variable.name}"
+            names = chain([name], (f"{name}_{i}" for i in count(2)))
+            named[next(one for one in names if one not in named)] = variable
     named |= {f"optimizer/{i}": v for i, v in enumerate(model.optimizer.variables)}
     return named | ({f"metrics/{i}": v for i, v in enumerate(model.metrics_variables)} if metrics else {})
 
@@ -105,62 +102,3 @@ def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Locks the folder for this process. The lock ends with the process, even if the process is killed.
-
-    Raises:
-        RuntimeError: If another process holds the lock.
-    """
-    try:
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise OSError(error.errno, f"The folder {folder} cannot be written to: {error.strerror}.") from None
-    with lock as file:
-        if fcntl:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RuntimeError(f"Another run works in {folder}: wait for it, or name another folder.") from None
-        yield
-
-
-class StopSign:
-    """A context manager that notes SIGTERM and Ctrl-C for the loop, instead of ending the process at once.
-
-    A second Ctrl-C raises a KeyboardInterrupt, as Python's own handler does. Outside the main thread, no handlers can
-    be set. A signal that is ignored (Ctrl-C under nohup) stays ignored.
-
-    Args:
-        verbose: Whether a message is printed after the first Ctrl-C.
-    """
-
-    def __init__(self, verbose: bool = False) -> None:
-        self.signal: int | None = None
-        self._verbose = verbose
-        self._before: dict[int, Any] = {}
-
-    @property
-    def is_raised(self) -> bool:
-        """Whether a signal has arrived."""
-        return self.signal is not None
-
-    def __enter__(self) -> "StopSign":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: Any) -> None:
-        if self.is_raised and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = number
-        if number == signal.SIGINT and self._verbose:  # print is not safe in a handler
-            os.write(2, b"\nCtrl-C: the run ends after this step, saved. Press it again to end at once.\n")

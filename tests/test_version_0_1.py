@@ -1,0 +1,104 @@
+"""Runs and recipes of version 0.1 are read and continued. tests/data/version_0.1/README.md says how they were made."""
+
+import csv
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import difference
+
+import inception_keras as ik
+from inception_keras import zoo
+from inception_keras.training.folder import load_run
+
+OLD = Path(__file__).parent / "data" / "version_0.1"
+
+
+@pytest.fixture(scope="module")
+def make():
+    """The module that made the runs; its net is a model id as long as this module's tests run."""
+    spec = importlib.util.spec_from_file_location("make", OLD / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.tiny()
+    yield module
+    del zoo.ZOO["tiny"]
+
+
+@pytest.fixture
+def old(make, tmp_path):
+    """A copy of the runs."""
+    for name in ("finished", "interrupted"):
+        shutil.copytree(OLD / name, tmp_path / name)
+    return tmp_path
+
+
+def rows(path):
+    with path.open() as file:
+        return [{name: float(value == "True" or value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def test_a_finished_run_is_evaluated_and_predicts(old):
+    [first, best] = rows(OLD / "finished" / "test.csv")
+    model, config = load_run(old / "finished")
+    assert config["kind"] == "train" and "task" not in config["recipe"]
+    assert len(model.outputs) == 1 and config["class_names"] == list("0123456789")
+    report = ik.evaluate(old / "finished")
+    assert report.images == 360 and report.accuracy == pytest.approx(best["test_accuracy"], abs=0.003)
+    assert (old / "finished" / "confusion.png").is_file()
+    assert len((old / "finished" / "classes.csv").read_text().splitlines()) == 11
+    [named] = ik.predict(np.full((20, 20), 90, "uint8"), run=old / "finished", top=3)
+    assert len(named) == 3 and sum(score for _, score in named) < 1
+
+
+def test_a_finished_run_is_resumed_and_its_model_written_anew(old, capsys):
+    before = load_run(old / "finished")[0].get_weights()
+    (old / "finished" / "model.keras").unlink()
+    result = ik.train(None, old / "finished", resume=True, verbose=2)
+    assert "is finished" in capsys.readouterr().out
+    assert [row["epoch"] for row in result.rows] == [1, 2] and result.best_epoch == 2
+    assert result.test_score == result.rows[1]["test_accuracy"]
+    for old_weight, weight in zip(before, load_run(old / "finished")[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(old_weight, weight)
+    more = ik.Recipe.from_dict(load_run(old / "finished")[1]["recipe"], "config.json").with_changes(epochs=5)
+    with pytest.raises(FileNotFoundError, match="cannot get more epochs: .* version 0.1 removed it"):
+        ik.train(more, old / "finished", resume=True)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_rows(old, make):
+    result = ik.train(ik.Recipe(**make.INTERRUPTED), old / "interrupted", resume=True, verbose=0)
+    assert [row["epoch"] for row in result.rows] == [3]
+    for name in ("metrics.csv", "test.csv"):
+        theirs, ours = rows(OLD / "resumed" / name), rows(old / "interrupted" / name)
+        assert [list(row) for row in ours] == [list(row) for row in theirs]
+        for row, expected in zip(ours, theirs, strict=True):
+            assert row == pytest.approx(expected, rel=1e-3), name
+    shutil.copytree(old / "interrupted", old / "again")
+    assert difference(old / "again", old / "interrupted") == 0
+
+
+def test_recipes_of_version_0_1(tmp_path):
+    text = """
+        model = "lenet5_modern"
+        data = "digits"
+        image_size = [32, 32]
+        epochs = 3
+        schedule = "step"
+        mixup = 0.2
+        precision = "mixed_bfloat16"
+        max_bad = 0.2
+        keep = [1, 2]
+        save_minutes = 5
+
+        [options]
+    """
+    (tmp_path / "old.toml").write_text(text)
+    recipe = ik.Recipe.load(tmp_path / "old.toml")
+    assert (recipe.task, recipe.epochs, recipe.image_size) == ("classification", 3, (32, 32))
+    for name in ("finished", "interrupted"):
+        fields = json.loads((OLD / name / "config.json").read_text())["recipe"]
+        recipe = ik.Recipe.from_dict(fields, "config.json")
+        assert (recipe.task, recipe.model, recipe.seed) == ("classification", "tiny", 3)
