@@ -78,7 +78,9 @@ def test_the_page_in_this_process(folder, capsys):
         assert (a == b).all()
     Path("brightness.py").rename("elsewhere.py")
     del sys.modules["brightness"]
-    sentence = f"The task brightness:TASK cannot be loaded: there is no module brightness in {folder} or on Python's path."
+    sentence = (
+        f"The task brightness:TASK cannot be loaded: there is no module brightness in {folder} or on Python's path."
+    )
     assert sentence in here("evaluate", "runs/again", cwd=folder, status=1)
 
 
@@ -124,7 +126,9 @@ def test_tasks_that_are_none(folder):
 
 
 def test_what_a_recipe_of_a_task_may_have(folder):
-    Path("tasks.py").write_text(MODULE + OPTIONS + '\nTASK = Task(score="mape", build=build, compile=compile, options=Options)')
+    Path("tasks.py").write_text(
+        MODULE + OPTIONS + '\nTASK = Task(score="mape", build=build, compile=compile, options=Options)'
+    )
     sys.modules.pop("tasks", None)
     for changes, sentence in (
         ({"class_weight": "balanced"}, "The task tasks:TASK does not use class_weight, got 'balanced'."),

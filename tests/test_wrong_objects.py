@@ -66,6 +66,8 @@ VALID = {
     "Recipe.from_dict": lambda: {"entries": {}, "origin": "a test"},
     "Recipe.with_changes": lambda: {"self": ik.Recipe()},
     "Recipe.to_dict": lambda: {"self": ik.Recipe()},
+    "Task": lambda: {"score": "mae", "build": max, "compile": max},
+    "Task.options_of": lambda: {"self": ik.Task(score="mae", build=max, compile=max), "recipe": ik.Recipe()},
     "ablation": lambda: {"recipe": recipe(model="googlenet_cifar"), "out": "out"},
     "aux_head": lambda: {"x": maps(), "classes": 3},
     "check_data": lambda: {"data_dir": "absent"},
@@ -111,6 +113,8 @@ FINE = {
     "conv_block": CALLABLE,
     "head": CALLABLE | {"None"},
     "cache": {"None", "text"},
+    "build": CALLABLE,
+    "compile": CALLABLE,
     "train.recipe": {"None"},
     "Recipe.from_dict.origin": set(WRONG),  # only words of an error
     "check_data.label": {"None", "text"},

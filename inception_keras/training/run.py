@@ -18,7 +18,7 @@ from ..weights.store import load_weights
 from ..zoo import find
 from .best import best_epoch
 from .callbacks import Given, check_callbacks
-from .devices import device
+from .devices import device, no_xla_on_cpu
 from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
 from .facts import check_data, facts_of, prints_of, stored_facts
 from .folder import (
@@ -211,7 +211,7 @@ def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Str
         model = task.build(recipe, data)
         if recipe.sync_batch_norm:
             synchronize_batch_norm(model)
-        task.compile(model, build_optimizer(recipe, model), recipe, data)
+        no_xla_on_cpu(task.compile(model, build_optimizer(recipe, model), recipe, data))
     steps = Steps(model, spread, next(iter(task.train_targets(data.epoch(0), model, recipe, data))))
     there = task.columns(steps.metrics(), model, "")
     for name in ("loss", task.score):
@@ -288,7 +288,7 @@ def finish(out: Path, recipe: Recipe, task: Task, data: "Data", epochs: list[dic
         ended: If a callback has ended the run, the number of planned epochs; else 0.
     """
     model = task.build(recipe, data)
-    net = task.measure(model, recipe, data)
+    net = no_xla_on_cpu(task.measure(model, recipe, data))
     best = best_epoch(epochs, task)
     kept = {number for number in recipe.keep if number <= len(epochs) and checkpoint(out, number).is_file()}
     rows = []

@@ -5,13 +5,13 @@ This file imports neither Keras nor TensorFlow, so that a recipe can be checked 
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..checks import check_callable, check_text, got, nearest
+from ..checks import check_bool, check_callable, check_text, check_type, got, nearest
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +27,7 @@ TASKS = {  # name -> "module:object", imported on first use
 }
 # fields of a recipe that only matter to a task that reads them; other tasks refuse them
 _OF_SOME_TASKS = ("weights", "freeze", "label_smoothing", "class_weight", "aux_weight")
+_DEFAULT: Any = None  # a function that __post_init__ sets
 
 
 class DataFacts(Protocol):
@@ -99,7 +100,8 @@ class Task:
             The others are refused if a recipe sets them.
 
     Raises:
-        TypeError: If `score` is not a text, or one of the functions is not callable.
+        TypeError: If `score` is not a text, one of the functions is not callable, or `options` is not a dataclass.
+        ValueError: If `reads` has another name.
 
     Examples:
         >>> def build(recipe, data):
@@ -116,42 +118,56 @@ class Task:
     build: "Callable[[Recipe, DataFacts], keras.Model]"
     compile: "Callable[[keras.Model, keras.optimizers.Optimizer, Recipe, Data], keras.Model]"
     smaller_is_better: bool = False
-    targets: "Callable[[tf.data.Dataset, keras.Model, Recipe, Data], tf.data.Dataset]" = lambda dataset, *_: dataset
-    train_targets: "Callable[[tf.data.Dataset, keras.Model, Recipe, Data], tf.data.Dataset]" = None  # type: ignore[assignment]
-    load: "Callable[[Recipe, Preprocessing | None], Data]" = None  # type: ignore[assignment]
-    load_test: "Callable[[Recipe, Mapping[str, Any], str | None, Path | None], Data]" = None  # type: ignore[assignment]
-    columns: "Callable[[Mapping[str, float], keras.Model, str], dict[str, float]]" = None  # type: ignore[assignment]
-    inference: "Callable[[keras.Model], keras.Model]" = lambda model: model
-    measure: "Callable[[keras.Model, Recipe, Data], keras.Model]" = None  # type: ignore[assignment]
-    report: "Callable[[keras.Model, Data, Recipe, Path], Report]" = None  # type: ignore[assignment]
+    targets: "Callable[[tf.data.Dataset, keras.Model, Recipe, Data], tf.data.Dataset]" = _DEFAULT
+    train_targets: "Callable[[tf.data.Dataset, keras.Model, Recipe, Data], tf.data.Dataset]" = _DEFAULT
+    load: "Callable[[Recipe, Preprocessing | None], Data]" = _DEFAULT
+    load_test: "Callable[[Recipe, Mapping[str, Any], str | None, Path | None], Data]" = _DEFAULT
+    columns: "Callable[[Mapping[str, float], keras.Model, str], dict[str, float]]" = _DEFAULT
+    inference: "Callable[[keras.Model], keras.Model]" = _DEFAULT
+    measure: "Callable[[keras.Model, Recipe, Data], keras.Model]" = _DEFAULT
+    report: "Callable[[keras.Model, Data, Recipe, Path], Report]" = _DEFAULT
     predict: "Callable[[np.ndarray, Mapping[str, Any], int], list[tuple[str, float]]] | None" = None
-    check: "Callable[[Mapping[str, Any], keras.Model | None], None]" = lambda config, model: None
+    check: "Callable[[Mapping[str, Any], keras.Model | None], None]" = _DEFAULT
     options: type | None = None
     reads: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("score", self.score)
-        defaults = {
-            "train_targets": self.targets,
+        check_bool("smaller_is_better", self.smaller_is_better)
+        defaults: dict[str, Callable] = {
+            "targets": lambda dataset, model, recipe, data: dataset,
             "load": load,
             "load_test": load_test,
-            "columns": _columns,
+            "columns": lambda logs, model, prefix: {f"{prefix}{name}": value for name, value in logs.items()},
+            "inference": lambda model: model,
             "measure": partial(_measure, self),
             "report": partial(_report, self),
+            "check": lambda config, model: None,
         }
         for name, default in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
-        for one in fields(self):
-            if one.name not in ("score", "smaller_is_better", "predict", "options", "reads"):
-                check_callable(one.name, getattr(self, one.name))
+        if self.train_targets is None:
+            object.__setattr__(self, "train_targets", self.targets)
+        for name in ("build", "compile", "train_targets", *defaults):
+            check_callable(name, getattr(self, name))
+        if self.predict is not None:
+            check_callable("predict", self.predict)
+        if self.options is not None and not (isinstance(self.options, type) and is_dataclass(self.options)):
+            raise TypeError(f"options must be a dataclass, got {got(self.options)}.")
+        if not isinstance(self.reads, (tuple, list)) or not all(name in _OF_SOME_TASKS for name in self.reads):
+            raise ValueError(f"reads must be a tuple of some of {', '.join(_OF_SOME_TASKS)}, got {got(self.reads)}.")
 
     def options_of(self, recipe: "Recipe") -> Any:
         """The task's own fields in a recipe, as an object of `options`.
 
         Raises:
             ValueError: If the task has no such field, or refuses a value.
+            TypeError: If `recipe` is not a Recipe.
         """
+        from .recipe import Recipe
+
+        check_type("recipe", recipe, Recipe, "a Recipe (Recipe.load reads a file)")
         known = [] if self.options is None else [one.name for one in fields(self.options)]
         for name in recipe.task_options:
             if name not in known:
@@ -254,10 +270,6 @@ def load_test(recipe: "Recipe", config: Mapping[str, Any], data: str | None, dat
     return load_test_set(data, data_dir, config["class_names"], prepare, label=recipe.label, max_bad=recipe.max_bad)
 
 
-def _columns(logs: Mapping[str, float], model: "keras.Model", prefix: str) -> dict[str, float]:
-    return {f"{prefix}{name}": value for name, value in logs.items()}
-
-
 def _measure(task: Task, model: "keras.Model", recipe: "Recipe", data: "Data") -> "keras.Model":
     return task.compile(task.inference(model), "sgd", recipe, data)
 
@@ -265,7 +277,9 @@ def _measure(task: Task, model: "keras.Model", recipe: "Recipe", data: "Data") -
 def _report(task: Task, model: "keras.Model", data: "Data", recipe: "Recipe", folder: Path) -> "Metrics":
     import tensorflow as tf
 
-    net = task.measure(model, recipe, data)
+    from .devices import no_xla_on_cpu
+
+    net = no_xla_on_cpu(task.measure(model, recipe, data))
     try:
         logs = net.evaluate(task.targets(data.test, net, recipe, data), verbose=0, return_dict=True)
     except tf.errors.OpError:

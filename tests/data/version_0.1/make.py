@@ -1,4 +1,4 @@
-"""Makes the runs of this folder. Run it with version 0.1 of the package (see README.md); today's tests import `tiny`."""
+"""Makes the runs of this folder with version 0.1 of the package, see README.md; today's tests import `tiny`."""
 
 import os
 import signal
