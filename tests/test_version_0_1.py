@@ -37,12 +37,16 @@ def old(make, tmp_path):
 
 
 def rows(path):
+    """The rows of a CSV file, as numbers."""
     with path.open() as file:
-        return [{name: float(value == "True" or value) for name, value in row.items()} for row in csv.DictReader(file)]
+        lines = csv.DictReader(file)
+        return [
+            {name: float({"True": 1, "False": 0}.get(value, value)) for name, value in line.items()} for line in lines
+        ]
 
 
 def test_a_finished_run_is_evaluated_and_predicts(old):
-    [first, best] = rows(OLD / "finished" / "test.csv")
+    [_, best] = rows(OLD / "finished" / "test.csv")
     model, config = load_run(old / "finished")
     assert config["kind"] == "train" and "task" not in config["recipe"]
     assert len(model.outputs) == 1 and config["class_names"] == list("0123456789")
@@ -64,7 +68,7 @@ def test_a_finished_run_is_resumed_and_its_model_written_anew(old, capsys):
     for old_weight, weight in zip(before, load_run(old / "finished")[0].get_weights(), strict=True):
         np.testing.assert_array_equal(old_weight, weight)
     more = ik.Recipe.from_dict(load_run(old / "finished")[1]["recipe"], "config.json").with_changes(epochs=5)
-    with pytest.raises(FileNotFoundError, match="cannot get more epochs: .* version 0.1 removed it"):
+    with pytest.raises(FileNotFoundError, match=r"cannot get more epochs: .*version 0\.1 removed it"):
         ik.train(more, old / "finished", resume=True)
 
 

@@ -212,7 +212,7 @@ def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Str
         if recipe.sync_batch_norm:
             synchronize_batch_norm(model)
         no_xla_on_cpu(task.compile(model, build_optimizer(recipe, model), recipe, data))
-    steps = Steps(model, spread, next(iter(task.train_targets(data.epoch(0), model, recipe, data))))
+    steps = Steps(model, spread, next(iter(task.train_targets(data.part("train"), model, recipe, data))))
     there = task.columns(steps.metrics(), model, "")
     for name in ("loss", task.score):
         if name not in there:
