@@ -101,7 +101,7 @@ def is_finished(out: Path, recipe: Recipe, stored: dict, alone: bool) -> bool:
     if last < recipe.epochs and ended < recipe.epochs and not 0 < recipe.patience <= last - best:
         if not has_state:
             raise FileNotFoundError(
-                f"The run in {out} cannot get more epochs: {out / 'checkpoints' / NEWEST} is not there (version 0.1 "
+                f"The run in {out} cannot get more epochs: {out / CHECKPOINTS / NEWEST} is not there (version 0.1 "
                 f"and ablations remove it). Train a new run with the weights of this one, --weights {out}."
             )
         return False
