@@ -39,11 +39,12 @@ MORE = {  # public names that are not in `inception_keras.__all__`: results, exc
     "layers": tuple(layers.__all__),
     "training.ablation": ("Ablation",),
     "training.distribute": ("WorkerLost",),
-    "training.evaluate": ("Report",),
     "training.folder": ("Result",),
     "training.learning_rate": ("RateTrial",),
     "training.loop": ("TrainingDiverged", "Stopped", "Interrupted"),
     "training.predict": ("Predictions",),
+    "training.task": ("Metrics",),
+    "training.tasks.classification": ("Report",),
     "weights.pretrained": ("FreshWeightsWarning",),
     "weights.published": ("find", "Published"),
 }
