@@ -195,6 +195,6 @@ def test_mixed_precision(precision):
 def test_an_option_that_the_data_decide(name, value, structure):
     data = SimpleNamespace(class_names=["a", "b"], image_shape=(32, 32, 1))
     with pytest.raises(ValueError, match=rf"^The option {name} must be (\(32, 32, 1\)|2), as the data have it, got"):
-        first_model(ik.Recipe(model="lenet5_modern", options={name: value}), data)
+        build(ik.Recipe(model="lenet5_modern", options={name: value}), data)
     same = ik.Recipe(model="lenet5_modern", options={"classes": 2, "input_shape": [32, 32, 1]})
-    assert first_model(same, data).output_shape == (None, 2)
+    assert build(same, data).output_shape == (None, 2)
