@@ -6,7 +6,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -53,6 +52,11 @@ _UPRIGHT = {  # by EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# libtiff writes to stderr by itself, beside the error that Pillow raises
+with suppress(OSError, AttributeError):  # on some systems, Pillow's library does not show libtiff's functions
+    _library = ctypes.CDLL(Image.core.__file__)
+    _library.TIFFSetErrorHandler(None)
+    _library.TIFFSetWarningHandler(None)
 
 
 class UnreadableImage(ValueError):
@@ -228,8 +232,6 @@ def _opened(source: Source) -> Iterator[Image.Image]:
                     raise UnreadableImage(f"is {other}, which is not read: convert it to JPEG or PNG", "not read")
             file.seek(0)
             _ignore_warnings()
-            if kind == "TIFF":
-                _quiet_libtiff()
             with Image.open(file, formats=FORMATS) as image:
                 _check_pixels(image.size)
                 yield image
@@ -257,15 +259,6 @@ def _ignore_warnings() -> None:
     for category in (UserWarning, Image.DecompressionBombWarning):
         if ("ignore", None, category, _PILLOW, 0) not in warnings.filters:
             warnings.filterwarnings("ignore", category=category, module=_PILLOW.pattern)
-
-
-@cache
-def _quiet_libtiff() -> None:
-    """Keeps libtiff from writing to stderr, where it repeats what Pillow raises as an error."""
-    with suppress(OSError, AttributeError):  # on some systems, Pillow's library does not show libtiff's functions
-        library = ctypes.CDLL(Image.core.__file__)
-        library.TIFFSetErrorHandler(None)
-        library.TIFFSetWarningHandler(None)
 
 
 def _check_pixels(size: tuple[int, int]) -> None:

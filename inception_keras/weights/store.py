@@ -137,7 +137,10 @@ def read_all(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) -> None:
-    """Sets all weights of a model at once, or raises one `Misfit` that lists every entry that does not fit."""
+    """Sets all weights of a model at once, or raises one ValueError that lists every entry that does not fit.
+
+    It is a `Misfit` if names or shapes do not fit.
+    """
     check_values(model, "be given weights")
     own = variables(model)
     both = {name: array for name, array in arrays.items() if name in own}
@@ -161,6 +164,7 @@ def assign(model: keras.Model, arrays: Mapping[str, np.ndarray], origin: str) ->
         lists = "; ".join(f"{len(names)} {kind}: {some(names, 10)}" for kind, names in faults.items() if names)
         only_dense = sum(map(len, faults.values())) == sum(len(own[name].shape) == 2 for name in misshapen)
         hint = " A dense layer that reads a whole map fits only the image size it was made for." if only_dense else ""
-        raise Misfit(f"The weights of {origin} do not fit {model.name}, so none were loaded: {lists}.{hint}")
+        kind = Misfit if faults["missing"] or faults["unexpected"] or misshapen else ValueError
+        raise kind(f"The weights of {origin} do not fit {model.name}, so none were loaded: {lists}.{hint}")
     for name, variable in own.items():
         variable.assign(arrays[name])

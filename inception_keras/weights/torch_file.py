@@ -1,15 +1,17 @@
 """Reads files of `torch.save` without torch, and without running any code in them."""
 
 import io
-import pickle
 import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+
+from ..unpickle import Unknown, Unpickler, filled
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file that a torch before 1.6 wrote
 _TYPES = {
@@ -35,23 +37,6 @@ class _Tensor:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-
-
-class _Unknown(dict):
-    """Stands for an object of an unknown class or function. Nothing of it is imported or called."""
-
-    asked = ""
-
-    def __init__(self, *_: Any, **__: Any):
-        super().__init__()
-
-    def __setstate__(self, _: Any) -> None:
-        pass
-
-    def append(self, _: Any) -> None:
-        """Ignores what would be appended to a subclass of list."""
-
-    extend = add = append
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
@@ -120,8 +105,7 @@ def _has_tensors(value: Any, depth: int) -> bool:
 
 def _asked(value: Any) -> str:
     """The unknown class or function that a value needs; empty for known values."""
-    is_one = isinstance(value, _Unknown) or (isinstance(value, type) and issubclass(value, _Unknown))
-    return value.asked if is_one else ""
+    return value.asked if isinstance(value, Unknown) else ""
 
 
 def _read_zip(path: Path) -> tuple[Any, Callable[[str], bytes]]:
@@ -133,7 +117,7 @@ def _read_zip(path: Path) -> tuple[Any, Callable[[str], bytes]]:
         root = index.removesuffix("data.pkl")
         if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
             raise ValueError("its bytes are not in little-endian order.")
-        entries = _Unpickler(io.BytesIO(archive.read(index))).load()
+        entries = _Reader().read(io.BytesIO(archive.read(index)))
 
     def storage(key: str) -> bytes:
         with zipfile.ZipFile(path) as archive:
@@ -148,40 +132,38 @@ def _read_legacy(path: Path) -> tuple[Any, Callable[[str], bytes]]:
     The pickles are a magic number, a version, system information, the entries and the keys of the storages.
     """
     with path.open("rb") as file:
-        if _Unpickler(file).load() != _MAGIC:
+        if _Reader().read(file) != _MAGIC:
             raise ValueError("its first number is not torch's.")
         for _ in range(2):
-            _Unpickler(file).load()
-        unpickler = _Unpickler(file)
-        entries, keys = unpickler.load(), _Unpickler(file).load()
+            _Reader().read(file)
+        reader = _Reader()
+        entries, keys = reader.read(file), _Reader().read(file)
         storages = {}
         for key in keys:
             count = int.from_bytes(file.read(8), "little")
-            storages[key] = file.read(count * np.dtype(_TYPES[unpickler.kinds[key]]).itemsize)
+            storages[key] = file.read(count * np.dtype(_TYPES[reader.kinds[key]]).itemsize)
         return entries, storages.__getitem__
 
 
-class _Unpickler(pickle._Unpickler):
-    """Unpickles tensors and dicts. Any other class or function becomes an `_Unknown`, which does nothing.
+class _Reader(Unpickler):
+    """Reads tensors and dicts. Any other class or function becomes an `Unknown`."""
 
-    It is based on Python's own unpickler, not the one in C. The C version allocates a memo as large as nine bytes of a
-    file ask for, which can fill the memory.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: dict[str, Any] = {}
 
-    def __init__(self, file: BinaryIO):
-        super().__init__(file, encoding="utf-8")
-        self.kinds: dict[str, str] = {}
-        self._allowed = _allowed()
-
-    def find_class(self, module: str, name: str) -> Any:
+    def find(self, name: str) -> Any:
         """The stand-in for a class or function that the file names."""
-        if module in ("torch", "torch.storage") and name.removesuffix("Storage") in _TYPES:
-            return name.removesuffix("Storage")
-        if (module, name) not in self._allowed:
-            self._allowed[module, name] = type("_Unknown", (_Unknown,), {"asked": f"{module}.{name}"})
-        return self._allowed[module, name]
+        module, _, kind = name.rpartition(".")
+        if module in ("torch", "torch.storage") and kind.removesuffix("Storage") in _TYPES:
+            return kind.removesuffix("Storage")
+        return _NAMES[name] if name in _NAMES else Unknown(name)
 
-    def persistent_load(self, pid: Any) -> Any:
+    def text(self, value: bytes) -> str:
+        """The text in a string of Python 2."""
+        return value.decode()
+
+    def persistent(self, pid: Any) -> Any:
         """A storage, from ("storage", type, key, device, count). In old files, a sixth item marks a view of another."""
         if pid[0] != "storage":  # old torch files keep the source code of a pickled model
             return pid[1]
@@ -192,28 +174,29 @@ class _Unpickler(pickle._Unpickler):
         return _Storage(key, kind)
 
 
-def _allowed() -> dict[tuple[str, str], Any]:
-    """Stand-ins for the names in a state dict, new ones for each file, because a file can set attributes on them."""
+def _entries(pairs: Any = ()) -> dict:
+    return filled({}, list(chain.from_iterable(pairs)))
 
-    class Entries(dict):  # for OrderedDict; torch sets an attribute with versions on it
-        pass
 
-    def tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> _Tensor:
-        return _Tensor(storage, offset, tuple(shape), tuple(strides))
+def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> _Tensor:
+    return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
-    def parameter(tensor: _Tensor, *_: Any) -> _Tensor:
-        return tensor
 
-    def sized(sizes: Any = ()) -> tuple:
-        return tuple(sizes)
+def _parameter(tensor: _Tensor, *_: Any) -> _Tensor:
+    return tensor
 
-    return {
-        ("collections", "OrderedDict"): Entries,
-        ("torch", "Size"): sized,
-        ("torch._utils", "_rebuild_tensor"): tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): tensor,
-        ("torch._utils", "_rebuild_parameter"): parameter,
-    }
+
+def _size(sizes: Any = ()) -> tuple:
+    return tuple(sizes)
+
+
+_NAMES = {
+    "collections.OrderedDict": _entries,
+    "torch.Size": _size,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+}
 
 
 def _array(tensor: _Tensor, storage: Callable[[str], bytes]) -> np.ndarray:
