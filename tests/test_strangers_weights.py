@@ -299,7 +299,7 @@ FILES = {
     "inside.pth": (NET, {}, "ValueError: .*my.project.Net: a whole model is pickled in it; save its state_dict"),
     "optimizer.pth": (NET, {}, "ValueError: .*it holds no tensors by name"),
     "nan.pth": (NET, {}, r"ValueError: .*1 not finite: conv_1/bias \(2 of 64 values\)\.$"),
-    "other.pth": (NET, {}, "ValueError: .{80,900}and 42 more; 52 unexpected: .{50,600}x and 42 more[.]"),
+    "other.pth": (NET, {}, "ValueError: .{80,900}and 42 more; 52 unexpected: .{50,600}x and 42 more[.] Published"),
     "page.pth": (NET, {}, "ValueError: .*it is a web page"),
     "pointer.safetensors": (NET, {}, "ValueError: .*it is a pointer of Git LFS"),
     "cut.ckpt": (NET, {}, "ValueError: cut.ckpt is"),
