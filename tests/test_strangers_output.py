@@ -17,7 +17,7 @@ import inception_keras as ik
 from inception_keras.analysis import charts
 from inception_keras.cli import app
 from inception_keras.files import atomic_write
-from inception_keras.training.state import locked
+from inception_keras.training.lock import locked
 
 NAMES = ("[red]fox", "[[bold]] cat", ":cat: $x$", "고양이", "猫", "قطة", "🦊 fox")
 
