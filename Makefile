@@ -33,10 +33,12 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 	@echo; find demo -type f | sort
 
 test: install  ## the fast tests, under 5 minutes
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
+# the longest first, so that both processes end at about the same time
+LONGEST = strangers_saving golden every_net strangers_models resume distribute strangers_caffe fuzz_training onnx
 test-all: .venv/export  ## every test; a process for each file, as the large nets leave gigabytes behind
-	ls tests/test_*.py | xargs -n 1 -P 2 sh -c 'out=$$($(BIN)/pytest -m "slow or not slow" $$0 2>&1); code=$$?; \
+	printf '%s\n' $(LONGEST:%=tests/test_%.py) tests/test_*.py | awk '!seen[$$0]++' | xargs -n 1 -P 2 sh -c 'out=$$($(BIN)/pytest -m "slow or not slow" $$0 2>&1); code=$$?; \
 		echo "$$0 $$out"; exit $$code'
 
 lint: install  ## ruff, mypy, import-linter

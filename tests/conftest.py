@@ -26,6 +26,17 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# take more than 10 s each, and begin first, so that all processes of `make test` end at about the same time
+LONG = """pipeline wishes zoo examples transfer run strangers_caffe data resume every_net golden strangers_models
+strangers_saving strangers_weights strangers_predict strangers_fit diagrams googlenet strangers_output""".split()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first."""
+    place = {f"test_{name}": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
 def pytest_collection_finish() -> None:
     """Takes the libraries out of the garbage collection, which searched their million objects again and again."""
     gc.collect()

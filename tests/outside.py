@@ -17,8 +17,9 @@ BASE = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
 # has them and nothing else: TensorFlow starts its threads at its first operation only. A request is a line of JSON,
 # the answer is the exit status. Code that fails ends the fork as it would end any process, with a traceback.
 SERVER = """
-import json, os, sys
+import gc, json, os, sys
 import keras, tensorflow
+gc.freeze()  # no fork searches them for garbage
 for line in sys.stdin:
     request = json.loads(line)
     if process := os.fork():
@@ -33,7 +34,7 @@ for line in sys.stdin:
     break
 else:
     os._exit(0)
-for name in ("json", "os", "sys", "keras", "tensorflow", "line", "request", "process", "number", "name"):
+for name in ("gc", "json", "os", "sys", "keras", "tensorflow", "line", "request", "process", "number", "name"):
     del globals()[name]
 exec(code)
 """
@@ -52,7 +53,7 @@ def python(code: str, cwd: Path, *, status: int | None = 0, new: bool = False, *
     """
     if new or environment:
         return _run([sys.executable, "-c", code], cwd, status, environment)
-    return _fork(code, cwd, status)
+    return _checked(*fork(code, cwd), status)
 
 
 def command(*words: object, cwd: Path, status: int | None = 0, **environment: str) -> str:
@@ -64,7 +65,19 @@ import runpy, sys
 sys.argv[1:] = {[*map(str, words)]!r}
 runpy.run_module("inception_keras", run_name="__main__", alter_sys=True)
 """
-    return _fork(code, cwd, status)
+    return _checked(*fork(code, cwd), status)
+
+
+def fork(code: str, cwd: Path) -> tuple[int, str]:
+    """Runs Python code in a forked process and returns its exit status, and what it printed."""
+    with contextlib.ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.NamedTemporaryFile("r")) for _ in range(2)]
+        request = {"code": code, "cwd": str(cwd), "outputs": [output.name for output in outputs]}
+        request["environment"] = BASE | os.environ
+        _server().stdin.write(json.dumps(request) + "\n")
+        _server().stdin.flush()
+        status = int(_server().stdout.readline())
+        return status, "".join(output.read() for output in outputs)
 
 
 def here(*words: object, cwd: Path, status: int = 0) -> str:
@@ -87,17 +100,6 @@ def is_quiet(said: str) -> bool:
 def _run(words: list[str], cwd: Path, status: int | None, environment: dict[str, str]) -> str:
     done = subprocess.run(words, cwd=cwd, env=BASE | os.environ | environment, capture_output=True, text=True)
     return _checked(done.returncode, done.stdout + done.stderr, status)
-
-
-def _fork(code: str, cwd: Path, status: int | None) -> str:
-    with contextlib.ExitStack() as stack:
-        outputs = [stack.enter_context(tempfile.NamedTemporaryFile("r")) for _ in range(2)]
-        request = {"code": code, "cwd": str(cwd), "outputs": [output.name for output in outputs]}
-        request["environment"] = BASE | os.environ
-        _server().stdin.write(json.dumps(request) + "\n")
-        _server().stdin.flush()
-        done = int(_server().stdout.readline())
-        return _checked(done, "".join(output.read() for output in outputs), status)
 
 
 @functools.cache

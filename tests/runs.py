@@ -65,12 +65,3 @@ def die_at(number: int, kill: bool) -> None:
     for name in ("fsync", "replace", "unlink"):
         setattr(os, name, before(getattr(os, name)))
     Path.write_bytes = write_bytes
-
-
-if __name__ == "__main__":  # runs.py NUMBER WORDS...: the command line, killed at that act
-    import sys
-
-    from inception_keras.cli import app
-
-    die_at(int(sys.argv[1]), kill=True)
-    app(sys.argv[2:])

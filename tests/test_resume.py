@@ -4,14 +4,12 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from outside import fork, python
 from runs import TINY, Death, die_at, difference
 from typer.testing import CliRunner
 
@@ -195,15 +193,29 @@ def test_a_run_in_mixed_precision_leaves_a_net_in_float32(precision, out):
     assert ik.evaluate(out).accuracy == pytest.approx(result.test_score)
 
 
-def start(out, *words, kill_at=None):
-    """Starts a run in a new process."""
+def in_a_process(out, *words, stop=""):
+    """Runs the command line in a new process, with code that stops it; returns the exit status and the output."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items() if name != "model"]
-    begin = ["-m", "inception_keras"] if kill_at is None else [str(Path(__file__).with_name("runs.py")), str(kill_at)]
-    command = [sys.executable, *begin, "train", TINY["model"], *options, "--out", str(out), *words]
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(ik.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    }
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    words = ["train", TINY["model"], *options, "--out", str(out), *words]
+    return fork(f"{stop}\nfrom inception_keras.cli import app\napp({words!r})", out.parent)
+
+
+AT_A_MOMENT = """
+import os, threading, time
+
+def stop():
+    while not os.path.exists({path!r}):
+        time.sleep(0.01)
+    time.sleep({seconds})
+    os.kill(os.getpid(), {sign})
+
+threading.Thread(target=stop, daemon=True).start()
+"""
+AT_AN_ACT = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from runs import die_at
+"""
 
 
 @pytest.mark.slow
@@ -211,9 +223,8 @@ def test_killed_processes(tmp_path, capsys):
     """Sends SIGKILL at random moments and at random disk operations, then SIGTERM."""
     words = ("--epochs", "12", "--batch-size", "32", "--save-minutes", "0.001", "--resume", "--keep", "3")
     whole = tmp_path / "whole"
-    process = start(whole, *words)
-    output = process.communicate()[0]
-    assert process.returncode == 0, output
+    status, output = in_a_process(whole, *words)
+    assert status == 0, output
     draw = random.Random(0)
     kills, stops, runs, worst = 0, 0, 0, 0.0
     while kills < 24 or not stops:
@@ -221,19 +232,18 @@ def test_killed_processes(tmp_path, capsys):
         while True:
             by_clock = draw.random() < 0.5
             enough = kills >= 24 and stops  # then the last run may end
-            process = start(out, *words, **({} if by_clock or enough else {"kill_at": draw.randint(1, 400)}))
-            if by_clock and not enough:
-                while not (out / "checkpoints" / NEWEST).exists() and process.poll() is None:
-                    time.sleep(0.01)
-                time.sleep(draw.uniform(0, 9))
-                process.send_signal(signal.SIGTERM if draw.random() < 0.35 else signal.SIGKILL)
-            output = process.communicate()[0]
-            if process.returncode == -signal.SIGKILL:
+            stop = f"{AT_AN_ACT}die_at({draw.randint(1, 400)}, kill=True)"
+            if by_clock:
+                sign = signal.SIGTERM if draw.random() < 0.35 else signal.SIGKILL
+                path = str(out / "checkpoints" / NEWEST)
+                stop = AT_A_MOMENT.format(path=path, seconds=draw.uniform(0, 9), sign=int(sign))
+            status, output = in_a_process(out, *words, stop="" if enough else stop)
+            if status == -signal.SIGKILL:
                 kills += 1
-            elif "SIGTERM: the run is saved" in output and process.returncode == 0:
+            elif "SIGTERM: the run is saved" in output and status == 0:
                 stops += 1
-            elif process.returncode != -signal.SIGTERM:  # that is one before its first step
-                assert process.returncode == 0, output
+            elif status != -signal.SIGTERM:  # that is one before its first step
+                assert status == 0, output
                 break
         worst = max(worst, difference(out, whole))
         runs += 1
@@ -264,10 +274,9 @@ def test_a_limit_of_the_file_size(tmp_path):
         "from inception_keras.cli import app; app(sys.argv[1:])"
     )
     words = ["train", "lenet5_modern", "--epochs", "1", "--out", str(tmp_path / "run")]
-    process = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert process.returncode == 1
-    assert "state.safetensors cannot be written: File too large" in process.stderr
-    assert "Traceback" not in process.stderr
+    said = python(f"import sys; sys.argv[1:] = {words!r}\n{code}", tmp_path, status=1)
+    assert "state.safetensors cannot be written: File too large" in said
+    assert "Traceback" not in said
     assert CliRunner().invoke(app, [*words, "--resume"]).exit_code == 0
 
 

@@ -18,7 +18,7 @@ from inception_keras.weights.store import variables
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    recipe = ik.Recipe(options={"aux": True}, image_size=16, epochs=3, keep=(1,), batch_size=128, learning_rate=1e-3)
+    recipe = ik.Recipe(options={"aux": True}, image_size=15, epochs=3, keep=(1,), batch_size=256, learning_rate=1e-3)
     return ik.train(recipe, tmp_path_factory.mktemp("runs") / "digits", verbose=0)
 
 
@@ -70,7 +70,7 @@ def test_every_kept_checkpoint_is_measured_and_the_best_becomes_the_model(result
 
     model = keras.models.load_model(result.folder / "model.keras")
     assert len(model.outputs) == 1
-    full = ik.create_model("googlenet_cifar", aux=True, input_shape=(16, 16, 1))
+    full = ik.create_model("googlenet_cifar", aux=True, input_shape=(15, 15, 1))
     ik.load_weights(full, checkpoint(result.folder, result.best_epoch))
     for name, variable in variables(model).items():
         np.testing.assert_array_equal(variable, variables(full)[name])

@@ -1,9 +1,4 @@
-"""Trains for a few steps in a separate process and prints the figures as JSON.
-
-    python tests/worker.py '{"devices": 2}'
-
-With TF_CONFIG, the process is one worker of several. `run` starts such processes and returns what they print.
-"""
+"""Trains for a few steps in a separate process, or in one for each of several workers, and returns the figures."""
 
 import contextlib
 import json
@@ -11,8 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+
+import outside
 
 ROOT = Path(__file__).parents[1]
 CASE: dict[str, Any] = {
@@ -63,12 +61,33 @@ def finish(started: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
     return [(process.returncode, *texts) for process, texts in zip(started, ended, strict=True)]
 
 
+FORKS = """
+import json, os, sys
+sys.path.insert(0, {folder!r})
+import worker
+os.environ.pop("TF_CONFIG", None)
+hosts, me, processes = {hosts!r}, 0, []
+while len(processes) < len(hosts) - 1:
+    me += 1
+    processes.append(os.fork())
+    if not processes[-1]:
+        break
+else:
+    me = 0
+if len(hosts) > 1:
+    os.environ["TF_CONFIG"] = json.dumps({{"cluster": {{"worker": hosts}}, "task": {{"type": "worker", "index": me}}}})
+worker.main(json.loads({case!r}), f"{{me}}.json")
+for process in processes if not me else ():
+    assert os.waitpid(process, 0)[1] == 0
+"""
+
+
 def run(workers: int = 1, **case: Any) -> list[dict]:
     """Runs the workers and returns the figures of each."""
-    ended = finish(start(workers, [__file__, json.dumps(case)]))
-    for code, _, errors in ended:
-        assert code == 0, errors[-4000:]
-    return [json.loads(out.splitlines()[-1]) for _, out, _ in ended]
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(workers)]
+    with tempfile.TemporaryDirectory() as folder:
+        outside.python(FORKS.format(folder=str(Path(__file__).parent), hosts=hosts, case=json.dumps(case)), folder)
+        return [json.loads((Path(folder) / f"{index}.json").read_text()) for index in range(workers)]
 
 
 def free_ports(count: int) -> list[int]:
@@ -180,14 +199,11 @@ def small_net(case: dict[str, Any], classes: int) -> Any:
     return keras.Model(image, outputs if case["aux"] else outputs["predictions"])
 
 
-def main() -> None:
-    case = CASE | json.loads(sys.argv[1])
+def main(case: dict[str, Any], path: str) -> None:
+    """Plays a case, with each number of devices in turn if it has a list of them, and writes the figures to a file."""
+    case = CASE | case
     from inception_keras import strategy
 
     numbers = case["devices"]
     results = [play(case, strategy(number)) for number in (numbers if isinstance(numbers, list) else [numbers])]
-    print(json.dumps(results if isinstance(numbers, list) else results[0]))
-
-
-if __name__ == "__main__":
-    main()
+    Path(path).write_text(json.dumps(results if isinstance(numbers, list) else results[0]))
