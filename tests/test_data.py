@@ -181,7 +181,7 @@ def test_any_labels_are_cut_by_class(labels, share):
 
 def test_unknown_and_wrong_options():
     for options, sentence in [
-        ({"name": "imagenet"}, "name must be 'digits', 'mnist'.*got 'imagenet'"),
+        ({"name": "imagenet"}, r"name \(--data\) must be 'digits', 'mnist'.*got 'imagenet'"),
         ({"name": None}, "needs a name.*or a data_dir"),
         ({"validation": 1.0}, "validation must be a share between 0 and 1, got 1.0"),
         ({"validation": "0.1"}, "validation must be"),
@@ -198,8 +198,8 @@ def test_unknown_and_wrong_options():
         ({"seed": 2**70}, "seed must be an int of at most"),
         ({"seed": None}, "seed must be an int of at least 0, got None"),
         ({"mixup": 1e30}, "mixup must be a number at least 0 and below 10000, got 1e\\+30"),
-        ({"name": ["digits"]}, r"name must be 'digits', .* got \['digits'\]"),
-        ({"name": 3}, "name must be 'digits', .* got 3"),
+        ({"name": ["digits"]}, r"name \(--data\) must be 'digits', .* got \['digits'\]"),
+        ({"name": 3}, r"name \(--data\) must be 'digits', .* got 3"),
         ({"data_dir": ["photos"]}, r"data_dir must be a path, got \['photos'\]"),
         ({"data_dir": ""}, "data_dir must be a path, got ''"),
         ({"data_dir": "a\0b"}, "data_dir must be a path"),

@@ -262,6 +262,9 @@ def _other_files(folder):
         file["history/0"] = np.ones(3, "float32")
     with h5py.File(folder / "other.caffemodel.h5", "w") as file:
         file.create_group("weights")
+    twice = caffe.Net("twice")
+    twice.conv("conv", twice.conv("conv", "data", 3, 3), 4, 3)
+    caffe.write(twice, folder / "twice.caffemodel")
     contents = {
         "cut.caffemodel": (whole[:-100], "is not a whole .caffemodel: it ends in the middle of field 100"),
         "cut_early.caffemodel": (whole[:40], "is not a whole .caffemodel: it ends in the middle of"),
@@ -280,6 +283,7 @@ def _other_files(folder):
         (folder / name).write_bytes(content)
         yield name, message
     yield "caffenet.caffemodel", "is CaffeNet, which pools before it normalises"
+    yield "twice.caffemodel", "has two layers that are called 'conv', both with weights"
     yield "relu.caffemodel", "has no weights: no layer has a blob"
     yield "state.caffemodel.h5", "is the state of a solver"
     yield "other.caffemodel.h5", "has no group data"

@@ -72,6 +72,21 @@ def test_a_finished_run_is_resumed_and_its_model_written_anew(old, capsys):
         ik.train(more, old / "finished", resume=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("recipe", {}, "it has no entry 'model'"),
+        ("result", 3, "result must be a table, got 3"),
+        ("skipped", 3, "skipped must be a list, got 3"),
+    ],
+)
+def test_a_changed_config_is_refused_by_name(old, name, value, message):
+    path = old / "finished" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(ValueError, match=rf"config\.json is not a valid run configuration: {message}\. Put back"):
+        load_run(old / "finished")
+
+
 def test_an_interrupted_run_goes_on_to_the_same_rows(old, make):
     result = ik.train(ik.Recipe(**make.INTERRUPTED), old / "interrupted", resume=True, verbose=0)
     assert [row["epoch"] for row in result.rows] == [3]

@@ -33,4 +33,4 @@ def check_name(value: Any) -> str:
     """Returns `value` if it is the name of a data set; otherwise raises a ValueError, which explains paths."""
     if isinstance(value, str) and value not in NAMES and Path(value).exists():
         raise ValueError(f"name must be that of a data set, got the path {value!r}: give it as data_dir (--data-dir).")
-    return check_choice("name", value, tuple(NAMES))
+    return check_choice("name (--data)", value, tuple(NAMES))

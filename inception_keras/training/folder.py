@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from ..checks import check_path
+from ..checks import check_path, got
 from ..data.preprocessing import Preprocessing
 from .recipe import Recipe
 from .task import load_task
@@ -165,11 +165,15 @@ def read_config(out: Path) -> dict[str, Any] | None:
         for name in ("recipe", "finetune"):
             if name == "recipe" or name in config:
                 Recipe.from_dict(config[name], name)
+                _ = [config[name][field] for field in ("model", "data", "data_dir")]  # every version wrote these
     task = load_task(config["recipe"].get("task", "classification"))  # version 0.1 had no tasks
     with _valid(path, "it "):
         task.check(config, None)
     with _valid(path):
         Preprocessing.from_dict(config["preprocessing"])
+        for name, kind, what in (("result", dict, "a table"), ("skipped", list, "a list")):
+            if not isinstance(config.get(name, kind()), kind):
+                raise ValueError(f"{name} must be {what}, got {got(config[name])}")
         if "result" in config:
             _result(out, config)
     config["kind"], config["as_given"] = kind_of(out), config["recipe"]

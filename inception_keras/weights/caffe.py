@@ -4,6 +4,7 @@ Every generation of the format is read, and HDF5 as well. Of `caffe.proto`, only
 the layers of a NetParameter, with their names, bottoms and blobs.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -99,8 +100,12 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         try:
             layers = list(_layers(memoryview(content)))
         except (ValueError, OverflowError) as error:
-            raise ValueError(f"{path} is not a whole .caffemodel: {error}.") from None
-    arrays = dict(pair for layer in layers for pair in _entries(layer))
+            raise ValueError(f"{path} is not a whole .caffemodel: {str(error).rstrip('.')}.") from None
+    pairs = [pair for layer in layers for pair in _entries(layer)]
+    arrays = dict(pairs)
+    if len(arrays) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{path} has two layers that are called {twice.rpartition('.')[0]!r}, both with weights.")
     if not arrays:
         raise ValueError(f"{path} has no weights: no layer has a blob.")
     if any(layer.name == "norm1" and layer.bottoms == ["pool1"] for layer in layers):
