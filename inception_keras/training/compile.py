@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from ..checks import check_model, check_number, got
+from ..graph import Graph, read
 from ..scope import check_values
 from .losses import Accuracy, CrossEntropy, MeanCrossEntropy
 
@@ -66,9 +67,10 @@ def compile_model(
     check_values(model, "be compiled")
     aux_weight = check_number("aux_weight", aux_weight, 0, _LARGEST_WEIGHT)
     label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
+    graph = read(model)
     losses = {
-        name: CrossEntropy(_gives_logits(name, output), label_smoothing)
-        for name, output in zip(names, model.outputs, strict=True)
+        name: CrossEntropy(_gives_logits(name, graph, output), label_smoothing)
+        for name, output in zip(names, graph.outputs, strict=True)
     }
     measured = _metrics(metrics, losses)
     chosen = _optimizer(optimizer)
@@ -178,24 +180,23 @@ def _copy(metric: keras.metrics.Metric) -> keras.metrics.Metric:
     return new
 
 
-def _gives_logits(name: str, output: Any) -> bool:
+def _gives_logits(name: str, graph: Graph, output: str) -> bool:
     """Whether a head gives logits, which cross-entropy must turn into probabilities."""
-    if len(output.shape) < 2 or output.shape[-1] is None or output.shape[-1] < 2:
-        raise ValueError(f"{name} must give a score for each of at least 2 classes, got the shape {output.shape}.")
-    return not _are_probabilities(output)
+    shape = graph[output].output_shapes[0]
+    if not shape or shape[-1] is None or shape[-1] < 2:
+        raise ValueError(f"{name} must give a score for each of at least 2 classes, got the shape {(None, *shape)}.")
+    return not _are_probabilities(graph, output)
 
 
-def _are_probabilities(output: Any) -> bool:
-    """Whether these scores come from a softmax, perhaps in a nested model or before layers that keep probabilities."""
-    layer, call, index = output._keras_history
-    if isinstance(layer, keras.Model):
-        return bool(getattr(layer, "outputs", None)) and _are_probabilities(layer.outputs[index])
-    last = getattr(layer, "activation", None) or layer  # the layer's activation, or the layer or function itself
+def _are_probabilities(graph: Graph, output: str) -> bool:
+    """Whether the scores of a node come from a softmax, perhaps before layers that keep probabilities."""
+    node = graph[output]
+    last = getattr(node.layer, "activation", None) or node.layer  # its activation, or the layer or function itself
     name = (getattr(last, "__name__", None) or type(last).__name__).lower()
     if name == "sigmoid":
         raise ValueError(
-            f"{layer.name} must end in a softmax or in logits, got a sigmoid, which scores each class by itself; "
+            f"{node.layer.name} must end in a softmax or in logits, got a sigmoid, which scores each class by itself; "
             "compile the model with keras.losses.BinaryCrossentropy."
         )
-    keeps = isinstance(layer, _KEEPING) or (isinstance(layer, keras.layers.Activation) and name == "linear")
-    return name == "softmax" or (keeps and all(map(_are_probabilities, layer._inbound_nodes[call].input_tensors)))
+    keeps = isinstance(node.layer, _KEEPING) or (isinstance(node.layer, keras.layers.Activation) and name == "linear")
+    return name == "softmax" or (keeps and all(_are_probabilities(graph, each) for each in node.inputs))
