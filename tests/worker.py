@@ -107,7 +107,7 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
 
     from inception_keras import Steps, compile_model, create_model, synchronize_batch_norm
     from inception_keras.training.aux_labels import with_aux_labels
-    from inception_keras.training.compile import heads
+    from inception_keras.training.compile import output_names
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(case["precision"])
@@ -134,7 +134,7 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
         )
         compile_model(model, optimizer, metrics=("accuracy",) if case["soft"] else ("accuracy", "cross_entropy"))
         if case["soft"]:
-            names = heads(model)
+            names = output_names(model)
             losses = {name: keras.losses.CategoricalCrossentropy() for name in names}
             weights = {name: 1.0 if name == "predictions" else 0.3 for name in names}
             one = len(names) == 1

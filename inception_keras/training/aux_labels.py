@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import check_number, check_type, got
-from .compile import heads
+from .compile import output_names
 from .losses import check_numbers
 
 _FORMS = "(images, labels) or (images, labels, weights)"
@@ -49,7 +49,7 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
         >>> weights["aux_1"].tolist()
         [3.0, 1.0, 1.0, 1.0]
     """
-    names, classes = heads(model), model.outputs[0].shape[-1]
+    names, classes = output_names(model), model.outputs[0].shape[-1]
     by_head = partial(_by_head, names=names, classes=classes, table=_table(class_weight, classes))
     same = len(names) == 1 and class_weight is None
     if isinstance(dataset, tf.data.Dataset):

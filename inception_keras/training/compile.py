@@ -63,7 +63,7 @@ def compile_model(
         >>> sorted(model.output)
         ['aux_1', 'aux_2', 'predictions']
     """
-    names = heads(model)
+    names = output_names(model)
     check_values(model, "be compiled")
     aux_weight = check_number("aux_weight", aux_weight, 0, _LARGEST_WEIGHT)
     label_smoothing = check_number("label_smoothing", label_smoothing, 0, 1)
@@ -101,12 +101,12 @@ def strip_aux(model: keras.Model) -> keras.Model:
         >>> strip_aux(create_model("googlenet", aux=True)).count_params()
         6998552
     """
-    if len(heads(model)) == 1:
+    if len(output_names(model)) == 1:
         return model
     return keras.Model(model.input, model.output["predictions"], name=model.name)
 
 
-def heads(model: keras.Model) -> list[str]:
+def output_names(model: keras.Model) -> list[str]:
     """The names of a model's outputs, in the order of `model.outputs`; a single output is called "predictions".
 
     Raises:

@@ -19,7 +19,7 @@ from ...weights.store import assign, variables
 from ...zoo import create_model
 from ..aux_labels import with_aux_labels
 from ..class_weights import class_weights
-from ..compile import compile_model, heads, strip_aux
+from ..compile import compile_model, output_names, strip_aux
 from ..folder import CLASSES, CONFUSION, load_run
 from ..predict import likeliest, scores_of
 from ..recipe import Recipe
@@ -97,7 +97,7 @@ def train_targets(dataset: tf.data.Dataset, model: keras.Model, recipe: Recipe, 
 
 def columns(logs: Mapping[str, float], model: keras.Model, prefix: str) -> dict[str, float]:
     """The metrics of each head. "loss" and "accuracy" are those of the classifier; "total_loss" is minimised."""
-    names = heads(model)
+    names = output_names(model)
     if len(names) == 1:
         return {f"{prefix}{name}": logs[name] for name in ("loss", "accuracy")}
     row = {}
