@@ -40,7 +40,7 @@ KINDS = {  # the kinds of run that a folder may hold, and the command that conti
     "finetune": ("a fine-tuning in two stages", "finetune --resume --out {}"),
     "head": ("the first stage of a fine-tuning", "finetune --resume --out {}"),
     "linear": ("a linear classifier on fixed features", "finetune --linear --resume --out {}"),
-    "ablation": ("an ablation", "ablate --out {}"),
+    "ablation": ("an ablation", "ablate"),
 }
 HEAD = "head"  # the folder of the first stage, inside the folder of the second
 _FIRST_VARIANT = "with_all_three_*"  # the runs of an ablation's first variant
@@ -88,6 +88,8 @@ def checkpoints(out: Path) -> list[Path]:
 
 def command(out: Path, kind: str) -> str:
     """The command that continues a run."""
+    if kind == "ablation":  # its folder has no recipe of its own
+        return "the same `inception-keras ablate` command"
     folder = out.parent if kind == "head" else out
     return f"`inception-keras {KINDS[kind][1].format(shlex.quote(str(folder)))}`"
 
