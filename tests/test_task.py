@@ -14,6 +14,7 @@ from outside import ROOT, command, here, python
 from runs import Death, difference
 
 import inception_keras as ik
+from inception_keras.cli.recipe_options import changes
 from inception_keras.training.distribute import Steps
 from inception_keras.training.task import load_task, task_of
 
@@ -134,7 +135,7 @@ def test_what_a_recipe_of_a_task_may_have(folder):
         MODULE + OPTIONS + '\nTASK = Task(score="mape", build=build, compile=compile, options=Options)'
     )
     sys.modules.pop("tasks", None)
-    for changes, sentence in (
+    for fields, sentence in (
         ({"class_weight": "balanced"}, "The task tasks:TASK does not use class_weight, got 'balanced'."),
         ({"weights": "imagenet"}, "The task tasks:TASK does not use weights, got 'imagenet'."),
         ({"task_options": {"gama": 2}}, "The task tasks:TASK has no option 'gama'; did you mean gamma?"),
@@ -142,8 +143,9 @@ def test_what_a_recipe_of_a_task_may_have(folder):
         ({}, "The task tasks:TASK must measure mape, but its metrics are loss, mae."),
     ):
         with pytest.raises(ValueError, match=re.escape(sentence)):
-            ik.train(fine(**changes), "runs/none", verbose=0)
+            ik.train(fine(**fields), "runs/none", verbose=0)
         assert not Path("runs").exists()
+    assert changes({"task_options": ["gamma=2.2", "name=x,y"]})["task_options"] == {"gamma": 2.2, "name": "x,y"}
     recipe = fine(task_options={"gamma": 2.2})
     assert task_of(recipe).options_of(recipe).gamma == 2.2
     assert recipe.with_changes(epochs=2).task_options == {"gamma": 2.2}
@@ -158,6 +160,17 @@ def test_what_a_recipe_of_a_task_may_have(folder):
     with pytest.raises(TypeError, match="build must be a function, got None"):
         ik.Task(score="mae", build=None, compile=max)
     sys.modules.pop("tasks", None)
+
+
+@pytest.mark.parametrize("name", ["build", "compile"])
+def test_functions_that_return_no_model(name, folder):
+    Path("tasks.py").write_text(
+        f"{MODULE}\nTASK = Task(score='mae', **dict(build=build, compile=compile) | dict({name}=print))"
+    )
+    sys.modules.pop("tasks", None)
+    with pytest.raises(TypeError, match=f"What {name} of the task tasks:TASK returns must be a Keras model, got None"):
+        ik.train(fine(), "runs/none", verbose=0)
+    assert not Path("runs").exists()
 
 
 def test_the_old_names_of_scores_warn():

@@ -51,6 +51,8 @@ from .task import Task, task_of
 if TYPE_CHECKING:
     from ..data.datasets import Data
 
+_MODEL = (keras.Model, "a Keras model")
+
 
 def train(
     recipe: Recipe | None,
@@ -206,12 +208,14 @@ def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Str
 
     Raises:
         ValueError: If the model does not fit the recipe or the data, or lacks the metrics that the run needs.
+        TypeError: If a function of the task does not return a model.
     """
     with spread.scope(), _precision(recipe.precision):
-        model = task.build(recipe, data)
+        model = check_type(f"What build of the task {recipe.task} returns", task.build(recipe, data), *_MODEL)
         if recipe.sync_batch_norm:
             synchronize_batch_norm(model)
-        no_xla_on_cpu(task.compile(model, build_optimizer(recipe, model), recipe, data))
+        compiled = task.compile(model, build_optimizer(recipe, model), recipe, data)
+        no_xla_on_cpu(check_type(f"What compile of the task {recipe.task} returns", compiled, *_MODEL))
     steps = Steps(model, spread, next(iter(task.train_targets(data.part("train"), model, recipe, data))))
     there = task.columns(steps.metrics(), model, "")
     for name in ("loss", task.score):
