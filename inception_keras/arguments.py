@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast, get_args
 
 import keras
 
-from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got, warn_of_old_name
+from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got
 
 InputShape = Sequence[int | None]  # (height, width, channels); None for a side of any size
 Function = TypeVar("Function", bound=Callable)
@@ -39,34 +39,6 @@ def checked(function: Function) -> Function:
         return function(*bound.args, **bound.kwargs)
 
     return cast(Function, call)
-
-
-def renamed(**names: str) -> Callable[[Function], Function]:
-    """Makes a function accept the old names of its keyword arguments, with a DeprecationWarning.
-
-    Args:
-        **names: For each old name, the new one.
-
-    Examples:
-        >>> @renamed(unit="conv_block")
-        ... def block(x, *, conv_block): ...
-        >>> block(0, conv_block=max)
-    """
-
-    def decorate(function: Function) -> Function:
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            for old in names.keys() & kwargs.keys():
-                new = names[old]
-                if new in kwargs:
-                    raise TypeError(f"{function.__name__}: {old} is the old name of {new}, got both.")
-                warn_of_old_name(f"The argument {old} of {function.__name__}", new)
-                kwargs[new] = kwargs.pop(old)
-            return function(*args, **kwargs)
-
-        return cast(Function, call)
-
-    return decorate
 
 
 def check_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import KerasTensor, layers
 
-from .arguments import InputShape, check_image_shape, checked, renamed
-from .checks import check_count, got
+from .arguments import InputShape, check_image_shape, checked
+from .checks import check_count, got, renamed
 from .layers import BatchNormalization, CeilMaxPooling2D, Conv2D, DepthwiseConv2D, HardSwish, MaxPooling2D
 
 

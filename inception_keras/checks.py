@@ -1,17 +1,20 @@
 """Checks of the arguments of public functions. Each error is one sentence with the argument's name and value."""
 
+import functools
 import inspect
 import math
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+Function = TypeVar("Function", bound=Callable)
 
 
 def check_model(label: str, value: Any) -> "keras.Model":
@@ -118,6 +121,48 @@ def warn_of_old_name(old: str, new: str, stacklevel: int = 3) -> None:
     """Warns the caller of a public function that a name has changed. The old one is kept for one release."""
     message = f"{old} is now called {new}; the old name will be gone in the next release."
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel)
+
+
+def renamed(**names: str) -> Callable[[Function], Function]:
+    """Makes a function or class accept the old names of its keyword arguments, with a DeprecationWarning.
+
+    Args:
+        **names: For each old name, the new one.
+
+    Examples:
+        >>> @renamed(unit="conv_block")
+        ... def block(x, *, conv_block): ...
+        >>> block(0, conv_block=max)
+    """
+
+    def decorate(target: Function) -> Function:
+        function: Callable = vars(target)["__init__"] if isinstance(target, type) else target
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            renewed = new_names(kwargs, names, target.__name__)
+            for old in names.keys() & kwargs.keys():
+                warn_of_old_name(f"The argument {old} of {target.__name__}", names[old])
+            return function(*args, **renewed)
+
+        if isinstance(target, type):
+            target.__init__ = call  # type: ignore[misc]
+            return target
+        return cast(Function, call)
+
+    return decorate
+
+
+def new_names(entries: Mapping[str, Any], names: Mapping[str, str], origin: str) -> dict[str, Any]:
+    """The entries with the new name for each old one; `names` maps old names to new ones.
+
+    Raises:
+        TypeError: If an entry is given by both names. The message begins with `origin`.
+    """
+    for old, new in names.items():
+        if old in entries and new in entries:
+            raise TypeError(f"{origin}: {old} is the old name of {new}, got both.")
+    return {names.get(name, name): value for name, value in entries.items()}
 
 
 def check_share(label: str, value: Any) -> float:

@@ -65,7 +65,7 @@ def test_everything_wrong_is_listed(album, monkeypatch):
         {"class": "coffee", "train": 9, "test": 2, "smallest": (60, 50), "largest": (600, 400)},
     )
     assert {path: path.stat().st_mtime_ns for path in album.rglob("*")} == before
-    data = load_data(None, data_dir=album, image_size=16, max_bad=0.5)
+    data = load_data(None, data_dir=album, image_size=16, max_unreadable=0.5)
     skipped = {str(path.relative_to(album)) for path, _ in data.skipped}
     assert skipped == {
         path for path, (kind, _) in WRONG.items() if kind not in ("extension", "duplicate", "train and test")

@@ -92,7 +92,7 @@ def test_plot(tmp_path):
         (("train", "--keep", "1", "3", "--out", "{tmp}"), "MODEL is '3': --keep takes several epochs with commas,"),
         (
             ("train", "--epochs", "1", "--keep", "3", "--out", "{tmp}"),
-            "keep has epoch 3, but the run has only 1 epoch.",
+            "keep_epochs has epoch 3, but the run has only 1 epoch.",
         ),
         (("show", "vgg16", "-o", "dept=2"), "no option 'dept'; there are classes, classifier_activation, input_shape,"),
         (

@@ -187,7 +187,7 @@ def test_unknown_and_wrong_options():
         ({"validation": "0.1"}, "validation must be"),
         ({"batch_size": 0}, "batch_size must be an int of at least 1, got 0"),
         ({"seed": -1}, "seed must be"),
-        ({"max_bad": 10}, "max_bad must be a share from 0 to 1, got 10"),
+        ({"max_unreadable": 10}, "max_unreadable must be a share from 0 to 1, got 10"),
         ({"image_size": (1, 2, 3)}, "image_size must be an int or"),
         ({"image_size": 0}, "image_size must be an int of at least 1"),
         ({"image_size": 10**6}, "image_size must be an int of at most 16384, got 1000000"),
@@ -210,8 +210,8 @@ def test_unknown_and_wrong_options():
         ({"augment": None}, "augment must be 'none', 'shift' or 'crop', got None"),
         ({"augment": ["crop"]}, "augment must be 'none', 'shift' or 'crop', got"),
         ({"label": 3}, "label must be a text, got 3"),
-        ({"max_bad": None}, "max_bad must be a share from 0 to 1, got None"),
-        ({"max_bad": float("nan")}, "max_bad must be a share from 0 to 1, got nan"),
+        ({"max_unreadable": None}, "max_unreadable must be a share from 0 to 1, got None"),
+        ({"max_unreadable": float("nan")}, "max_unreadable must be a share from 0 to 1, got nan"),
         ({"preprocessing": "resnet50"}, "preprocessing must be a Preprocessing, such as .* got 'resnet50'"),
     ]:
         with pytest.raises((ValueError, TypeError, OSError), match=sentence):
@@ -223,10 +223,10 @@ def test_unknown_and_wrong_options():
         check_data(".", label=3)
 
 
-def test_wrong_parts_and_shards(digits):
-    for part in ("val", None, 3, ["train"]):
+def test_wrong_splits_and_shards(digits):
+    for split in ("val", None, 3, ["train"]):
         with pytest.raises(ValueError, match="name must be 'train', 'validation' or 'test', got"):
-            digits.part(part)
+            digits.split(split)
     for shard in (None, 3, (0,), "01"):
         with pytest.raises(ValueError, match=r"shard must be \(index, count\), got"):
             digits.epoch(0, shard=shard)
@@ -572,9 +572,9 @@ def test_what_cannot_be_read_is_skipped_and_named(tmp_path, monkeypatch, in_memo
     Image.new("RGB", (1, 270_001)).save(tmp_path / "coffee" / "bomb.bmp")
     (tmp_path / "coffee" / ".hidden").touch()
     (tmp_path / "coffee" / "folder.png").mkdir()
-    with pytest.raises(ValueError, match=r"has 6 of 20 images that cannot be used, more than max_bad=0.25 allows: "):
-        load_data(None, data_dir=tmp_path, image_size=16, max_bad=0.25)
-    data = load_data(None, data_dir=tmp_path, image_size=16, max_bad=0.3)
+    with pytest.raises(ValueError, match="has 6 of 20 images that cannot be used, more than max_unreadable="):
+        load_data(None, data_dir=tmp_path, image_size=16, max_unreadable=0.25)
+    data = load_data(None, data_dir=tmp_path, image_size=16, max_unreadable=0.3)
     skipped = {path.name: reason for path, reason in data.skipped}
     assert skipped.keys() == reasons.keys() and len(data.skipped) == len(reasons)
     assert all(reason in skipped[name] for name, reason in reasons.items())
@@ -611,7 +611,7 @@ def test_folders_that_hold_no_data_set(tmp_path, monkeypatch):
     for path in (tmp_path / "some" / "tea").glob("whole.*"):
         path.unlink()
     with pytest.raises(ValueError, match=r"some has no training image that can be read of the class tea"):
-        load_data(data_dir=tmp_path / "some", max_bad=1)
+        load_data(data_dir=tmp_path / "some", max_unreadable=1)
 
     def refuse(self):
         raise PermissionError(13, "Permission denied", str(self))

@@ -199,7 +199,7 @@ def test_broken_records_are_named(tmp_path):
         write_records(shard, [*records(12), record])
         refused(sentence, tmp_path)
     write_records(shard, [*records(12), example(photo[:60], 7), example(b"", 30)])
-    data = load_data(None, data_dir=tmp_path, image_size=16, max_bad=0.2)
+    data = load_data(None, data_dir=tmp_path, image_size=16, max_unreadable=0.2)
     assert [(str(source), reason) for source, reason in data.skipped] == [
         (f"record 13 of {shard}", "cannot be read: image file is truncated"),
         (f"record 14 of {shard}", "is empty"),
@@ -308,7 +308,7 @@ def test_links_that_leave_the_folder(tmp_path):
     refused("inner.png leads out of .*data: put the file itself into the folder", tmp_path / "data")
     inner.unlink()
     inner.symlink_to("inner.png")  # a link to itself
-    refused(r"inner\.png is not there", tmp_path / "data", max_bad=0)
+    refused(r"inner\.png is not there", tmp_path / "data", max_unreadable=0)
     inner.unlink()
     (tmp_path / "data" / "train" / "tea").symlink_to(tmp_path / "other" / "coffee")
     (tmp_path / "data" / "test" / "tea").symlink_to("coffee")

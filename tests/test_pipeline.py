@@ -94,15 +94,17 @@ def test_skipped_images_are_not_decoded(tmp_path, monkeypatch):
     write_photos(tmp_path)
     data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=4)
     opened = []
-    fit = Preprocessing.fit
-    monkeypatch.setattr(Preprocessing, "fit", lambda self, *args: (opened.append(args), fit(self, *args))[1])
+    fit = Preprocessing.resize_and_crop
+    monkeypatch.setattr(
+        Preprocessing, "resize_and_crop", lambda self, *args: (opened.append(args), fit(self, *args))[1]
+    )
     everything(data.epoch(0, skip=1))
     assert len(opened) == 4
 
 
-@pytest.mark.parametrize("part, workers", [("train", 5), ("test", 3)])
-def test_the_shares_of_all_workers_are_the_batch(data, part, workers):
-    make = (lambda shard: data.epoch(1, 1, shard)) if part == "train" else (lambda shard: data.part("test", shard))
+@pytest.mark.parametrize("split, workers", [("train", 5), ("test", 3)])
+def test_the_shares_of_all_workers_are_the_batch(data, split, workers):
+    make = (lambda shard: data.epoch(1, 1, shard)) if split == "train" else (lambda shard: data.split("test", shard))
     shares = [list(make((index, workers)).as_numpy_iterator()) for index in range(workers)]
     whole = list(make((0, 1)).as_numpy_iterator())
     for step, (images, labels) in enumerate(whole):
@@ -113,9 +115,9 @@ def test_the_shares_of_all_workers_are_the_batch(data, part, workers):
     assert {len(share) for share in shares} == {len(whole)}
 
 
-def test_parts_in_order(data):
-    equal(data.part("test"), data.test)
-    assert (np.diff(everything(data.part("train"))[1]) >= 0).all()
+def test_splits_in_order(data):
+    equal(data.split("test"), data.test)
+    assert (np.diff(everything(data.split("train"))[1]) >= 0).all()
 
 
 @settings(deadline=None)
@@ -151,7 +153,7 @@ def test_wrong_epochs(data):
         with pytest.raises(ValueError, match=sentence):
             data.epoch(**({"number": 0} | wrong))
     with pytest.raises(ValueError, match="must be 'train', 'validation' or 'test', got 'val'"):
-        data.part("val")
+        data.split("val")
 
 
 def test_op_determinism_changes_nothing(data):
@@ -387,7 +389,7 @@ def changed(folder, data, count: int) -> dict:
 def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypatch, kind, workers):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 16)
-    data = load_data(None, data_dir=tmp_path, image_size=16, batch_size=6, augment=kind, max_bad=0.5)
+    data = load_data(None, data_dir=tmp_path, image_size=16, batch_size=6, augment=kind, max_unreadable=0.5)
     count, before = data.counts["train"], everything(data.epoch(0))
     order = everything(replace(data.batches["train"], augment="none", flip=False).dataset(0))[0]
     reasons = changed(tmp_path, data, 4)
@@ -413,7 +415,7 @@ def test_files_that_become_unreadable_are_replaced_and_named(tmp_path, monkeypat
 def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 8)
-    data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=1, augment=kind, max_bad=0.5)
+    data = load_data(None, data_dir=tmp_path, image_size=8, batch_size=1, augment=kind, max_unreadable=0.5)
     count, order = data.counts["train"], data.batches["train"]._order(np.int64(0)).numpy()
     for place in (0, 3, 4, count - 1):  # both ends of an epoch, and two in a row
         data.batches["train"].part.images[order[place]].unlink()
@@ -427,7 +429,7 @@ def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch, kind):
 def test_too_many_files_that_go_stop_the_run(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 20)
-    data = load_data(None, data_dir=tmp_path, image_size=8, augment=kind, max_bad=0.1, batch_size=5)
+    data = load_data(None, data_dir=tmp_path, image_size=8, augment=kind, max_unreadable=0.1, batch_size=5)
     files = data.batches["train"].part.images
     limit = int(0.1 * len(files))
     for path in files[:limit]:
@@ -437,7 +439,9 @@ def test_too_many_files_that_go_stop_the_run(tmp_path, monkeypatch, kind):
     files[limit].unlink()
     with pytest.raises(tf.errors.OpError):
         everything(data.epoch(0))
-    sentence = f"{limit + 1} of {len(files)} images can be read no more, and max_bad allows a share of 0.1: .* is no"
+    sentence = (
+        f"{limit + 1} of {len(files)} images can be read no more, and max_unreadable allows a share of 0.1: .* is no"
+    )
     with pytest.raises(ValueError, match=sentence) as caught:
         data.check()
     assert all(str(path) in str(caught.value) for path in files[: limit + 1]) and str(caught.value).endswith(".")

@@ -30,7 +30,7 @@ def by_two_steps(photo: np.ndarray, size: int, resize: int) -> np.ndarray:
 @pytest.mark.parametrize("photo", [data.coffee(), data.chelsea(), data.coffee().transpose(1, 0, 2)[:333]])
 @pytest.mark.parametrize("size, resize", [(227, 256), (32, 32), (299, 342)])
 def test_resizes_and_crops_as_torchvision(photo, size, resize):
-    prepared = Preprocessing((size, size), resize=resize).fit(photo)
+    prepared = Preprocessing((size, size), resize=resize).resize_and_crop(photo)
     np.testing.assert_array_equal(prepared, by_two_steps(photo, size, resize))
 
 
@@ -153,7 +153,7 @@ def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
     Image.new("RGB", (2, 2), (9, 9, 9)).save(tmp_path / "key.png", transparency=(9, 9, 9))
     assert np.abs(np.asarray(read_image(tmp_path / "half.png"))[0, 0].astype(int) - (127, 177, 227)).max() <= 1
     assert (np.asarray(read_image(tmp_path / "key.png")) == 255).all()
-    fit = Preprocessing((2, 2)).fit
+    fit = Preprocessing((2, 2)).resize_and_crop
     np.testing.assert_array_equal(fit(picture), fit(tmp_path / "half.png"))
 
 
@@ -171,7 +171,7 @@ def test_a_long_strip_does_not_fill_the_memory():
     strip = np.zeros((1, 60_000, 3), np.uint8)
     strip[:, 29_900:30_100] = 255
     for lying_or_standing in (strip, strip.transpose(1, 0, 2)):
-        assert (Preprocessing((224, 224), resize=256).fit(lying_or_standing) == 255).all()
+        assert (Preprocessing((224, 224), resize=256).resize_and_crop(lying_or_standing) == 255).all()
 
 
 def broken_files(folder: Path) -> dict[str, str]:

@@ -39,7 +39,7 @@ def test_a_file_is_a_recipe(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('model = "googlenet_cifar"\nepochs = 5\nkeep = [2]\n[options]\naux = true\n')
     recipe = ik.Recipe.load(path)
-    assert recipe == ik.Recipe(options={"aux": True}, epochs=5, keep=(2,))
+    assert recipe == ik.Recipe(options={"aux": True}, epochs=5, keep_epochs=(2,))
     changed = recipe.with_changes(epochs=7, options={"batch_norm": True})
     assert (changed.epochs, changed.options) == (7, {"aux": True, "batch_norm": True})
     assert recipe.with_changes(data_dir="photos").data is None  # the default, digits, lie in no folder
@@ -53,7 +53,7 @@ def test_a_file_is_a_recipe(tmp_path):
         ("epochs = 'x'", "mine.toml: epochs must be an int of at least 1, got 'x'"),
         ("epochs = ", "mine.toml is not a TOML file"),
         ("ema = 1.0", "ema must be a number of at least 0 and below 1, got 1.0"),
-        ("max_bad = 2", "max_bad must be a number of at least 0 and at most 1, got 2"),
+        ("max_unreadable = 2", "max_unreadable must be a number of at least 0 and at most 1, got 2"),
         ("weight_decay = nan", "weight_decay must be a number of at least 0 and at most 1e.06, got nan"),
         ("warmup_epochs = 12", "warmup_epochs must be below epochs, 12, got 12"),
         ("augment = 'crops'", "Unknown augment 'crops'; did you mean crop"),
@@ -61,7 +61,7 @@ def test_a_file_is_a_recipe(tmp_path):
         ("model = 3", "model must be a text, got 3"),
         ("options = 3", "options must be a table"),
         ("[options]\nwhen = 1979-05-27", "options must be a table"),
-        ("keep = 3", "keep must be a list of epochs, got 3"),
+        ("keep_epochs = 3", "keep_epochs must be a list of epochs, got 3"),
         ("deterministic = 1", "deterministic must be true or false, got 1"),
         ("x = " + "[" * 5000, "is not a TOML file"),
         ("# " + "x" * 100_000, "longer than 100,000 bytes"),

@@ -18,7 +18,8 @@ from inception_keras.weights.store import variables
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    recipe = ik.Recipe(options={"aux": True}, image_size=15, epochs=3, keep=(1,), batch_size=256, learning_rate=1e-3)
+    fields = {"options": {"aux": True}, "image_size": 15, "batch_size": 256, "learning_rate": 1e-3}
+    recipe = ik.Recipe(**fields, epochs=3, keep_epochs=(1,))
     return ik.train(recipe, tmp_path_factory.mktemp("runs") / "digits", verbose=0)
 
 
@@ -157,7 +158,7 @@ def test_a_corrupt_image_is_left_out_counted_and_named(tmp_path):
         ({"epochs": 0}, "epochs must be an int of at least 1, got 0"),
         ({"batch_size": 1.5}, "batch_size must be an int of at least 1, got 1.5"),
         ({"learning_rate": -1}, "learning_rate must be a number above 0 and at most 1e.30, got -1"),
-        ({"keep": (99,)}, "keep has epoch 99, but the run has only 12 epochs"),
+        ({"keep_epochs": (99,)}, "keep_epochs has epoch 99, but the run has only 12 epochs"),
     ],
 )
 def test_recipes_that_are_none(fields, message):

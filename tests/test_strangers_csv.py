@@ -16,7 +16,7 @@ def load(folder):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         label = {"chosen": "kind", "places": "label"}.get(folder.name)
-        data = load_data(None, data_dir=folder, image_size=8, augment=False, max_bad=0.4, label=label)
+        data = load_data(None, data_dir=folder, image_size=8, augment=False, max_unreadable=0.4, label=label)
     said = [str(warning.message) for warning in said]
     skipped = {str(path): reason for path, reason in data.skipped}
     files = data.batches["train"].part

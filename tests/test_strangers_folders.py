@@ -17,7 +17,7 @@ from inception_keras import check_data, load_data
 def load(folder):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        data = load_data(None, data_dir=folder, image_size=8, augment=False, max_bad=0.4)
+        data = load_data(None, data_dir=folder, image_size=8, augment=False, max_unreadable=0.4)
     said = [str(warning.message) for warning in said]
     skipped = {str(path): reason for path, reason in data.skipped}
     return {"classes": data.class_names, "counts": data.counts, "skipped": skipped, "said": said}
@@ -264,4 +264,4 @@ def test_the_command_line(tmp_path):
     said = " ".join(here("data", "check", tmp_path, cwd=tmp_path, status=1).split())
     assert "12 images in 2 classes, 3 files left out, 3 problems" in said
     assert f"note: {tmp_path}/test is passed over: its 4 images are in no folder of a class." in said
-    assert "has 3 of 15 images that cannot be used, more than max_bad=0.1 allows" in said
+    assert "has 3 of 15 images that cannot be used, more than max_unreadable=0.1 allows" in said

@@ -58,7 +58,18 @@ def on_a_terminal(*words, cwd):
 def test_a_run_in_a_pipe_is_a_line_an_epoch(tmp_path):
     dataset(tmp_path / "photos")
     (tmp_path / "photos" / "[red]fox" / "[b]broken\x1b[31m.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    words = ("train", "lenet5_modern", "--data-dir", "photos", "--image-size", 32, "--epochs", 2, "--max-bad", 0.2)
+    words = (
+        "train",
+        "lenet5_modern",
+        "--data-dir",
+        "photos",
+        "--image-size",
+        32,
+        "--epochs",
+        2,
+        "--max-unreadable",
+        0.2,
+    )
     said = command(*words, "--out", "run", cwd=tmp_path, TF_CPP_MIN_LOG_LEVEL="")
     assert is_quiet(said), said
     assert "\x1b" not in said

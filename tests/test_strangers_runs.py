@@ -89,8 +89,9 @@ print("SAID", json.dumps(said), flush=True)
 from inception_keras.training.distribute import Steps
 Steps.train = lambda self, iterator: os.kill(os.getpid(), signal.SIGKILL)
 run("finetune", "--model", "lenet5_modern", "--weights", "base", "--data-dir", "photos", "--image-size", 32,
-    "--epochs", 1, "--freeze", "up to c3", "--optimizer", "sgd", "--augment", "none", "--no-flip", "--max-bad", 0.2,
-    "--keep", 1, "--weight-decay", 0.01, "--label-smoothing", 0.1, "--precision", "float32", "--out", "tuned")
+    "--epochs", 1, "--freeze", "up to c3", "--optimizer", "sgd", "--augment", "none", "--no-flip",
+    "--max-unreadable", 0.2, "--keep", 1, "--weight-decay", 0.01, "--label-smoothing", 0.1, "--precision", "float32",
+    "--out", "tuned")
 """
     text = outside.python(code, home, status=-signal.SIGKILL)
     said = json.loads(text.rpartition("SAID ")[2].splitlines()[0])
@@ -138,8 +139,8 @@ def test_more_epochs_end_as_if_they_had_been_planned(resumed):
     assert "goes on to epoch 3; 1 were planned. It ends as one that was planned for 3 from the beginning." in text
     assert difference(home / "short", home / "long") == 0  # metrics.csv, test.csv, every checkpoint, the state
     config = json.loads((home / "short" / "config.json").read_text())
-    assert config["recipe"]["epochs"] == 3 and config["recipe"]["keep"] == [1, 2]
-    assert config["changes"] == [{"after_epoch": 1, "epochs": [1, 3], "keep": [[1], [1, 2]]}]
+    assert config["recipe"]["epochs"] == 3 and config["recipe"]["keep_epochs"] == [1, 2]
+    assert config["changes"] == [{"after_epoch": 1, "epochs": [1, 3], "keep_epochs": [[1], [1, 2]]}]
 
 
 @pytest.mark.slow
@@ -180,7 +181,14 @@ def test_each_command_knows_the_kind_of_run(resumed):
     first, second = (json.loads((home / "tuned" / part / "config.json").read_text()) for part in ("head", "."))
     assert (first["kind"], second["kind"]) == ("head", "finetune")
     assert second["recipe"]["weights"] == "head" and first["recipe"]["weights"] == "base"
-    given = {"freeze": "up to c3", "optimizer": "sgd", "augment": "none", "flip": False, "max_bad": 0.2, "keep": [1]}
+    given = {
+        "freeze": "up to c3",
+        "optimizer": "sgd",
+        "augment": "none",
+        "flip": False,
+        "max_unreadable": 0.2,
+        "keep_epochs": [1],
+    }
     given |= {"weight_decay": 0.01, "label_smoothing": 0.1, "precision": "float32", "epochs": 1}
     assert {name: second["recipe"][name] for name in given} == given
     assert second["recipe"]["learning_rate"] == pytest.approx(2e-4)
@@ -382,12 +390,12 @@ def test_wrong_objects_and_numbers_are_one_sentence(tmp_path):
         {"weight_decay": 1e300},
         {"image_size": 10**9},
         {"devices": 10**9},
-        {"keep": [10**30]},
+        {"keep_epochs": [10**30]},
         {"mixup": 1e300},
         {"optimizer": ["adam"]},
         {"data_dir": 3},
     ):
-        with pytest.raises(ValueError, match=next(iter(fields)).replace("keep", "kept epoch")) as error:
+        with pytest.raises(ValueError, match=next(iter(fields)).replace("keep_epochs", "kept epoch")) as error:
             ik.Recipe(**fields)
         assert len(str(error.value)) < 200
     recipe, model = ik.Recipe(), ik.create_model("lenet5_modern")

@@ -117,6 +117,7 @@ def test_recipes_of_version_0_1(tmp_path):
     (tmp_path / "old.toml").write_text(text)
     recipe = ik.Recipe.load(tmp_path / "old.toml")
     assert (recipe.task, recipe.epochs, recipe.image_size) == ("classification", 3, (32, 32))
+    assert (recipe.max_unreadable, recipe.keep_epochs) == (0.2, (1, 2))
     for name in ("finished", "interrupted"):
         fields = json.loads((OLD / name / "config.json").read_text())["recipe"]
         recipe = ik.Recipe.from_dict(fields, "config.json")

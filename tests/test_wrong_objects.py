@@ -56,7 +56,7 @@ def recipe(**fields):
 VALID = {
     "Preprocessing": lambda: {"size": (8, 8)},
     "Preprocessing.__call__": lambda: {"self": ik.Preprocessing((8, 8)), "image": np.zeros((8, 8, 3), "uint8")},
-    "Preprocessing.fit": lambda: {"self": ik.Preprocessing((8, 8)), "image": np.zeros((8, 8, 3), "uint8")},
+    "Preprocessing.resize_and_crop": lambda: {"self": ik.Preprocessing((8, 8)), "image": np.zeros((8, 8, 3), "uint8")},
     "Preprocessing.normalise": lambda: {"self": ik.Preprocessing((8, 8)), "pixels": np.zeros((8, 8, 3), "uint8")},
     "Preprocessing.resized": lambda: {"self": ik.Preprocessing((8, 8)), "size": (8, 8)},
     "Preprocessing.to_dict": lambda: {"self": ik.Preprocessing((8, 8))},

@@ -10,11 +10,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from ..training.recipe import Recipe, explanations, read_entries
-from .terminal import named_options, whole_numbers
+from ..checks import new_names
+from ..training.recipe import OLD_NAMES, Recipe, explanations, read_entries
+from .terminal import named_options, tell_error, whole_numbers
 
 _LISTS = {  # given several times, or with commas
-    "keep": "1,2,...",
+    "keep_epochs": "1,2,...",
     "class_weight": "balanced or CLASS=WEIGHT,...",
     "task_options": "NAME=VALUE",  # these only several times
 }
@@ -39,6 +40,9 @@ def recipe_options(defaults: Mapping[str, Any]) -> Callable[[Callable], Callable
             for one in fields(Recipe)
             if one.name not in own and one.name != "options"  # the option --option sets these
         ]
+        old = typer.Option("--max-bad", hidden=True)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        added.append(inspect.Parameter("max_bad", kind, default=None, annotation=Annotated[float, old]))
         command.__signature__ = signature.replace(parameters=[*own.values(), *added])  # type: ignore[attr-defined]
         return command
 
@@ -64,18 +68,26 @@ def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.P
     if isinstance(default, bool):
         shown = option.removeprefix("--").split("/--")[not default]
     help = re.sub(r"\bNone\b", "none", help)
-    info = typer.Option(option, help=help, metavar=metavar, show_default=shown, rich_help_panel="Recipe")
+    names = [option, "--keep"] if name == "keep_epochs" else [option]
+    info = typer.Option(*names, help=help, metavar=metavar, show_default=shown, rich_help_panel="Recipe")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info])
 
 
 def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool = False) -> dict[str, Any]:
     """The fields of a recipe that the user gave, in the form that `Recipe` takes."""
     changed = {name: value for name, value in given.items() if value is not None and value != []}
+    if "max_bad" in changed:
+        tell_error(
+            "--max-bad is now called --max-unreadable; the old name will be gone in the next release.",
+            "note:",
+            "yellow",
+        )
+        changed = new_names(changed, OLD_NAMES, "the command line")
     for name in _NONE_AS_TEXT:
         if changed.get(name) == "none":
             changed[name] = None
-    if "keep" in changed:
-        changed["keep"] = tuple(number for text in changed["keep"] for number in whole_numbers(text, ","))
+    if "keep_epochs" in changed:
+        changed["keep_epochs"] = tuple(number for text in changed["keep_epochs"] for number in whole_numbers(text, ","))
     if "class_weight" in changed:
         changed["class_weight"] = _class_weight(changed["class_weight"])
     if changed.get("image_size"):

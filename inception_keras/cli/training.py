@@ -55,7 +55,7 @@ def train(
     with one_sentence():
         from ..training.run import train as run
 
-        if model and model.isdecimal() and given["keep"]:
+        if model and model.isdecimal() and given["keep_epochs"]:
             raise ValueError(f"MODEL is {model!r}: --keep takes several epochs with commas, --keep 1,{model}.")
         changed = changes({"model": model, **given}, option, aux)
         wanted = recipe_of(recipe, {}, changed, out if resume else None)

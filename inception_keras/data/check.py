@@ -19,7 +19,7 @@ from .names import NAMES
 from .splits import Part, complete
 from .targets import Labels
 
-_MAX_BAD = 0.1  # as for load_data
+_MAX_UNREADABLE = 0.1  # as for load_data
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Check:
 class _Seen:
     """An image that was examined. An image that could not be read has no digest."""
 
-    part: str
+    split: str
     label: int
     name: str
     size: tuple[int, int] | None = None
@@ -135,19 +135,19 @@ def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
 def _refusal(found: Listing | Arrays, seen: Sequence[_Seen], root: Path) -> str:
     """The error with which `load_data` refuses the images; empty if it accepts them."""
     title = root.resolve().name
-    good: dict[str, list[int]] = {part: [] for part in found.parts}
+    good: dict[str, list[int]] = {split: [] for split in found.parts}
     for image in seen:
         if image.digest is not None:
-            good[image.part].append(image.label)
+            good[image.split].append(image.label)
     try:
         if isinstance(found, Listing):
             lost = [(image.name, image.problem.detail) for image in seen if image.problem and image.digest is None]
             found.check_classes()
-            found.check_share(lost, _MAX_BAD)
+            found.check_share(lost, _MAX_UNREADABLE)
             found.check_present(good["train"], "training image that can be read")
         else:
             in_memory(title, found.kind, found.parts, found.class_names, None)
-        complete({part: Part(range(len(labels)), Labels(np.array(labels))) for part, labels in good.items()}, title)
+        complete({split: Part(range(len(labels)), Labels(np.array(labels))) for split, labels in good.items()}, title)
     except ValueError as error:
         return str(error)
     return ""
@@ -155,7 +155,7 @@ def _refusal(found: Listing | Arrays, seen: Sequence[_Seen], root: Path) -> str:
 
 def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
     def look(entry: tuple[str, int, Source]) -> _Seen:
-        part, label, source = entry
+        split, label, source = entry
         name = _name(source, root)
         said: list[str] = []
         try:
@@ -163,18 +163,18 @@ def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
             with source.open("rb") as file:
                 digest = hashlib.file_digest(cast(Any, file), "sha256").digest()
         except FileNotFoundError:
-            return _Seen(part, label, name, problem=Problem("missing", name, "is not there"))
+            return _Seen(split, label, name, problem=Problem("missing", name, "is not there"))
         except (UnreadableImage, OSError) as error:
             kind = error.kind if isinstance(error, UnreadableImage) else "unreadable"
-            return _Seen(part, label, name, problem=Problem(kind, name, line(error)))
+            return _Seen(split, label, name, problem=Problem(kind, name, line(error)))
         suffix = source.suffix.lower() if isinstance(source, Path) else ""
         wrong = suffix in EXTENSIONS and suffix not in SUFFIXES.get(format, (suffix,))
         problem = Problem("extension", name, f"is a {format} image by its content") if wrong else None
-        return _Seen(part, label, name, size, digest, problem, [(source, text) for text in said])
+        return _Seen(split, label, name, size, digest, problem, [(source, text) for text in said])
 
     entries = [
-        (part, label, source)
-        for part, (sources, labels) in listing.parts.items()
+        (split, label, source)
+        for split, (sources, labels) in listing.parts.items()
         for source, label in zip(sources, labels, strict=True)
     ]
     with ThreadPool() as pool:
@@ -182,11 +182,11 @@ def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
 
 
 def _hash(arrays: Arrays) -> Iterator[_Seen]:
-    for part, content in arrays.parts.items():
+    for split, content in arrays.parts.items():
         images = np.asarray(content.images)
         for i, (image, label) in enumerate(zip(images, content.labels.tolist(), strict=True)):
             size = (image.shape[1], image.shape[0])
-            yield _Seen(part, label, f"{part} image {i}", size, hashlib.sha256(image.tobytes()).digest())
+            yield _Seen(split, label, f"{split} image {i}", size, hashlib.sha256(image.tobytes()).digest())
 
 
 def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem]:
@@ -196,14 +196,14 @@ def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem
         if image.digest is None:
             continue
         same = first[image.digest]
-        other = next((one for one in same if one.part == image.part), same[0] if same else None)
-        if other is None or other.part != image.part:
+        other = next((one for one in same if one.split == image.split), same[0] if same else None)
+        if other is None or other.split != image.split:
             same.append(image)  # the first one in its split
         if other is not None:
-            across = {other.part, image.part} == {"train", "test"}
+            across = {other.split, image.split} == {"train", "test"}
             detail = f"is the same as {other.name}"
-            if other.part != image.part:
-                detail += f" in {other.part}"
+            if other.split != image.split:
+                detail += f" in {other.split}"
             if other.label != image.label:
                 detail += f", but {names[image.label]} for {names[other.label]}"
             yield Problem("train and test" if across else "duplicate", image.name, detail)
@@ -217,7 +217,7 @@ def _rows(good: Sequence[_Seen], names: Sequence[str], parts: Sequence[str]) -> 
     for label, name in enumerate(names):
         images = by_class[label]
         sizes = sorted((image.size for image in images if image.size), key=lambda size: (size[0] * size[1], size))
-        counts = {part: sum(image.part == part for image in images) for part in parts}
+        counts = {split: sum(image.split == split for image in images) for split in parts}
         yield {
             "class": name,
             **counts,

@@ -178,21 +178,21 @@ def _rows(table: Table, files: Files, wanted: list[str], split: str) -> Iterator
             raise ValueError(f"{where} has no path.")
         if "\0" in "".join(cells):
             raise ValueError(f"{where} holds a zero byte.")
-        part = split if splits is None else _split_of_cell(names[splits], cells[splits], where)
-        path = files.find(cells[image], table.base or files.root, part, where)
+        chosen = split if splits is None else _split_of_cell(names[splits], cells[splits], where)
+        path = files.find(cells[image], table.base or files.root, chosen, where)
         found = [cells[column] for column in columns]
-        yield _Row(where, part, path, found[0] if len(found) == 1 else _one_of(found, wanted, where))
+        yield _Row(where, chosen, path, found[0] if len(found) == 1 else _one_of(found, wanted, where))
 
 
 def _split_of_cell(column: str, cell: str, where: str) -> str:
     if column.lower() == _IS_VALID:
         bit = _bit(cell)
-        part, allowed = None if bit is None else ("train", "validation")[bit], "True or False, or 1 or 0"
+        split, allowed = None if bit is None else ("train", "validation")[bit], "True or False, or 1 or 0"
     else:
-        part, allowed = split_of(cell), f"one of {', '.join(SPLIT_NAMES)}"
-    if part is None:
+        split, allowed = split_of(cell), f"one of {', '.join(SPLIT_NAMES)}"
+    if split is None:
         raise ValueError(f"{where}: {column} must be {allowed}, got {cell!r}.")
-    return part
+    return split
 
 
 def _by_folder(rows: dict[str, list[_Row]], files: Files) -> dict[str, list[_Row]]:

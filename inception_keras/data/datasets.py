@@ -20,6 +20,8 @@ from ..checks import (
     check_text,
     check_type,
     got,
+    renamed,
+    warn_of_old_name,
 )
 from .augment import KINDS
 from .formats import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
@@ -58,12 +60,12 @@ class Data:
     @cached_property
     def validation(self) -> tf.data.Dataset:
         """The validation batches, which measure the net during training."""
-        return self.part("validation")
+        return self.split("validation")
 
     @cached_property
     def test(self) -> tf.data.Dataset:
         """The test batches, which measure the net after training."""
-        return self.part("test")
+        return self.split("test")
 
     def epoch(self, number: int, skip: int = 0, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """The training batches of one epoch. They depend only on the seed and the epoch's number.
@@ -116,8 +118,8 @@ class Data:
     def check(self) -> None:
         """Raises a ValueError that lists the files if too many images of a split have become unreadable.
 
-        `max_bad` is the largest share allowed. The pipeline itself fails with a TensorFlow error that contains this
-        error and a traceback.
+        `max_unreadable` is the largest share allowed. The pipeline itself fails with a TensorFlow error that contains
+        this error and a traceback.
 
         Examples:
             >>> load_data("digits").check()
@@ -126,7 +128,7 @@ class Data:
             if batches.unreadable:
                 batches.unreadable.check()
 
-    def part(self, name: str, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+    def split(self, name: str, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
         """The batches of a split, or a worker's share of each, in the stored order and without augmentation.
 
         Args:
@@ -141,13 +143,19 @@ class Data:
 
         Examples:
             >>> data = load_data("digits")
-            >>> sum(len(labels) for index in range(3) for _, labels in data.part("validation", (index, 3)))
+            >>> sum(len(labels) for index in range(3) for _, labels in data.split("validation", (index, 3)))
             144
         """
         check_choice("name", name, tuple(self.batches))
         return replace(self.batches[name], seed=None).dataset(shard=shard)
 
+    def part(self, name: str, shard: tuple[int, int] = (0, 1)) -> tf.data.Dataset:
+        """The old name of `split`."""
+        warn_of_old_name("Data.part", "Data.split")
+        return self.split(name, shard)
 
+
+@renamed(max_bad="max_unreadable")
 def load_data(
     name: str | None = "digits",
     *,
@@ -163,7 +171,7 @@ def load_data(
     cutmix: float = 0.0,
     one_hot: bool = False,
     label: str | None = None,
-    max_bad: float = 0.1,
+    max_unreadable: float = 0.1,
     preprocessing: Preprocessing | None = None,
 ) -> Data:
     """Loads a data set, splits it into training, validation and test, and makes batches.
@@ -211,8 +219,8 @@ def load_data(
             0 turns it off. If both alphas are above 0, each batch uses one of the two, chosen at random.
         one_hot: Whether the labels of all splits are one-hot, float32 (n, classes).
         label: The column of a CSV file that holds the labels, if more than one column could.
-        max_bad: Largest share of the encoded images that may be unreadable, from 0 to 1. The same limit holds in each
-            split for images that become unreadable or vanish while batches are made. Such an image is replaced by
+        max_unreadable: Largest share of the encoded images that may be unreadable, from 0 to 1. The same limit holds in
+            each split for images that become unreadable or vanish while batches are made. Such an image is replaced by
             another image of the batch.
         preprocessing: How images are prepared, such as `preprocessing("squeezenet1_1")` for that net's weights. It also
             gives the size if `image_size` is None. If it has three channels, grey images become RGB. None scales pixels
@@ -242,7 +250,7 @@ def load_data(
     folder = None if data_dir is None else check_path("data_dir", data_dir)
     if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
         raise ValueError(f"validation must be a share between 0 and 1, got {got(validation)}.")
-    max_bad = check_share("max_bad", max_bad)
+    max_unreadable = check_share("max_unreadable", max_unreadable)
     check_count("batch_size", batch_size, most=2**31 - 1)
     check_count("seed", seed, least=0, most=2**63 - 1)
     one_hot = check_bool("one_hot", one_hot)
@@ -255,24 +263,24 @@ def load_data(
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # random crops are cut from the files: a resized image makes a poor crop
-    raw = from_folder(folder, name, wanted, label, max_bad, keep) if folder else by_name(str(name), wanted)
+    raw = from_folder(folder, name, wanted, label, max_unreadable, keep) if folder else by_name(str(name), wanted)
     parts = complete(raw.parts, raw.name, validation, seed)
     classes = len(raw.class_names) if one_hot or mixup or cutmix else 0
     batches = {}
-    for part, content in parts.items():
-        unreadable = Unreadable(raw.skipped, len(content), max_bad)
+    for split, content in parts.items():
+        unreadable = Unreadable(raw.skipped, len(content), max_unreadable)
         labelled = Part(content.images, Labels(content.labels, classes), content.jpeg)
-        batches[part] = Batches(labelled, raw.preprocessing, batch_size, unreadable)
+        batches[split] = Batches(labelled, raw.preprocessing, batch_size, unreadable)
     if changes["flip"] is None:
         changes["flip"] = raw.flip and changes["augment"] != "none"
     batches["train"] = replace(batches["train"], seed=int(seed), **changes)
     for note in raw.notes:
-        warnings.warn(f"{note}.", stacklevel=2)
+        warnings.warn(f"{note}.", stacklevel=3)
     return Data(
         name=raw.name,
         class_names=raw.class_names,
         image_shape=(*raw.preprocessing.size, raw.preprocessing.channels),
-        counts={part: len(content) for part, content in parts.items()},
+        counts={split: len(content) for split, content in parts.items()},
         preprocessing=raw.preprocessing,
         skipped=raw.skipped,
         batches=batches,
@@ -319,7 +327,7 @@ def by_name(name: str, wanted: Wanted) -> Raw:
             f"which may hold {UNDERSTOOD}."
         ) from None
     parts = {
-        part: Part(images.reshape(*images.shape[:3], -1), Labels(labels))
-        for part, (images, labels) in (("train", train), ("test", test))
+        split: Part(images.reshape(*images.shape[:3], -1), Labels(labels))
+        for split, (images, labels) in (("train", train), ("test", test))
     }
     return in_memory(name, name, parts, None, wanted)

@@ -146,7 +146,7 @@ def from_folder(
     name: str | None,
     wanted: Wanted,
     label: str | None,
-    max_bad: float,
+    max_unreadable: float,
     keep: bool = True,
     training: bool = True,
 ) -> Raw:
@@ -165,7 +165,7 @@ def from_folder(
         preprocessing = wanted
     else:
         preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
-    parts, skipped, notes = found.read(preprocessing, max_bad, keep, training)
+    parts, skipped, notes = found.read(preprocessing, max_unreadable, keep, training)
     return Raw(title, parts, found.classes, preprocessing, name != "mnist", skipped, notes)
 
 

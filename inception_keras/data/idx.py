@@ -33,17 +33,17 @@ def read_mnist(folder: Path) -> dict[str, Part]:
         ValueError: If a file is missing, not IDX, truncated or too long, or the files do not fit each other.
     """
     parts = {}
-    for part, split in (("train", "train"), ("test", "t10k")):
-        images, labels = find_idx(folder, split, "images"), find_idx(folder, split, "labels")
-        if images is None and labels is None and part == "test":
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        images, labels = find_idx(folder, prefix, "images"), find_idx(folder, prefix, "labels")
+        if images is None and labels is None and split == "test":
             continue
         if images is None or labels is None:
             lacking = "images" if images is None else "labels"
-            raise ValueError(f"{folder} has no {split}-{lacking} file beside its other IDX files.")
+            raise ValueError(f"{folder} has no {prefix}-{lacking} file beside its other IDX files.")
         pixels, classes = read_idx(images, 3), read_idx(labels, 1)
         if len(pixels) != len(classes):
             raise ValueError(f"{images} has {len(pixels)} images, but {labels} has {len(classes)} labels.")
-        parts[part] = Part(pixels[..., None], Labels(classes))
+        parts[split] = Part(pixels[..., None], Labels(classes))
     shapes = {part.images.shape[1:3] for part in parts.values()}  # type: ignore[union-attr]
     if len(shapes) > 1:
         raise ValueError(f"{folder} has training and test images of different sizes: {sorted(shapes)}.")

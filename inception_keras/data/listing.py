@@ -54,7 +54,7 @@ class Listing:
             raise ValueError(f"{self.origin} has no {wanted} of the class {self.classes[lacking[0]]}.")
 
     def read(
-        self, preprocessing: Preprocessing, max_bad: float, in_memory: bool = True, training: bool = True
+        self, preprocessing: Preprocessing, max_unreadable: float, in_memory: bool = True, training: bool = True
     ) -> tuple[dict[str, Part], Skipped, list[str]]:
         """Reads all images: returns the readable ones, the unusable ones with reasons, and notes.
 
@@ -63,7 +63,8 @@ class Listing:
         readable images of each.
 
         Raises:
-            ValueError: If the classes do not meet these conditions, or a larger share than `max_bad` cannot be used.
+            ValueError: If the classes do not meet these conditions, or a larger share than `max_unreadable` cannot be
+                used.
         """
         if training:
             self.check_classes()
@@ -72,23 +73,23 @@ class Listing:
         parts = {}
         broken: Skipped = []
         remarks: Skipped = []
-        for part, (sources, labels) in self.parts.items():
-            parts[part] = _read(sources, labels, preprocessing, keep, broken, remarks)
-        self.check_share(broken, max_bad)
+        for split, (sources, labels) in self.parts.items():
+            parts[split] = _read(sources, labels, preprocessing, keep, broken, remarks)
+        self.check_share(broken, max_unreadable)
         if training:
             self.check_present(parts["train"].labels.tolist(), "training image that can be read")
         return parts, [*self.skipped, *self.unused, *broken], [*self.notes, *remarked(remarks)]
 
-    def check_share(self, broken: Sequence[tuple[object, str]], max_bad: float) -> None:
-        """Raises a ValueError that lists the first unusable images, if there are more than `max_bad` allows."""
+    def check_share(self, broken: Sequence[tuple[object, str]], max_unreadable: float) -> None:
+        """Raises a ValueError that lists the first unusable images, if there are more than `max_unreadable` allows."""
         bad: list[tuple[object, str]] = [*self.unused, *broken]
         count = len(self.unused) + sum(len(sources) for sources, _ in self.parts.values())
-        if len(bad) > max_bad * count:
+        if len(bad) > max_unreadable * count:
             named = "; ".join(f"{source} {reason}" for source, reason in bad[:_NAMED])
             more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
             raise ValueError(
                 f"{self.origin} has {len(bad)} of {count} images that cannot be used, "
-                f"more than max_bad={max_bad:g} allows: {named}{more}."
+                f"more than max_unreadable={max_unreadable:g} allows: {named}{more}."
             )
 
 
@@ -118,7 +119,7 @@ def _read(
         said: list[str] = []
         try:
             if keep:
-                return preprocessing.fit(read_image(source, preprocessing.channels, said)), "", said
+                return preprocessing.resize_and_crop(read_image(source, preprocessing.channels, said)), "", said
             format, (width, height), simple = check_image(source, said)
             return (height, width) if format == "JPEG" and simple else (0, 0), "", said
         except FileNotFoundError:
@@ -166,11 +167,13 @@ def number(
         raise ValueError(f"{origin} has no images.")
     classes = in_order({*(labels.get("train") or chain(*labels.values())), *known})
     index = {label: i for i, label in enumerate(classes)}
-    for part, found in labels.items():
+    for split, found in labels.items():
         for label in found:
             if label not in index:
-                raise ValueError(f"{origin} has {part} images of the class {label}, which is not among the training's.")
-    return {part: [index[label] for label in found] for part, found in labels.items()}, classes
+                raise ValueError(
+                    f"{origin} has {split} images of the class {label}, which is not among the training's."
+                )
+    return {split: [index[label] for label in found] for split, found in labels.items()}, classes
 
 
 @contextmanager

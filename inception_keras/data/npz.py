@@ -45,8 +45,8 @@ def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
             names = set(archive.namelist())
             arrays = {
                 name: _array(archive, name)
-                for part in _KEYS.values()
-                for name in (f"x_{part}", f"y_{part}")
+                for key in _KEYS.values()
+                for name in (f"x_{key}", f"y_{key}")
                 if f"{name}.npy" in names
             }
     except ValueError as error:
@@ -57,15 +57,15 @@ def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
         raise ValueError(f"{path} is not a whole .npz file: {line(error)}.") from None
 
     images, labels = {}, {}
-    for part, key in _KEYS.items():
+    for split, key in _KEYS.items():
         x, y = arrays.get(f"x_{key}"), arrays.get(f"y_{key}")
-        if x is None and y is None and part != "train":
+        if x is None and y is None and split != "train":
             continue
         if x is None or y is None:
             raise ValueError(f"{path} has no {'x' if x is None else 'y'}_{key} beside its other arrays.")
-        images[part] = x[..., None] if x.ndim == 3 else x
-        labels[part] = y.reshape(-1).tolist()
-        if x.dtype != np.uint8 or not x.size or images[part].ndim != 4 or images[part].shape[3] not in (1, 3):
+        images[split] = x[..., None] if x.ndim == 3 else x
+        labels[split] = y.reshape(-1).tolist()
+        if x.dtype != np.uint8 or not x.size or images[split].ndim != 4 or images[split].shape[3] not in (1, 3):
             raise ValueError(
                 f"{path}: x_{key} must be uint8 (n, h, w), (n, h, w, 1) or (n, h, w, 3), got {x.dtype} {x.shape}."
             )
@@ -75,7 +75,7 @@ def read_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
     if len(shapes) > 1:
         raise ValueError(f"{path} has training and test images of different sizes: {sorted(shapes)}.")
     numbers, classes = number(labels, path)
-    parts = {part: Part(images[part], Labels(np.array(numbers[part]))) for part in images}
+    parts = {split: Part(images[split], Labels(np.array(numbers[split]))) for split in images}
     return parts, tuple(map(str, classes))
 
 

@@ -252,7 +252,7 @@ class Batches:
                     whole = image.height, image.width
                     cut = None if crop is None else _window(crop, *whole).numpy()
                     window = self.preprocessing.window(*whole) if cut is None else cut
-                    made = [self.preprocessing.fit(image, cut), index, np.array(window, np.float32)]
+                    made = [self.preprocessing.resize_and_crop(image, cut), index, np.array(window, np.float32)]
                     if self._files is not None:
                         source = self._files[index]
                         made.append(self.part.targets.read(index, window, whole, self.preprocessing.size))

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ..checks import check_choice, check_count, check_text, got
+from ..checks import check_choice, check_count, check_text, got, warn_of_old_name
 from ..weights.published import find
 from ..zoo import find as find_model
 from .images import Inner, UnreadableImage, line, plain, read_image
@@ -104,9 +104,9 @@ class Preprocessing:
             ValueError: If the image is broken or of another kind.
             FileNotFoundError: If the file does not exist.
         """
-        return self.normalise(self.fit(image).astype(np.float32))
+        return self.normalise(self.resize_and_crop(image).astype(np.float32))
 
-    def fit(self, image: Any, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    def resize_and_crop(self, image: Any, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Resizes and crops an image: uint8 (height, width, channels), before normalisation.
 
         If `window`, (top, left, height, width) in the image, is given, only this part is used, and squashed into
@@ -132,8 +132,15 @@ class Preprocessing:
             picture = picture.crop((left, top, left + width, top + height))
         return np.asarray(picture).reshape(height, width, self.channels)
 
+    def fit(self, image: Any, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """The old name of `resize_and_crop`."""
+        warn_of_old_name("Preprocessing.fit", "Preprocessing.resize_and_crop")
+        return self.resize_and_crop(image, window)
+
     def window(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The part of an image that `fit` turns into the input: (top, left, height, width) in pixels of the image.
+        """The part of an image that `resize_and_crop` turns into the input.
+
+        It is (top, left, height, width) in pixels of the image.
 
         Args:
             height: Height of the image.

@@ -26,7 +26,7 @@ def load_test_set(
     preprocessing: Preprocessing,
     *,
     label: str | None = None,
-    max_bad: float = 0.1,
+    max_unreadable: float = 0.1,
 ) -> Data:
     """Loads the images that a net will be tested on, as data with a test split only.
 
@@ -39,7 +39,7 @@ def load_test_set(
         class_names: The classes of the net.
         preprocessing: The preprocessing that the net was trained with.
         label: The column of a CSV file that holds the labels, if more than one column could.
-        max_bad: Largest share of the images that may be unreadable, from 0 to 1.
+        max_unreadable: Largest share of the images that may be unreadable, from 0 to 1.
 
     Raises:
         ValueError: If an image belongs to a class that the net does not have, or for the reasons that `load_data`
@@ -52,14 +52,14 @@ def load_test_set(
     else:
         root = _inside(Path(data_dir), class_names)
         column = label if root.is_dir() and find_csv(Files(root)) else None
-        raw = from_folder(root, name, preprocessing, column, max_bad, training=False)
+        raw = from_folder(root, name, preprocessing, column, max_unreadable, training=False)
     part = next((raw.parts[split] for split in ("test", "validation", "train") if len(raw.parts.get(split, ()))), None)
     if part is None:
         raise ValueError(f"{data_dir} has no image that can be read.")
     part = _renumbered(part, raw, class_names)
     for note in raw.notes:
         warnings.warn(f"{note}.", stacklevel=2)
-    unreadable = Unreadable(raw.skipped, len(part), max_bad)
+    unreadable = Unreadable(raw.skipped, len(part), max_unreadable)
     prepare = raw.preprocessing
     return Data(
         name=raw.name,

@@ -72,8 +72,8 @@ def list_tfrecords(files: list[Path], root: Path) -> Listing:
     texts: dict[int | str, set[str]] = {}
     held = 0
     for path in files:
-        split = _SPLIT.search(path.name)
-        part = (split and split_of(split[1])) or "train"
+        found = _SPLIT.search(path.name)
+        split = (found and split_of(found[1])) or "train"
         for record, features in _read(path):
             try:
                 label, text = _label(features)
@@ -82,12 +82,12 @@ def list_tfrecords(files: list[Path], root: Path) -> Listing:
             held += len(record.content or b"")
             if held > LARGEST // 2:
                 raise ValueError(f"{root} has gzipped shards of more than {LARGEST // 2} bytes: unpack them.")
-            images.setdefault(part, []).append(record)
-            labels.setdefault(part, []).append(label)
+            images.setdefault(split, []).append(record)
+            labels.setdefault(split, []).append(label)
             texts.setdefault(label, set()).add(text)
     numbers, order = number(labels, root)
     names = [next(iter(texts[label])) if len(texts[label]) == 1 else str(label) for label in order]
-    return Listing(root, {part: (images[part], numbers[part]) for part in images}, tuple(names))
+    return Listing(root, {split: (images[split], numbers[split]) for split in images}, tuple(names))
 
 
 def _check_complete(files: list[Path]) -> None:

@@ -14,11 +14,11 @@ class Unreadable:
     Args:
         skipped: Every such file is also added to this list, with the reason.
         files: Number of files in the split.
-        max_bad: Largest share of them that may become unreadable.
+        max_unreadable: Largest share of them that may become unreadable.
     """
 
-    def __init__(self, skipped: Skipped, files: int, max_bad: float):
-        self._skipped, self._files, self._max_bad = skipped, files, max_bad
+    def __init__(self, skipped: Skipped, files: int, max_unreadable: float):
+        self._skipped, self._files, self._max_unreadable = skipped, files, max_unreadable
         self._reasons: dict[Source, str] = {}
         self._lock = Lock()
 
@@ -42,9 +42,9 @@ class Unreadable:
         """Raises a ValueError that lists the files, if too many have become unreadable."""
         with self._lock:
             files = [f"{path} {reason}" for path, reason in self._reasons.items()]
-        if len(files) > self._max_bad * self._files:
+        if len(files) > self._max_unreadable * self._files:
             more = f", and {len(files) - _NAMED} more" if len(files) > _NAMED else ""
             raise ValueError(
-                f"{len(files)} of {self._files} images can be read no more, and max_bad allows a share of "
-                f"{self._max_bad:g}: {', '.join(files[:_NAMED])}{more}."
+                f"{len(files)} of {self._files} images can be read no more, and max_unreadable allows a share of "
+                f"{self._max_unreadable:g}: {', '.join(files[:_NAMED])}{more}."
             )

@@ -6,8 +6,9 @@ from typing import Any
 
 from keras import KerasTensor, Model, layers
 
-from ..arguments import InputShape, checked, renamed
+from ..arguments import InputShape, checked
 from ..blocks import as_model, classifier, conv, conv_bn, image_input, max_pool, unique_name
+from ..checks import renamed
 from ..layers import CeilAveragePooling2D, LocalResponseNormalization
 
 TABLE_1 = {  # None is the paper's row "max pool 3x3/2"

@@ -26,7 +26,7 @@ def evaluate(
 
     Without `data` and `data_dir`, the run's own test set is used. Other data are tested on their test set; without one,
     on their validation set; without splits, on all images, even if there is only one. Classes are matched by name: the
-    data may have fewer classes than the run, in any order. `max_bad` and `label` are those of the run. The
+    data may have fewer classes than the run, in any order. `max_unreadable` and `label` are those of the run. The
     two files are those of the latest evaluation; the title of confusion.png names its data.
 
     Args:

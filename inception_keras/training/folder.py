@@ -16,9 +16,9 @@ from typing import Any
 
 import keras
 
-from ..checks import check_path, got
+from ..checks import check_path, got, new_names
 from ..data.preprocessing import Preprocessing
-from .recipe import Recipe
+from .recipe import OLD_NAMES, Recipe
 from .task import load_task
 
 CONFIG = "config.json"  # the recipe, facts of the data and, once the run is finished, its result
@@ -168,6 +168,7 @@ def read_config(out: Path) -> dict[str, Any] | None:
             if name == "recipe" or name in config:
                 Recipe.from_dict(config[name], name)
                 _ = [config[name][field] for field in ("model", "data", "data_dir")]  # every version wrote these
+                config[name] = new_names(config[name], OLD_NAMES, name)
     task = load_task(config["recipe"].get("task", "classification"))  # version 0.1 had no tasks
     with _valid(path, "it "):
         task.check(config, None)

@@ -94,7 +94,7 @@ class Loop:
         self._cut: dict[int, int] = {}  # number of steps of each epoch that a callback ended before its last step
         self._saved = time.monotonic()
         self._skipped = len(data.skipped)  # number of skipped images that were already printed
-        self._validation = cache(lambda shard: task.targets(data.part("validation", shard), model, recipe, data))
+        self._validation = cache(lambda shard: task.targets(data.split("validation", shard), model, recipe, data))
 
     def resume(self) -> None:
         """Restores the state in the folder, if there is one.
@@ -123,7 +123,7 @@ class Loop:
             raise FileNotFoundError(
                 f"{best}, the weights of the best epoch, is not there: put it back, or begin a new run."
             )
-        for epoch in self._recipe.keep:
+        for epoch in self._recipe.keep_epochs:
             if epoch <= len(self.rows) and self._steps.is_chief and not checkpoint(self._out, epoch).is_file():
                 print(f"Epoch {epoch} is over, and its weights were not kept or were removed: it is left out.")
         restore(variables(self._model, metrics=self.step > 0), arrays, origin)
@@ -228,7 +228,7 @@ class Loop:
             self._callbacks.call("on_test_end", validation)
             row |= self._task.columns(validation, model, "val_") | {"learning_rate": self._rate()}
             rows = [*self.rows, row]
-            wanted = {*self._recipe.keep, best_epoch(rows, self._task)}
+            wanted = {*self._recipe.keep_epochs, best_epoch(rows, self._task)}
             if (number in wanted or is_over(self._recipe, rows, self._task)) and self._steps.is_chief:
                 save_weights(model, checkpoint(self._out, number))
             self._callbacks.epoch("on_epoch_end", number - 1, row)
@@ -295,7 +295,7 @@ class Loop:
         timing = [(number, seconds, images[number] / seconds) for number, seconds in enumerate(self._seconds, start=1)]
         names = ("epoch", "seconds", "images_per_second")
         write_csv(self._out / TIMING, [dict(zip(names, row, strict=True)) for row in timing])
-        needed = {*self._recipe.keep, best_epoch(self.rows, self._task), best_epoch(self.rows[:-1], self._task)}
+        needed = {*self._recipe.keep_epochs, best_epoch(self.rows, self._task), best_epoch(self.rows[:-1], self._task)}
         for number in {*range(1, len(self.rows))} - needed:
             checkpoint(self._out, number).unlink(missing_ok=True)
 

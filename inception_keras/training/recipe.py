@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..checks import check_count, check_path, counted, got, nearest
+from ..checks import check_count, check_path, counted, got, nearest, new_names, renamed, warn_of_old_name
 from .task import check_task_name
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -38,7 +38,7 @@ _RANGES: dict[str, tuple[int, float, bool]] = {  # smallest, largest, and whethe
     "mixup": (0, 1e6, True),
     "cutmix": (0, 1e6, True),
     "ema": (0, 1, False),
-    "max_bad": (0, 1, True),
+    "max_unreadable": (0, 1, True),
     "save_minutes": (0, 1e6, True),
 }
 _LARGEST_CLASS_WEIGHT = 1e6
@@ -55,9 +55,11 @@ FINETUNE = {  # defaults of the command `finetune` that differ from those of `Re
 }
 _TEXTS_OR_NONE = ("data", "data_dir", "weights", "freeze", "label")
 _WHETHER = ("sync_batch_norm", "deterministic")
+OLD_NAMES = {"max_bad": "max_unreadable", "keep": "keep_epochs"}  # fields that earlier versions named otherwise
 _LONGEST = 100_000  # bytes of a recipe file; recipes have about a thousand
 
 
+@renamed(**OLD_NAMES)
 @dataclass(frozen=True)
 class Recipe:
     """All settings of a run. They are stored in the config.json of its folder.
@@ -106,13 +108,13 @@ class Recipe:
         precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`. Weights and the heads' softmax stay float32.
         devices: The number of this machine's devices that share the work; TF_CONFIG adds other machines.
         sync_batch_norm: Batch norm takes its statistics from the images of all devices, not from each device's own.
-        max_bad: The largest share of unreadable images that does not stop the run.
+        max_unreadable: The largest share of unreadable images that does not stop the run.
         seed: Seed of weights, splits, order and augmentation.
         deterministic: Turns on TensorFlow's op determinism for this process. Without it a resumed run on a GPU may
             differ in the last digits.
         save_minutes: Minutes between two saves of the state within an epoch; 0 saves only at the end of an epoch.
         device: `"auto"`, `"cpu"`, `"gpu"`, or one of several, such as `"gpu:1"`.
-        keep: Epochs whose weights are kept and evaluated, besides the best epoch and the last.
+        keep_epochs: Epochs whose weights are kept and evaluated, besides the best epoch and the last.
         task: What the model is trained for: `"classification"`, or `"module:OBJECT"` for a `Task` outside the package,
             whose module is in the working directory or on Python's path.
         task_options: The task's own fields.
@@ -155,12 +157,12 @@ class Recipe:
     precision: str = "float32"
     devices: int = 1
     sync_batch_norm: bool = False
-    max_bad: float = 0.1
+    max_unreadable: float = 0.1
     seed: int = 0
     deterministic: bool = True
     save_minutes: float = 10.0
     device: str = "auto"
-    keep: tuple[int, ...] = ()
+    keep_epochs: tuple[int, ...] = ()
     task: str = "classification"
     task_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -215,11 +217,13 @@ class Recipe:
                 raise ValueError(f"{name} must be a table of names with numbers, texts or lists, got {got(table)}.")
             object.__setattr__(self, name, dict(table))
         object.__setattr__(self, "class_weight", _class_weight(self.class_weight))
-        if not isinstance(self.keep, (list, tuple)):
-            raise ValueError(f"keep must be a list of epochs, got {got(self.keep)}.")
-        if beyond := [epoch for epoch in self.keep if check_count("a kept epoch", epoch) > self.epochs]:
-            raise ValueError(f"keep has epoch {beyond[0]}, but the run has only {counted(self.epochs, 'epoch')}.")
-        object.__setattr__(self, "keep", tuple(sorted(set(self.keep))))
+        if not isinstance(self.keep_epochs, (list, tuple)):
+            raise ValueError(f"keep_epochs must be a list of epochs, got {got(self.keep_epochs)}.")
+        if beyond := [epoch for epoch in self.keep_epochs if check_count("a kept epoch", epoch) > self.epochs]:
+            raise ValueError(
+                f"keep_epochs has epoch {beyond[0]}, but the run has only {counted(self.epochs, 'epoch')}."
+            )
+        object.__setattr__(self, "keep_epochs", tuple(sorted(set(self.keep_epochs))))
 
     @classmethod
     def load(cls, name: str | Path) -> "Recipe":
@@ -241,6 +245,10 @@ class Recipe:
         """Builds a recipe from a dict of its fields. Errors name `origin` as the source of the fields."""
         if not isinstance(entries, Mapping):
             raise ValueError(f"{origin}: a recipe is a table of fields, got {entries!r}.")
+        try:
+            entries = new_names(entries, OLD_NAMES, origin)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
         known = [one.name for one in fields(cls)]
         for name in entries:
             if name not in known:
@@ -250,16 +258,29 @@ class Recipe:
         except ValueError as error:
             raise ValueError(f"{origin}: {error}") from None
 
+    @renamed(**OLD_NAMES)
     def with_changes(self, **changes: Any) -> "Recipe":
         """A copy of the recipe with other values of some fields. New `options` and `task_options` are added to the old.
 
-        If `epochs` becomes smaller, later epochs are removed from `keep`.
+        If `epochs` becomes smaller, later epochs are removed from `keep_epochs`.
         """
         for name in {"options", "task_options"} & changes.keys():
             changes[name] = {**getattr(self, name), **changes[name]}
-        if isinstance(epochs := changes.get("epochs"), int) and "keep" not in changes:
-            changes["keep"] = tuple(epoch for epoch in self.keep if epoch <= epochs)
+        if isinstance(epochs := changes.get("epochs"), int) and "keep_epochs" not in changes:
+            changes["keep_epochs"] = tuple(epoch for epoch in self.keep_epochs if epoch <= epochs)
         return type(self)(**asdict(self) | changes)
+
+    @property
+    def max_bad(self) -> float:
+        """The old name of `max_unreadable`."""
+        warn_of_old_name("Recipe.max_bad", "Recipe.max_unreadable")
+        return self.max_unreadable
+
+    @property
+    def keep(self) -> tuple[int, ...]:
+        """The old name of `keep_epochs`."""
+        warn_of_old_name("Recipe.keep", "Recipe.keep_epochs")
+        return self.keep_epochs
 
     def to_dict(self) -> dict[str, Any]:
         """The fields in the form that config.json has."""

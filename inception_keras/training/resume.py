@@ -7,7 +7,7 @@ from .folder import CHECKPOINTS, CONFIG, CURVES, HEAD, METRICS, NEWEST, TEST, TI
 from .recipe import Recipe
 
 # fields besides epochs that may change when a run continues, as they do not affect the computation of an epoch
-_FREE = ("data_dir", "device", "keep", "max_bad", "patience", "save_minutes")
+_FREE = ("data_dir", "device", "keep_epochs", "max_unreadable", "patience", "save_minutes")
 _TABLES = (METRICS, TIMING, TEST, CURVES)
 
 
@@ -36,7 +36,7 @@ def resumed(recipe: Recipe | None, out: Path) -> tuple[Recipe, dict | None]:
         raise ValueError(
             f"The run in {out} is planned for {old.epochs} epochs, got {new.epochs}: it can get more, not fewer."
         )
-    return replace(new, keep=(*old.keep, *new.keep)), stored
+    return replace(new, keep_epochs=(*old.keep_epochs, *new.keep_epochs)), stored
 
 
 def given_recipe(out: Path) -> Recipe | None:

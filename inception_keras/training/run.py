@@ -73,10 +73,10 @@ def train(
     run, on one device bit for bit. SIGTERM or Ctrl-C saves the run and ends it after the current step; a second Ctrl-C
     ends it at once.
 
-    A run that continues keeps its recipe. Only `save_minutes`, `device`, `max_bad` and `patience` may change, epochs
-    may be added to `keep`, and `data_dir` may change if it holds the same data. The run may also be given more
-    `epochs`, even if it is finished. The schedules `"constant"` and `"plateau"` then continue unchanged; the others
-    switch to the schedule of the larger number of epochs.
+    A run that continues keeps its recipe. Only `save_minutes`, `device`, `max_unreadable` and `patience` may change,
+    epochs may be added to `keep_epochs`, and `data_dir` may change if it holds the same data. The run may also be given
+    more `epochs`, even if it is finished. The schedules `"constant"` and `"plateau"` then continue unchanged; the
+    others switch to the schedule of the larger number of epochs.
 
     Callbacks are called as Keras's `fit` calls them. `on_epoch_end` gets the row of metrics.csv, while the model has
     the weights that were validated. After each step, callbacks get its `loss`. If a callback sets
@@ -216,7 +216,7 @@ def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Str
             synchronize_batch_norm(model)
         compiled = task.compile(model, build_optimizer(recipe, model), recipe, data)
         no_xla_on_cpu(check_type(f"What compile of the task {recipe.task} returns", compiled, *_MODEL))
-    steps = Steps(model, spread, next(iter(task.train_targets(data.part("train"), model, recipe, data))))
+    steps = Steps(model, spread, next(iter(task.train_targets(data.split("train"), model, recipe, data))))
     there = task.columns(steps.metrics(), model, "")
     for name in ("loss", task.score):
         if name not in there:
@@ -269,7 +269,7 @@ def begin(
     if finetune:
         config["finetune"] = finetune.to_dict()
     if stored:
-        names = ("epochs", "patience", "keep")
+        names = ("epochs", "patience", "keep_epochs")
         was, now = stored["recipe"], config["recipe"]
         changed = {name: [was[name], now[name]] for name in names if was.get(name, now[name]) != now[name]}
         changes = [*stored.get("changes", []), *([{"after_epoch": epochs} | changed] if changed else [])]
@@ -294,7 +294,7 @@ def finish(out: Path, recipe: Recipe, task: Task, data: "Data", epochs: list[dic
     model = task.build(recipe, data)
     net = no_xla_on_cpu(task.measure(model, recipe, data))
     best = best_epoch(epochs, task)
-    kept = {number for number in recipe.keep if number <= len(epochs) and checkpoint(out, number).is_file()}
+    kept = {number for number in recipe.keep_epochs if number <= len(epochs) and checkpoint(out, number).is_file()}
     rows = []
     for epoch in sorted({best, len(epochs), *kept}):
         load_weights(model, checkpoint(out, epoch))

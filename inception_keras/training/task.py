@@ -256,7 +256,7 @@ def load(recipe: "Recipe", preprocessing: "Preprocessing | None") -> "Data":
         sampling=recipe.sampling,
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
-        max_bad=recipe.max_bad,
+        max_unreadable=recipe.max_unreadable,
         preprocessing=preprocessing,
     )
 
@@ -267,7 +267,9 @@ def load_test(recipe: "Recipe", config: Mapping[str, Any], data: str | None, dat
     from ..data.test_set import load_test_set
 
     prepare = Preprocessing.from_dict(config["preprocessing"])
-    return load_test_set(data, data_dir, config["class_names"], prepare, label=recipe.label, max_bad=recipe.max_bad)
+    return load_test_set(
+        data, data_dir, config["class_names"], prepare, label=recipe.label, max_unreadable=recipe.max_unreadable
+    )
 
 
 def _measure(task: Task, model: "keras.Model", recipe: "Recipe", data: "Data") -> "keras.Model":
