@@ -135,7 +135,7 @@ def public():
         if inspect.isclass(value):
             methods = {n: m for n, m in vars(value).items() if callable(m) or isinstance(m, classmethod)}
             found += [(f"{name}.{n}", getattr(value, n)) for n in methods if n[0] != "_" or n == "__call__"]
-    return found
+    return [(name, value) for name, value in found if not (value.__doc__ or "").startswith("The old name of")]
 
 
 def fault(name, function, argument, wrong):

@@ -15,7 +15,7 @@ from ..checks import check_count, got
 from . import augment
 from .augment import Draw
 from .images import Source, UnreadableImage, read_image
-from .preprocessing import Preprocessing
+from .preprocessing import Preprocessing, window_of
 from .splits import Part
 from .targets import Labels
 from .unreadable import Unreadable
@@ -251,11 +251,11 @@ class Batches:
                     image = read_image(source, self.preprocessing.channels)
                     whole = image.height, image.width
                     cut = None if crop is None else _window(crop, *whole).numpy()
-                    window = self.preprocessing.window(*whole) if cut is None else cut
-                    made = [self.preprocessing.resize_and_crop(image, cut), index, np.array(window, np.float32)]
+                    shown = window_of(self.preprocessing, *whole) if cut is None else cut
+                    made = [self.preprocessing.resize_and_crop(image, cut), index, np.array(shown, np.float32)]
                     if self._files is not None:
                         source = self._files[index]
-                        made.append(self.part.targets.read(index, window, whole, self.preprocessing.size))
+                        made.append(self.part.targets.read(index, shown, whole, self.preprocessing.size))
                     return made
                 except (UnreadableImage, OSError) as error:
                     if self.unreadable:

@@ -137,25 +137,6 @@ class Preprocessing:
         warn_of_old_name("Preprocessing.fit", "Preprocessing.resize_and_crop")
         return self.resize_and_crop(image, window)
 
-    def window(self, height: int, width: int) -> tuple[float, float, float, float]:
-        """The part of an image that `resize_and_crop` turns into the input.
-
-        It is (top, left, height, width) in pixels of the image.
-
-        Args:
-            height: Height of the image.
-            width: Width of the image.
-        """
-        if self.resize is None:
-            return 0, 0, height, width
-        left, top, right, bottom = _middle(width, height)
-        sides = bottom - top, right - left
-        scaled = [self.resize * side // min(sides) for side in sides]
-        starts = [round((side - wanted) / 2) for side, wanted in zip(scaled, self.size, strict=True)]
-        scales = [side / more for side, more in zip(sides, scaled, strict=True)]
-        y, x = (first + start * scale for first, start, scale in zip((top, left), starts, scales, strict=True))
-        return y, x, self.size[0] * scales[0], self.size[1] * scales[1]
-
     def normalise(self, pixels: Any) -> Any:
         """Computes `(x / scale - mean) / std` in `order`. `pixels` are float32 RGB 0 ... 255, (..., w, channels)."""
         if not hasattr(pixels, "shape") or len(pixels.shape) < 2:
@@ -243,6 +224,19 @@ def class_names() -> tuple[str, ...]:
     """
     lines = resources.files("inception_keras").joinpath("assets/imagenet_classes.txt").read_text(encoding="utf-8")
     return tuple(lines.splitlines())
+
+
+def window_of(preprocessing: Preprocessing, height: int, width: int) -> tuple[float, float, float, float]:
+    """The part of an image of this size that becomes the input: (top, left, height, width) in pixels of the image."""
+    if preprocessing.resize is None:
+        return 0, 0, height, width
+    left, top, right, bottom = _middle(width, height)
+    sides = bottom - top, right - left
+    scaled = [preprocessing.resize * side // min(sides) for side in sides]
+    starts = [round((side - wanted) / 2) for side, wanted in zip(scaled, preprocessing.size, strict=True)]
+    scales = [side / more for side, more in zip(sides, scaled, strict=True)]
+    y, x = (first + start * scale for first, start, scale in zip((top, left), starts, scales, strict=True))
+    return y, x, preprocessing.size[0] * scales[0], preprocessing.size[1] * scales[1]
 
 
 def _middle(width: int, height: int) -> tuple[int, int, int, int]:
