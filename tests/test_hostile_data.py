@@ -298,7 +298,7 @@ def hostile_images(format: str, count: int, folder: Path) -> int:
         path.write_bytes(draw.draw(changed(draw.draw(st.sampled_from(IMAGES[format])))))
         readable = []
         with watched():
-            for look in (check_image, prepare.fit):
+            for look in (check_image, prepare.resize_and_crop):
                 try:
                     readable.append(look(path))
                 except ValueError as error:  # check_image's text is a predicate
