@@ -4,13 +4,12 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import keras
 import pytest
-from outside import ROOT, command, here, python
+from outside import ROOT, command, fork, here, python
 from runs import Death, difference
 
 import inception_keras as ik
@@ -93,9 +92,15 @@ def test_a_killed_run_in_this_process(folder, capsys):
 def test_the_page_from_the_command_line(folder):
     train, resume, evaluate = (line.split()[1:] for line in COMMANDS.splitlines())
     python(SCRIPT, folder)
-    often = [*train, "--save-minutes", "1e-9"]
-    killed = subprocess.run([sys.executable, str(ROOT / "tests" / "runs.py"), "60", *often], cwd=folder)
-    assert killed.returncode == -signal.SIGKILL
+    code = f"""
+import sys
+sys.path.append({str(ROOT / "tests")!r})
+from runs import die_at
+from inception_keras.cli import app
+die_at(60, kill=True)
+app({[*train, "--save-minutes", "1e-9"]!r})
+"""
+    assert fork(code, folder)[0] == -signal.SIGKILL
     run = folder / "runs" / "brightness"
     assert list(run.glob("checkpoints/state*.safetensors")) and not (run / "test.csv").exists()
     assert "test mae 0." in command(*resume, cwd=folder)
