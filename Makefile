@@ -32,7 +32,7 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 	$(BIN)/inception-keras predict $(PHOTOS)/coffee.png $(PHOTOS)/chelsea.png
 	@echo; find demo -type f | sort
 
-test: install  ## the fast tests, under 5 minutes
+test: install  ## the fast tests
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # the longest first, so that both processes end at about the same time

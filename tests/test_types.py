@@ -27,7 +27,7 @@ def _mypy(folder: Path, *options: str) -> list[str]:
     command = [sys.executable, "-m", "mypy", "--config-file=", "--no-error-summary", *options, "script.py"]
     path = os.pathsep.join(map(str, (folder, ROOT)))
     said = subprocess.run(command, cwd=folder, env=os.environ | {"MYPYPATH": path}, capture_output=True, text=True)
-    return [line.removeprefix("script.py:") for line in said.stdout.splitlines()]
+    return [line.removeprefix("script.py:") for line in said.stdout.splitlines() if line.startswith("script.py:")]
 
 
 def _check(lines: list[str], model: str) -> None:
