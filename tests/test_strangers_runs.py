@@ -375,7 +375,7 @@ said["more"] = run("train", "--resume", "--epochs", 2, "--out", "run")
     said = commands(code, tmp_path)
     assert said["evaluate"][0] == said["resume"][0] == 0, said
     assert said["finetune"][0] == 1 and "run holds a run already, a training run" in said["finetune"][1]
-    assert said["more"][0] == 1 and "version 0.1 removed it" in said["more"][1]
+    assert said["more"][0] == 1 and "version 0.1 and ablations remove it" in said["more"][1]
 
 
 def test_wrong_objects_and_numbers_are_one_sentence(tmp_path):
