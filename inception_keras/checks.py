@@ -117,6 +117,13 @@ def check_number(label: str, value: Any, least: float = -math.inf, below: float 
     raise ValueError(f"{label} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {got(value)}.")
 
 
+def check_share(label: str, value: Any) -> float:
+    """Returns `value` as a float if it is a number from 0 to 1; else raises a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{label} must be a share from 0 to 1, got {got(value)}.")
+    return float(value)
+
+
 def warn_of_old_name(old: str, new: str, stacklevel: int = 3) -> None:
     """Warns the caller of a public function that a name has changed. The old one is kept for one release."""
     message = f"{old} is now called {new}; the old name will be gone in the next release."
@@ -163,13 +170,6 @@ def new_names(entries: Mapping[str, Any], names: Mapping[str, str], origin: str)
         if old in entries and new in entries:
             raise TypeError(f"{origin}: {old} is the old name of {new}, got both.")
     return {names.get(name, name): value for name, value in entries.items()}
-
-
-def check_share(label: str, value: Any) -> float:
-    """Returns `value` as a float if it is a number from 0 to 1; else raises a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{label} must be a share from 0 to 1, got {got(value)}.")
-    return float(value)
 
 
 def got(value: Any) -> str:

@@ -72,6 +72,7 @@ class Targets(ABC):
             UnreadableImage: If the file cannot be used.
             OSError: If the file cannot be read.
         """
+        # only called if `files` is not None
         raise NotImplementedError(f"{type(self).__name__} has no files.")
 
     @abstractmethod
