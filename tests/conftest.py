@@ -14,7 +14,7 @@ import inception_keras as ik
 
 
 @pytest.fixture
-def structure():
+def without_weights():
     """A scope in which models have shapes and names but no weights."""
     with ik.without_weights():
         yield

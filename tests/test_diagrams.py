@@ -67,7 +67,7 @@ def model_of(name):
     return MODELS[name]()
 
 
-def test_dot_has_each_layer_once_in_the_frame_of_its_block(structure):
+def test_dot_has_each_layer_once_in_the_frame_of_its_block(without_weights):
     model = create_model("googlenet", aux=True)
     graph = nodes(model)
     dot = to_dot(model)
@@ -84,7 +84,7 @@ def test_dot_has_each_layer_once_in_the_frame_of_its_block(structure):
     assert len(dot.get_edges()) == len(edges)
 
 
-def test_dot_says_what_a_layer_is(structure):
+def test_dot_says_what_a_layer_is(without_weights):
     source = to_dot(create_model("googlenet")).to_string()
     assert '"conv_1\\nConv2D 7x7/2, 64\\n112 x 112 x 64"' in source
     assert '"reduce_3x3\\nConv2D 1x1, 96\\n28 x 28 x 96"' in source
@@ -94,7 +94,7 @@ def test_dot_says_what_a_layer_is(structure):
 
 @pytest.mark.parametrize("plot", [plot_model, plot_blocks])
 @pytest.mark.parametrize("suffix", SIGNATURES)
-def test_files(structure, tmp_path, plot, suffix):
+def test_files(without_weights, tmp_path, plot, suffix):
     path = plot(module(), tmp_path / f"net.{suffix}")
     content = path.read_bytes()
     assert path == tmp_path / f"net.{suffix}"
@@ -105,14 +105,14 @@ def test_files(structure, tmp_path, plot, suffix):
 
 
 @pytest.mark.parametrize("plot", [plot_model, plot_blocks])
-def test_default_path(structure, tmp_path, monkeypatch, plot):
+def test_default_path(without_weights, tmp_path, monkeypatch, plot):
     monkeypatch.chdir(tmp_path)
     assert str(plot(module())) == "inception_3a.png"
     assert (tmp_path / "inception_3a.png").stat().st_size > 3_000
 
 
 @pytest.mark.parametrize("plot", [plot_model, plot_blocks])
-def test_notebook_shows_and_writes_only_what_is_asked(structure, tmp_path, monkeypatch, plot):
+def test_notebook_shows_and_writes_only_what_is_asked(without_weights, tmp_path, monkeypatch, plot):
     pytest.importorskip("IPython")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(diagrams, "in_notebook", lambda: True)
@@ -123,7 +123,7 @@ def test_notebook_shows_and_writes_only_what_is_asked(structure, tmp_path, monke
 
 
 @pytest.mark.parametrize("plot", [plot_model, plot_blocks])
-def test_errors(structure, tmp_path, plot):
+def test_errors(without_weights, tmp_path, plot):
     with pytest.raises(ValueError, match=r"must end in \.png, \.svg or \.pdf, got 'net\.jpg'"):
         plot(module(), "net.jpg")
 
@@ -134,7 +134,7 @@ def test_errors(structure, tmp_path, plot):
         plot(Bare(name="bare"), tmp_path / "net.png")
 
 
-def test_without_dot(structure, tmp_path, monkeypatch):
+def test_without_dot(without_weights, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match=r"apt install graphviz, or brew install graphviz") as caught:
         plot_model(module(), tmp_path / "net.png")
@@ -143,7 +143,7 @@ def test_without_dot(structure, tmp_path, monkeypatch):
     assert plot_blocks(module(), tmp_path / "net.png").exists()
 
 
-def test_blocks_of_googlenet(structure):
+def test_blocks_of_googlenet(without_weights):
     trunk = blocks(create_model("googlenet", aux=True))
     names = [block.name for block in trunk]
     assert names[:4] == ["image", "conv_1", "pool_1", "norm_1"]
@@ -166,14 +166,14 @@ def test_blocks_of_googlenet(structure):
     ]
 
 
-def test_companions_stand_in_the_box_they_follow(structure):
+def test_companions_stand_in_the_box_they_follow(without_weights):
     trunk = blocks(create_model("googlenet_bn"))
     assert [(box.title, box.detail) for box in trunk[1].boxes] == [("conv 7x7/2", "64, BN, ReLU")]
     assert [(box.title, box.detail) for box in trunk[-2].boxes] == [("global avg pool", "dropout 0.4")]
     assert [(box.title, box.detail) for box in trunk[-1].boxes] == [("fc", "1000, softmax")]
 
 
-def test_every_layer_is_in_one_box(structure):
+def test_every_layer_is_in_one_box(without_weights):
     for name in ("googlenet", "residual", "resnet50"):
         model = MODELS[name]()
         trunk = blocks(model)
@@ -183,7 +183,7 @@ def test_every_layer_is_in_one_box(structure):
         assert sorted(inside + padding) == sorted(node.name for node in nodes(model))
 
 
-def test_equal_blocks_are_joined(structure):
+def test_equal_blocks_are_joined(without_weights):
     trunk = collapse(blocks(model_of("resnet152")))
     assert [(block.name, block.times) for block in trunk if block.times > 1] == [
         ("conv2_block2 to block3", 2),
@@ -197,7 +197,7 @@ def test_equal_blocks_are_joined(structure):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_nothing_overlaps_or_is_cut_off(structure, name):
+def test_nothing_overlaps_or_is_cut_off(without_weights, name):
     figure = draw(model_of(name))
     canvas = FigureCanvasAgg(figure)  # without it, matplotlib makes a renderer of the whole page for each text
     canvas.draw()

@@ -24,7 +24,7 @@ def trainable(model):
         ("googlenet_bn", {"classes": 10}, (5_991_082, 6_005_642), (10_341_566, 10_356_638)),
     ],
 )
-def test_parameters(structure, id, options, plain, with_aux):
+def test_parameters(without_weights, id, options, plain, with_aux):
     for aux, counts in ((False, plain), (True, with_aux)):
         model = ik.create_model(id, aux=aux, **options)
         assert (trainable(model), model.count_params()) == counts
@@ -46,7 +46,7 @@ TRUE = {  # Table 1 as computed: parameters and millions of MACs
 }
 
 
-def test_table_1_row_by_row(structure):
+def test_table_1_row_by_row(without_weights):
     table = ik.profile(ik.create_model("googlenet"), by="block")
     rows = {row.name: (row.params, round(row.macs / 1e6, 1)) for row in table.rows if row.params}
     assert rows == TRUE
@@ -54,11 +54,11 @@ def test_table_1_row_by_row(structure):
 
 
 @pytest.mark.parametrize(("id", "macs"), [("googlenet_bn", 1_582_671_872), ("googlenet_slim", 1_498_376_192)])
-def test_macs_of_the_variants(structure, id, macs):
+def test_macs_of_the_variants(without_weights, id, macs):
     assert ik.profile(ik.create_model(id)).macs == macs
 
 
-def test_macs_of_the_aux_heads(structure):
+def test_macs_of_the_aux_heads(without_weights):
     table = ik.profile(ik.create_model("googlenet", aux=True), by="block")
     assert sum(row.macs for row in table.rows if row.name.startswith("aux")) == 8_372_224
 
@@ -70,7 +70,7 @@ def test_macs_of_the_aux_heads(structure):
         ((100, 100, 192), (416, 387_296), (256, 163_696)),
     ],
 )
-def test_modules(structure, shape, naive, reduced):
+def test_modules(without_weights, shape, naive, reduced):
     for model, (channels, params) in (
         (ik.build_naive_inception(shape, 64, 128, 32), naive),
         (ik.build_inception(shape, 64, 96, 128, 16, 32, 32), reduced),
@@ -79,7 +79,7 @@ def test_modules(structure, shape, naive, reduced):
         assert model.count_params() == params
 
 
-def test_cost_of_the_naive_module(structure):
+def test_cost_of_the_naive_module(without_weights):
     naive = ik.profile(ik.build_naive_inception((28, 28, 256), 128, 192, 96))
     reduced = ik.profile(ik.build_inception((28, 28, 256), 128, 64, 192, 64, 96, 64))
     assert (naive.rows[-1].output_shape, reduced.rows[-1].output_shape) == ((28, 28, 672), (28, 28, 480))
@@ -87,7 +87,7 @@ def test_cost_of_the_naive_module(structure):
     assert reduced.macs == 271_351_808
 
 
-def test_cost_of_a_5x5_with_and_without_reduction(structure):
+def test_cost_of_a_5x5_with_and_without_reduction(without_weights):
     image = keras.Input((14, 14, 480))
     direct = keras.layers.Conv2D(48, 5, padding="same")(image)
     reduced = keras.layers.Conv2D(48, 5, padding="same")(keras.layers.Conv2D(16, 1)(image))
@@ -95,7 +95,7 @@ def test_cost_of_a_5x5_with_and_without_reduction(structure):
     assert macs == [112.9, 5.3]
 
 
-def test_nine_naive_modules_blow_up(structure):
+def test_nine_naive_modules_blow_up(without_weights):
     x = image = keras.Input((28, 28, 192))
     for row, filters in TABLE_1.items():
         if filters:
@@ -106,7 +106,7 @@ def test_nine_naive_modules_blow_up(structure):
     assert round(blocks["inception_5b"] / 1e6, 1) == 28.5
 
 
-def test_naive_modules_in_the_small_net(structure):
+def test_naive_modules_in_the_small_net(without_weights):
     depth, params = 192, (7 * 7 * 3 + 1) * 64 + (64 + 1) * 64 + (3 * 3 * 64 + 1) * 192
     for row in ("3a", "3b", "4a", "4b", "4c", "4d", "4e"):
         filters = TABLE_1[f"inception_{row}"]
@@ -118,7 +118,7 @@ def test_naive_modules_in_the_small_net(structure):
     assert model.count_params() == params + (depth + 1) * 10
 
 
-def test_unnamed_blocks_get_names_of_their_own(structure):
+def test_unnamed_blocks_get_names_of_their_own(without_weights):
     x = keras.Input((28, 28, 192))
     x = ik.inception(ik.inception(x, 64, 96, 128, 16, 32, 32), 128, 128, 192, 32, 96, 64)
     assert x.shape == (None, 28, 28, 480)
@@ -126,7 +126,7 @@ def test_unnamed_blocks_get_names_of_their_own(structure):
 
 @pytest.mark.parametrize("id", ["googlenet", "googlenet_bn", "googlenet_slim", "googlenet_cifar", "googlenet_small"])
 class TestEveryGoogLeNet:
-    def test_heads_are_named(self, structure, id):
+    def test_heads_are_named(self, without_weights, id):
         model = ik.create_model(id, aux=True)
         assert set(model.output) == {"predictions", "aux_1", "aux_2"}
         assert {name: out._keras_history.operation.name for name, out in model.output.items()} == {
@@ -134,14 +134,14 @@ class TestEveryGoogLeNet:
         }
 
     @pytest.mark.parametrize("channels", [1, 3])
-    def test_any_size_it_can_take_and_none_below(self, structure, id, channels):
+    def test_any_size_it_can_take_and_none_below(self, without_weights, id, channels):
         min_size = ik.zoo.ZOO[id].min_size
         for shape in ((min_size, min_size), (min_size + 7, min_size + 2), (97, 64), (None, None)):
             assert ik.create_model(id, input_shape=(*shape, channels)).output_shape[0] is None
         with pytest.raises(ValueError, match=f"at least {min_size} x {min_size} pixels, got"):
             ik.create_model(id, input_shape=(min_size - 1, 64, channels))
 
-    def test_min_size_is_what_the_layers_can_take(self, structure, id, monkeypatch):
+    def test_min_size_is_what_the_layers_can_take(self, without_weights, id, monkeypatch):
         from inception_keras import blocks
         from inception_keras.models import googlenet, googlenet_variants
 
@@ -151,18 +151,18 @@ class TestEveryGoogLeNet:
         with pytest.raises(ValueError, match="does not fit"):
             ik.create_model(id, input_shape=(min_size - 1, min_size - 1, 3))
 
-    def test_logits_from_every_head(self, structure, id):
+    def test_logits_from_every_head(self, without_weights, id):
         model = ik.create_model(id, aux=True, classifier_activation=None)
         for head in model.output:
             assert model.get_layer(head).activation is keras.activations.linear
 
     @pytest.mark.parametrize("classes", [1, 0, -3, 10.0, "10", True])
-    def test_classes_must_be_a_count(self, structure, id, classes):
+    def test_classes_must_be_a_count(self, without_weights, id, classes):
         with pytest.raises(ValueError, match="classes must be an int of at least 2, got"):
             ik.create_model(id, classes=classes)
 
     @pytest.mark.parametrize("shape", [(224.0, 224, 3), (224, 224), (3, 224, 224), "224", (224, 224, 0), 224])
-    def test_shapes_that_are_none(self, structure, id, shape):
+    def test_shapes_that_are_none(self, without_weights, id, shape):
         with pytest.raises(ValueError, match=r"input_shape must be \(height, width, channels\)"):
             ik.create_model(id, input_shape=shape)
 
@@ -187,7 +187,7 @@ def test_an_aux_head_pools_as_caffe_does(height, width):
     np.testing.assert_allclose(pool(x), np.reshape(expected, (1, rows, columns, 2)), rtol=1e-5, atol=1e-6)
 
 
-def test_sizes_of_aux_heads(structure):
+def test_sizes_of_aux_heads(without_weights):
     """The published heads have 4x4 pixels, which sets for what images they fit."""
 
     def sides(id, n):
@@ -199,18 +199,18 @@ def test_sizes_of_aux_heads(structure):
     assert sides("googlenet_small", 32) == 4  # of 16x16 pixels; rounded up, it would be 5
 
 
-def test_aux_heads_need_a_fixed_size(structure):
+def test_aux_heads_need_a_fixed_size(without_weights):
     with pytest.raises(ValueError, match="fixed size"):
         ik.create_model("googlenet", aux=True, input_shape=(None, None, 3))
 
 
 @pytest.mark.parametrize("width", [-1, 0, 2.5, "64", None])
-def test_widths_must_be_counts(structure, width):
+def test_widths_must_be_counts(without_weights, width):
     with pytest.raises(ValueError, match="conv_3x3 must be an int of at least 1, got"):
         ik.build_inception((28, 28, 192), 64, 96, width, 16, 32, 32)
 
 
-def test_unknown_ids_and_options_name_the_nearest(structure):
+def test_unknown_ids_and_options_name_the_nearest(without_weights):
     with pytest.raises(ValueError, match="Unknown model 'googlnet'; did you mean googlenet"):
         ik.create_model("googlnet")
     with pytest.raises(ValueError, match=r"there are alexnet, .*googlenet_cifar.* and \d+ more"):
@@ -221,7 +221,7 @@ def test_unknown_ids_and_options_name_the_nearest(structure):
         ik.create_model("googlenet_bn", batch_norm=False)
 
 
-def test_channels_first_is_refused(structure):
+def test_channels_first_is_refused(without_weights):
     keras.config.set_image_data_format("channels_first")
     try:
         with pytest.raises(ValueError, match="channels_last"):

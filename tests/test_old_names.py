@@ -9,6 +9,7 @@ import inception_keras as ik
 from inception_keras.blocks import conv_bn
 from inception_keras.cli import app
 from inception_keras.data.preprocessing import Preprocessing
+from inception_keras.training.ablation import Ablation
 
 
 def test_structure_is_without_weights():
@@ -78,3 +79,10 @@ def test_names_of_data():
         "Preprocessing.fit is now called Preprocessing.resize_and_crop",
     ]
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_fields_of_an_ablation():
+    row = Ablation("naive modules", 2, 0.9, 0.01, 0.89, 0.91, -0.02, 100, 120, 10_000, 1.5)
+    with pytest.warns(DeprecationWarning, match=r"^Ablation\.spread is now called Ablation\.std; ") as caught:
+        assert row.spread == row.std == 0.01
+    assert [warning.filename for warning in caught] == [__file__]

@@ -13,7 +13,7 @@ def rows(table):
     return {row.name: row for row in table.rows}
 
 
-def test_counts_by_hand(structure):
+def test_counts_by_hand(without_weights):
     image = keras.Input((8, 6, 3), name="image")
     x = layers.Conv2D(4, 3, padding="same", name="conv")(image)
     x = layers.Conv2D(8, (1, 5), groups=4, padding="same", use_bias=False, name="grouped")(x)
@@ -39,14 +39,14 @@ def test_counts_by_hand(structure):
     assert rows(table)["image"].activations == 0
 
 
-def test_a_layer_used_twice_costs_twice_and_is_stored_once(structure):
+def test_a_layer_used_twice_costs_twice_and_is_stored_once(without_weights):
     image = keras.Input((4,), name="image")
     dense = layers.Dense(4, name="dense")
     table = ik.profile(keras.Model(image, dense(dense(image))))
     assert [(row.name, row.params, row.macs) for row in table.rows[1:]] == [("dense", 20, 16), ("dense (2)", 0, 16)]
 
 
-def test_nested_and_sequential_models_are_opened(structure):
+def test_nested_and_sequential_models_are_opened(without_weights):
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="inside")], name="inner")
     image = keras.Input((4,), name="image")
     model = keras.Model(image, layers.Dense(2, name="outside")(inner(image)))
@@ -55,7 +55,7 @@ def test_nested_and_sequential_models_are_opened(structure):
     assert ik.profile(inner).params == 15
 
 
-def test_totals_equal_the_rows_and_the_blocks(structure):
+def test_totals_equal_the_rows_and_the_blocks(without_weights):
     model = ik.create_model("googlenet_slim", aux=True)
     by_layer, by_block = ik.profile(model), ik.profile(model, by="block")
     for total in ("params", "macs", "activations"):
@@ -64,14 +64,14 @@ def test_totals_equal_the_rows_and_the_blocks(structure):
     assert len(by_block.rows) < len(by_layer.rows)
 
 
-def test_open_sizes_need_an_input_shape(structure):
+def test_open_sizes_need_an_input_shape(without_weights):
     model = ik.create_model("googlenet", input_shape=(None, None, 3))
     with pytest.raises(ValueError, match="give profile an input_shape"):
         ik.profile(model)
     assert ik.profile(model, input_shape=(224, 224, 3)).macs == 1_582_671_872
 
 
-def test_csv(structure, tmp_path):
+def test_csv(without_weights, tmp_path):
     table = ik.profile(ik.create_model("squeezenet1_1"), by="block")
     table.to_csv(tmp_path / "table.csv")
     with (tmp_path / "table.csv").open() as file:
@@ -80,7 +80,7 @@ def test_csv(structure, tmp_path):
     assert lines[1]["output_shape"] == "111 x 111 x 64"
 
 
-def test_terminal_and_notebook_show_the_same_figures(structure, capsys):
+def test_terminal_and_notebook_show_the_same_figures(without_weights, capsys):
     model = ik.create_model("googlenet")
     ik.summary(model)
     text = capsys.readouterr().out
@@ -91,7 +91,7 @@ def test_terminal_and_notebook_show_the_same_figures(structure, capsys):
     assert str(ik.profile(model)).count("\n") > 80
 
 
-def test_unknown_layers_with_weights_are_not_counted_as_zero(structure):
+def test_unknown_layers_with_weights_are_not_counted_as_zero(without_weights):
     class Mystery(layers.Layer):
         def build(self, shape):
             self.scale = self.add_weight(shape[-1:], name="scale")
@@ -114,7 +114,7 @@ def test_unknown_layers_with_weights_are_not_counted_as_zero(structure):
         ik.register_counter(Mystery, 7)
 
 
-def test_operations_without_weights_are_free_and_products_are_not(structure):
+def test_operations_without_weights_are_free_and_products_are_not(without_weights):
     image = keras.Input((4, 6, 3))
     pairs = layers.Reshape((24, 3))(image)
     summed = keras.ops.sum(keras.ops.relu(image * 2 + image), axis=-1)
@@ -124,7 +124,7 @@ def test_operations_without_weights_are_free_and_products_are_not(structure):
         ik.profile(keras.Model(image, layers.Dot(-1, name="dot")([pairs, pairs])))
 
 
-def test_models_without_a_graph_and_wrong_words(structure):
+def test_models_without_a_graph_and_wrong_words(without_weights):
     class Subclassed(keras.Model):
         pass
 

@@ -25,7 +25,7 @@ def rows(*accuracies):
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_shipped_recipes(path, structure):
+def test_shipped_recipes(path, without_weights):
     recipe = ik.Recipe.load(path.stem)
     lines = path.read_text().splitlines()
     assert lines[0].startswith(f"# inception-keras train --recipe {path.stem} ")
@@ -192,7 +192,7 @@ def test_mixed_precision(precision):
 
 
 @pytest.mark.parametrize(("name", "value"), [("input_shape", (64, 64, 1)), ("classes", 7)])
-def test_an_option_that_the_data_decide(name, value, structure):
+def test_an_option_that_the_data_decide(name, value, without_weights):
     data = SimpleNamespace(class_names=["a", "b"], image_shape=(32, 32, 1))
     with pytest.raises(ValueError, match=rf"^The option {name} must be (\(32, 32, 1\)|2), as the data have it, got"):
         build(ik.Recipe(model="lenet5_modern", options={name: value}), data)

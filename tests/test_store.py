@@ -94,7 +94,7 @@ def test_float16_halves_the_file(model, path, tmp_path):
     assert model.get_layer("conv_1").kernel.dtype == "float32"
 
 
-def test_embedded_weights_and_what_is_not_there(structure):
+def test_embedded_weights_and_what_is_not_there(without_weights):
     with pytest.raises(ValueError, match="no published ImageNet weights of googlenet that fit it"):
         ik.create_model("googlenet", weights="imagenet")
     with pytest.raises(

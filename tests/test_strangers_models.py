@@ -230,7 +230,7 @@ ALL = [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for na
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_net_of_keras_applications_is_counted_and_cut(name, structure):
+def test_every_net_of_keras_applications_is_counted_and_cut(name, without_weights):
     side, macs = PUBLISHED.get(name, (None, None))
     model = getattr(keras.applications, name)(weights=None)
     side = side or model.input.shape[1]

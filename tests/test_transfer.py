@@ -43,7 +43,7 @@ def blocks(model):
         ("mobilenet_v1_025", 256, {"input_shape": (None, None, 3)}),
     ],
 )
-def test_the_new_classifier_reads_what_the_old_one_read(structure, id, width, options):
+def test_the_new_classifier_reads_what_the_old_one_read(without_weights, id, width, options):
     model = ik.create_model(id, **options)
     net = ik.transfer(model, 5)
     assert net.name == id and net.input.shape == model.input.shape
@@ -68,7 +68,7 @@ def test_the_new_classifier_reads_what_the_old_one_read(structure, id, width, op
         ("lenet5_modern", None, "c1"),
     ],
 )
-def test_what_stays_frozen(structure, id, freeze, first):
+def test_what_stays_frozen(without_weights, id, freeze, first):
     model = ik.create_model(id)
     assert trained_blocks(ik.transfer(model, 3, freeze=freeze))[0] == first
     weighted = trained_blocks(model)
@@ -77,7 +77,7 @@ def test_what_stays_frozen(structure, id, freeze, first):
         assert trained_blocks(ik.transfer(model, 3, freeze=freeze)) == [*kept, "predictions"]
 
 
-def test_none_freezes_nothing(structure):
+def test_none_freezes_nothing(without_weights):
     """None may also be given as "none", as on the command line and in recipe files."""
     model = ik.create_model("squeezenet1_1", include_top=False, pooling="avg")
     nets = [ik.transfer(model, 3, freeze=word) for word in (None, "none", "early")]
@@ -86,7 +86,7 @@ def test_none_freezes_nothing(structure):
     assert ik.Recipe(freeze="none").freeze == "none"  # and needs no weights
 
 
-def test_unknown_blocks_name_the_nearest(structure):
+def test_unknown_blocks_name_the_nearest(without_weights):
     model = ik.create_model("googlenet")
     for pattern in ("inception_4f", "up to inception_4f"):
         with pytest.raises(ValueError, match="googlenet has no block 'inception_4f'; did you mean inception_4"):

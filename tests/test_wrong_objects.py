@@ -217,7 +217,7 @@ BUILT = {"classes": 3, "name": "net"} | dict.fromkeys(INCEPTION, 2)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_builders_refuse_wrong_objects(name, structure):
+def test_builders_refuse_wrong_objects(name, without_weights):
     function = getattr(ik, name)
     needed = [n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty]
     VALID[name] = lambda: {n: BUILT.get(n, (28, 28, 16)) for n in needed if n not in ("options", "kwargs")}

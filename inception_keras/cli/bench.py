@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import one_sentence, say
+from .terminal import report_errors, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def bench(
     rounds: Annotated[int, typer.Option(help="Number of measurements of each library.")] = 5,
 ) -> None:
     """Compares nets with torchvision and timm, or data loading with torchvision: images/s, ratio, peak memory."""
-    with one_sentence():
+    with report_errors():
         from dataclasses import asdict
 
         from ..deploy.bench import bench as measure

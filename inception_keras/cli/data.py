@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from ..text import printable
-from .terminal import console, one_sentence, say
+from .terminal import console, report_errors, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def check(
 
     The exit code is 1 if there are problems.
     """
-    with one_sentence():
+    with report_errors():
         from ..checks import counted
         from ..data.check import check_data
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..text import printable
-from .terminal import console, one_sentence, say, tell_error
+from .terminal import console, report_errors, say, tell_error
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measures a run's model on a test set: for a classifier, accuracy, a row for each class, and confusion.png."""
-    with one_sentence():
+    with report_errors():
         from ..training.evaluate import evaluate
         from ..training.folder import CONFUSION
 
@@ -53,7 +53,7 @@ def predict(
 ) -> None:
     """Classifies photographs. The exit code is 1 if a photograph could not be read."""
     named = failed = foreign = 0
-    with one_sentence():
+    with report_errors():
         from ..training.predict import Predictions, answers
 
         if csv and not csv.parent.is_dir():

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from .options import Aux, Input, Model, Options
-from .terminal import built, console, one_sentence, say
+from .terminal import built, console, report_errors, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -41,7 +41,7 @@ def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*"
 @app.command()
 def show(model: Model, option: Options = None, input: Input = None, aux: Aux = False) -> None:
     """Shows a model block by block: output shape, parameters, MACs, activations."""
-    with one_sentence():
+    with report_errors():
         from ..analysis.profile import summary
 
         summary(built(model, option, input, aux), by="block")
@@ -56,7 +56,7 @@ def profile(
     csv: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
     """Shows a model layer by layer: output shape, parameters, MACs, activations."""
-    with one_sentence():
+    with report_errors():
         from ..analysis.profile import profile, summary
 
         net = built(model, option, input, aux)
@@ -77,7 +77,7 @@ def plot(
     aux: Aux = False,
 ) -> None:
     """Draws a model."""
-    with one_sentence():
+    with report_errors():
         from ..analysis.diagrams import plot_blocks, plot_model
 
         path = out or Path(f"{model}.png")

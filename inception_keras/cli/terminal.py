@@ -93,7 +93,7 @@ def tell_error(text: str, label: str = "error:", style: str = "red") -> None:
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Reports errors that a user can cause as one sentence, without a traceback.
 
     Warnings of other libraries are not shown.

@@ -9,7 +9,7 @@ from rich.table import Table
 from ..training.recipe import FINETUNE
 from .options import Aux, Options
 from .recipe_options import changes, recipe_of, recipe_options
-from .terminal import console, one_sentence, say
+from .terminal import console, report_errors, say
 
 if TYPE_CHECKING:
     from ..training.run import Result
@@ -52,7 +52,7 @@ def train(
     **given: Any,
 ) -> None:
     """Trains a model, and writes the model, its metrics and its plots to a folder."""
-    with one_sentence():
+    with report_errors():
         from ..training.run import train as run
 
         if model and model.isdecimal() and given["keep_epochs"]:
@@ -84,7 +84,7 @@ def finetune(
     of --learning-rate. Each stage has --epochs epochs. Only the weights of squeezenet1_1 are in the package; those of
     other models are downloaded.
     """
-    with one_sentence():
+    with report_errors():
         from ..training.finetune import finetune as run
 
         wanted = recipe_of(recipe, FINETUNE, changes(given, option, aux), out if resume else None)
@@ -107,7 +107,7 @@ def lr(
     **given: Any,
 ) -> None:
     """Tries learning rates from small to large, and suggests one for a recipe."""
-    with one_sentence():
+    with report_errors():
         from ..training.learning_rate import find_learning_rate
 
         if out.suffix.lower() not in PICTURES or out.is_dir():
@@ -135,15 +135,15 @@ def ablate(
 
     Called again after an interruption, it continues.
     """
-    with one_sentence():
+    with report_errors():
         from ..training.ablation import ablation
         from ..training.folder import ABLATION, ABLATION_CHART, ABLATION_TABLE
 
         wanted = recipe_of(recipe, {}, changes(given))
-        table = Table("", "test accuracy", "spread", "parameters", "MMACs", "s an epoch", box=None)
+        table = Table("", "test accuracy", "std", "parameters", "MMACs", "s an epoch", box=None)
         table.columns[0].no_wrap = True
         for row in ablation(wanted, out, seeds=seeds, verbose=_wanted(verbose)):
-            figures = (f"{row.mean:.4f}", f"{row.spread:.4f}", f"{row.params:,}", f"{row.macs / 1e6:.1f}")
+            figures = (f"{row.mean:.4f}", f"{row.std:.4f}", f"{row.params:,}", f"{row.macs / 1e6:.1f}")
             table.add_row(row.variant, *figures, f"{row.epoch_seconds:.1f}")
         console.print(table)
         say(f"{out / ABLATION_CHART}, {ABLATION_TABLE}, {ABLATION}")

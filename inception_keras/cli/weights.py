@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .options import Aux
-from .terminal import named_options, one_sentence, say
+from .terminal import named_options, report_errors, say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def convert(
     aux: Aux = False,
 ) -> None:
     """Converts weights of torchvision, timm, Keras or Caffe to this package's format."""
-    with one_sentence():
+    with report_errors():
         from ..weights.pretrained import FreshWeightsWarning
         from ..weights.store import save_weights
         from ..zoo import create_model

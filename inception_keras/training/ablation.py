@@ -10,7 +10,7 @@ import keras
 
 from ..analysis.charts import plot_spread
 from ..analysis.profile import profile
-from ..checks import check_count, check_path, check_type
+from ..checks import check_count, check_path, check_type, warn_of_old_name
 from ..files import atomic_write, write_csv
 from ..scope import without_weights
 from ..zoo import create_model
@@ -45,7 +45,7 @@ class Ablation:
     variant: str
     runs: int  # number of runs, one for each seed
     mean: float  # mean test accuracy of the epochs that are best on validation
-    spread: float  # sample standard deviation of these accuracies
+    std: float  # sample standard deviation of these accuracies
     least: float
     most: float
     against_first: float  # mean difference from the first variant with the same seed
@@ -53,6 +53,12 @@ class Ablation:
     training_params: int  # parameters with auxiliary heads
     macs: int  # for one image
     epoch_seconds: float  # median of the epochs' training time, without each run's first epoch if there are others
+
+    @property
+    def spread(self) -> float:
+        """The old name of `std`."""
+        warn_of_old_name("Ablation.spread", "Ablation.std")
+        return self.std
 
 
 def ablation(recipe: Recipe, out: str | Path, *, seeds: int = 3, verbose: int | str = "auto") -> list[Ablation]:
@@ -128,7 +134,7 @@ def _row(name: str, runs: list[Result], accuracy: list[float], first: list[float
         variant=name,
         runs=len(runs),
         mean=statistics.mean(accuracy),
-        spread=statistics.stdev(accuracy),
+        std=statistics.stdev(accuracy),
         least=min(accuracy),
         most=max(accuracy),
         against_first=statistics.mean(a - b for a, b in zip(accuracy, first, strict=True)),
@@ -142,12 +148,12 @@ def _row(name: str, runs: list[Result], accuracy: list[float], first: list[float
 def _table(rows: list[Ablation]) -> str:
     """The rows as a Markdown table."""
     lines = [
-        "| GoogLeNet | test accuracy, mean ± deviation | least to most | against the first"
-        " | parameters | in training | MMACs | seconds an epoch |",
+        "| GoogLeNet | test accuracy, mean ± standard deviation | minimum to maximum | difference from the first row"
+        " | parameters | parameters in training | MMACs | seconds per epoch |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row.variant} | {row.mean:.4f} ± {row.spread:.4f} (n = {row.runs}) | {row.least:.4f} to {row.most:.4f} |"
+        f"| {row.variant} | {row.mean:.4f} ± {row.std:.4f} (n = {row.runs}) | {row.least:.4f} to {row.most:.4f} |"
         f" {round(row.against_first, 4) + 0.0:+.4f} | {row.params:,} | {row.training_params:,} | {row.macs / 1e6:.1f} |"
         f" {row.epoch_seconds:.1f} |"
         for row in rows

@@ -136,7 +136,7 @@ class Steps:
         if replicas > 1 and clips:
             raise ValueError(f"An optimizer with {clips[0]} is for one device, got a strategy of {replicas}.")
         self._model, self._strategy, self._replicas = model, strategy, replicas
-        self.worker, self.workers = place(strategy)
+        self.worker, self.workers = worker_index(strategy)
         self._local = replicas // self.workers
         with strategy.scope():
             # `fit` does this build as well, but would take wrong shapes from a distributed batch
@@ -381,7 +381,7 @@ def watched(workers: int) -> Iterator[None]:
         ) from error
 
 
-def place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+def worker_index(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """The index of this process among the workers, and the number of workers. The chief has index 0."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():

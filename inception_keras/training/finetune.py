@@ -40,7 +40,7 @@ from .lock import prepared
 from .progress import check_verbose
 from .recipe import Recipe
 from .resume import given_recipe
-from .run import begin, finish, run
+from .run import export_best, run, write_config
 from .start import first_preprocessing
 from .task import task_of
 from .transfer import freeze, vectors
@@ -232,7 +232,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
         if not isinstance(head, keras.layers.Dense):
             raise ValueError(f"The classifier of {recipe.weights} is no dense layer, which a linear one must be.")
         train_set, validation = (extract_features(model, part, cache=cache) for part in (data.train, data.validation))
-        begin(out, recipe, data, model, "linear", prints_of(data, recipe))
+        write_config(out, recipe, data, model, "linear", prints_of(data, recipe))
         rows = []
         for number, strength in enumerate(STRENGTHS, start=1):
             kernel, bias = _fit(*train_set, weights, strength)
@@ -243,7 +243,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
             head.set_weights([kernel, bias])
             save_weights(model, checkpoint(out, number))
         write_csv(out / METRICS, rows)
-        finish(out, recipe, task, data, rows)
+        export_best(out, recipe, task, data, rows)
     return result_of(out)
 
 

@@ -19,7 +19,7 @@ from ..zoo import find
 from .best import best_epoch
 from .callbacks import Given, check_callbacks
 from .devices import device, no_xla_on_cpu
-from .distribute import Steps, place, strategy, synchronize_batch_norm, watched
+from .distribute import Steps, strategy, synchronize_batch_norm, watched, worker_index
 from .facts import check_data, facts_of, prints_of, stored_facts
 from .folder import (
     BEFORE,
@@ -158,7 +158,7 @@ def run(
     find(recipe.model)
     task = task_of(recipe)
     spread = strategy(recipe.devices)
-    worker, workers = place(spread)
+    worker, workers = worker_index(spread)
     if worker == 0:
         check_kind(out, kind, resume)
     with watched(workers), prepared(out) if worker == 0 else nullcontext():
@@ -186,10 +186,10 @@ def run(
             if worker == 0:
                 if stored and recipe.epochs > stored["recipe"]["epochs"] and verbose:
                     print(loop.extension(stored["recipe"]["epochs"]))
-                begin(out, recipe, data, model, kind, prints, stored, len(loop.rows), finetune)
+                write_config(out, recipe, data, model, kind, prints, stored, len(loop.rows), finetune)
             loop.run()
             if worker == 0:
-                finish(out, recipe, task, data, loop.rows, loop.ended)
+                export_best(out, recipe, task, data, loop.rows, loop.ended)
             steps.any(False)  # all workers wait until the chief is done
             if go_on and loop.is_asked_to_stop:
                 loop.stop()
@@ -235,7 +235,7 @@ def _precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def begin(
+def write_config(
     out: Path,
     recipe: Recipe,
     data: "Data",
@@ -280,7 +280,7 @@ def begin(
     write_json(out / CONFIG, config)
 
 
-def finish(out: Path, recipe: Recipe, task: Task, data: "Data", epochs: list[dict], ended: int = 0) -> None:
+def export_best(out: Path, recipe: Recipe, task: Task, data: "Data", epochs: list[dict], ended: int = 0) -> None:
     """Evaluates the kept checkpoints on one device, and saves the best one as model.keras, in float32.
 
     Args:
