@@ -29,10 +29,12 @@ from .listing import Skipped
 from .names import NAMES, check_name
 from .pipeline import SAMPLINGS, Batches
 from .preprocessing import LARGEST, Preprocessing
+from .segmentation import refuse_labels, with_masks
 from .splits import Part, complete
 from .targets import Labels
 from .unreadable import Unreadable
 
+TASKS = ("classification", "segmentation")  # what a data set can be loaded for
 _ALPHA = 1e4  # larger alphas of mixup and cutmix make no sense: Beta(1e4, 1e4) is already 0.5 with a deviation of 0.004
 
 
@@ -40,7 +42,8 @@ _ALPHA = 1e4  # larger alphas of mixup and cutmix make no sense: Beta(1e4, 1e4) 
 class Data:
     """A data set as three pipelines of batches, `train`, `validation` and `test`.
 
-    A batch is float32 images (n, h, w, c) with int32 labels (n,), or float32 (n, classes) if one-hot.
+    A batch is float32 images (n, h, w, c) with int32 labels (n,), or float32 (n, classes) if one-hot. For segmentation,
+    it is images with masks, uint8 (n, h, w): an index of `class_names` for each pixel, or 255 for void.
     """
 
     name: str
@@ -159,6 +162,7 @@ class Data:
 def load_data(
     name: str | None = "digits",
     *,
+    task: str = "classification",
     data_dir: str | Path | None = None,
     image_size: Any = None,
     batch_size: int = 64,
@@ -171,6 +175,7 @@ def load_data(
     cutmix: float = 0.0,
     one_hot: bool = False,
     label: str | None = None,
+    count: int | None = None,
     max_unreadable: float = 0.1,
     preprocessing: Preprocessing | None = None,
 ) -> Data:
@@ -194,11 +199,13 @@ def load_data(
 
     Args:
         name: `"digits"` (scikit-learn's 1,797 scans, read offline), `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
-            `"cifar100"`, which are downloaded. With `data_dir` it may be None. Otherwise it chooses among several sets
-            in the folder, and `"fashion_mnist"` gives IDX files their class names.
+            `"cifar100"`, which are downloaded; for segmentation `"scenes"`, which `scenes` generates. With `data_dir`
+            it may be None. Otherwise it chooses among several sets in the folder, and `"fashion_mnist"` gives IDX files
+            their class names.
+        task: `"classification"`, or `"segmentation"` for images with masks.
         data_dir: A folder to read instead of a download.
         image_size: Side length in pixels, or (height, width). None uses 32 x 32 for digits, 224 x 224 for encoded
-            images, and the stored size for all others.
+            images, 96 x 96 for scenes, and the stored size for all others.
         batch_size: Images in a batch.
         validation: Share of the training images that becomes the validation set, between 0 and 1.
         seed: Seed of splits, order and augmentation.
@@ -219,6 +226,8 @@ def load_data(
             0 turns it off. If both alphas are above 0, each batch uses one of the two, chosen at random.
         one_hot: Whether the labels of all splits are one-hot, float32 (n, classes).
         label: The column of a CSV file that holds the labels, if more than one column could.
+        count: Number of training scenes, 2,000 by default, for `"scenes"`. There are an eighth as many for validation
+            and a fourth as many for the test.
         max_unreadable: Largest share of the encoded images that may be unreadable, from 0 to 1. The same limit holds in
             each split for images that become unreadable or vanish while batches are made. Such an image is replaced by
             another image of the batch.
@@ -247,7 +256,12 @@ def load_data(
         raise ValueError(f"load_data needs a name, one of {', '.join(NAMES)}, or a data_dir (--data, --data-dir).")
     if name is not None:
         check_name(name)
+    check_choice("task", task, TASKS)
     folder = None if data_dir is None else check_path("data_dir", data_dir)
+    if count is not None:
+        check_count("count", count)
+        if name != "scenes" or folder:
+            raise ValueError(f"count is the number of scenes to generate, got count={count} for {folder or name}.")
     if isinstance(validation, bool) or not isinstance(validation, float) or not 0 < validation < 1:
         raise ValueError(f"validation must be a share between 0 and 1, got {got(validation)}.")
     max_unreadable = check_share("max_unreadable", max_unreadable)
@@ -263,14 +277,21 @@ def load_data(
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # random crops are cut from the files: a resized image makes a poor crop
-    raw = from_folder(folder, name, wanted, label, max_unreadable, keep) if folder else by_name(str(name), wanted)
+    if task == "segmentation":
+        refuse_labels(label=label, one_hot=one_hot, mixup=mixup, cutmix=cutmix, sampling=sampling)
+        raw = with_masks(name, folder, wanted, count, max_unreadable, keep)
+    elif folder:
+        raw = from_folder(folder, name, wanted, label, max_unreadable, keep)
+    else:
+        raw = by_name(str(name), wanted)
     parts = complete(raw.parts, raw.name, validation, seed)
     classes = len(raw.class_names) if one_hot or mixup or cutmix else 0
     batches = {}
     for split, content in parts.items():
         unreadable = Unreadable(raw.skipped, len(content), max_unreadable)
-        labelled = Part(content.images, Labels(content.labels, classes), content.jpeg)
-        batches[split] = Batches(labelled, raw.preprocessing, batch_size, unreadable)
+        if isinstance(content.targets, Labels):
+            content = replace(content, targets=Labels(content.labels, classes))
+        batches[split] = Batches(content, raw.preprocessing, batch_size, unreadable)
     if changes["flip"] is None:
         changes["flip"] = raw.flip and changes["augment"] != "none"
     batches["train"] = replace(batches["train"], seed=int(seed), **changes)
@@ -311,7 +332,8 @@ def _size(image_size: Any) -> tuple[int, int] | None:
 
 def by_name(name: str, wanted: Wanted) -> Raw:
     """A data set that scikit-learn contains or Keras downloads."""
-    check_name(name)
+    if check_name(name) == "scenes":
+        raise ValueError("scenes have masks and no labels: give task='segmentation'.")
     if name == "digits":
         from sklearn.datasets import load_digits
 
