@@ -51,6 +51,7 @@ from .models.vgg import build_vgg as build_vgg
 from .models.xception import build_xception as build_xception
 from .models.zfnet import build_zfnet as build_zfnet
 from .scope import without_weights as without_weights
+from .segmentation.convolutionalize import convolutionalize as convolutionalize
 from .training.ablation import ablation as ablation
 from .training.aux_labels import with_aux_labels as with_aux_labels
 from .training.compile import compile_model as compile_model
@@ -62,6 +63,7 @@ from .training.distribute import synchronize_batch_norm as synchronize_batch_nor
 from .training.evaluate import evaluate as evaluate
 from .training.finetune import extract_features as extract_features
 from .training.finetune import finetune as finetune
+from .training.heatmap import heatmap as heatmap
 from .training.learning_rate import find_learning_rate as find_learning_rate
 from .training.predict import predict as predict
 from .training.recipe import Recipe as Recipe

@@ -200,7 +200,8 @@ def functional(model: keras.Model) -> keras.Model:
     return getattr(model, "_functional", model)
 
 
-def _is_nested(layer: keras.Operation) -> bool:
+def is_nested(layer: keras.Operation) -> bool:
+    """Whether a layer is a model with a graph of its own."""
     return isinstance(layer, keras.Model) and hasattr(functional(layer), "_nodes_by_depth")
 
 
@@ -235,7 +236,7 @@ class _Reader:
                     continue  # computed outside the nested model
                 outputs = [values[id(call.outputs[0])].tensor]
                 made = [_Value(outputs[0], self._add(call, call.operation, [], outputs, inside))]
-            elif _is_nested(call.operation):
+            elif is_nested(call.operation):
                 inner = functional(call.operation)
                 made = self.walk(inner, inputs[: len(inner.inputs)], (*inside, call))
             else:

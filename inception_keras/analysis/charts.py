@@ -1,9 +1,9 @@
-"""Charts of a training run, drawn without a display."""
+"""Charts of a training run and heat maps, drawn without a display."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -129,6 +129,40 @@ def plot_confusion(matrix: np.ndarray, names: Sequence[str], path: str | Path, *
             if images:
                 colour = "white" if share[row, column] > 0.5 else "black"
                 axes.text(column, row, str(images), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def plot_heatmap(
+    picture: np.ndarray, maps: np.ndarray, titles: Sequence[str], path: str | Path | BinaryIO, *, side: float = 4.0
+) -> None:
+    """Draws a picture and, beside it, heat maps over the picture, with one scale of colours for all of them.
+
+    Args:
+        picture: The picture, uint8 (h, w, 3).
+        maps: The maps, (n, h, w).
+        titles: A title for each map.
+        path: The file to write, or an open one for a PNG.
+        side: Width of a picture in inches.
+    """
+    height, width = picture.shape[:2]
+    step = -(-max(height, width) // 1000)  # more pixels would not be seen
+    picture, maps = picture[::step, ::step], maps[:, ::step, ::step]
+    columns = min(4, 1 + len(maps))
+    rows = -(-(1 + len(maps)) // columns)
+    high = min(max(side * height / width, 1), 3 * side) + 0.5
+    figure = Figure(figsize=(side * columns + 0.9, rows * high), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    shades = None
+    for place, title, values in zip(axes.flat, ["", *names_shown(titles)], [None, *maps], strict=False):
+        place.imshow(picture)
+        if values is not None:
+            low, high_value = min(0.0, float(maps.min())), float(maps.max())
+            shades = place.imshow(values, cmap="turbo", vmin=low, vmax=high_value, alpha=0.5)
+        place.set_title(title, fontfamily=families(title), parse_math=False)
+    for place in axes.flat:
+        place.axis("off")
+    if shades is not None:
+        figure.colorbar(shades, ax=axes, fraction=0.03, aspect=25)
     figure.savefig(path, dpi=110)
 
 

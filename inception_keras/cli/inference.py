@@ -1,4 +1,4 @@
-"""Uses trained nets: evaluate, predict."""
+"""Uses trained nets: evaluate, predict, heatmap."""
 
 from pathlib import Path
 from typing import Annotated
@@ -83,3 +83,27 @@ def predict(
             tell_error(f"photographs that could not be read: {failed:,} of {failed + named:,}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def heatmap(
+    photo: Annotated[Path, typer.Argument(help="A photograph of any size.")],
+    run: Annotated[Path | None, typer.Option(help="The folder of a run; without one, ImageNet's classes.")] = None,
+    model: Annotated[str, typer.Option(help="The net with ImageNet's classes; all but the default are downloaded.")] = (
+        "squeezenet1_1"
+    ),
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS", help="A class, by name or index; may be given several times. Default: the best 3."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The picture to write: .png, .svg, .pdf or .jpg.")] = Path("heatmap.png"),
+) -> None:
+    """Shows where on a photograph a net sees a class: a map of its score, laid over the photograph."""
+    with one_sentence():
+        from ..training.heatmap import heatmap
+
+        found = heatmap(run if run is not None else model, photo, classes or None)
+        found.save(out)
+        say(*(f"  {score:.4f}  {name}" for name, score in zip(found.names, found.scores, strict=True)), f"{out}")

@@ -112,7 +112,7 @@ class Preprocessing:
         If `window`, (top, left, height, width) in the image, is given, only this part is used, and squashed into
         `size`.
         """
-        picture = self._open(image)
+        picture = open_picture(image, self.channels)
         height, width = self.size
         resampling = _INTERPOLATION[self.interpolation]
         if window is not None:
@@ -176,19 +176,6 @@ class Preprocessing:
             )
         return cls(**values)
 
-    def _open(self, image: Any) -> Image.Image:
-        try:
-            if isinstance(image, (str, Path, Inner)):
-                name = str(image)
-                return read_image(image, self.channels)
-            if isinstance(image, Image.Image):
-                name = str(getattr(image, "filename", "")) or "The image"
-                return _try_plain(image, self.channels)
-            name = "The array"
-            return plain(_from_array(image), self.channels)
-        except UnreadableImage as error:
-            raise ValueError(f"{name} {error}.") from None
-
 
 def preprocessing(id: str, weights: str = "imagenet") -> Preprocessing:
     """The preprocessing that a net with published weights needs.
@@ -224,6 +211,26 @@ def class_names() -> tuple[str, ...]:
     """
     lines = resources.files("inception_keras").joinpath("assets/imagenet_classes.txt").read_text(encoding="utf-8")
     return tuple(lines.splitlines())
+
+
+def open_picture(image: Any, channels: int) -> Image.Image:
+    """An image in any form that `Preprocessing` takes, upright, in RGB or (for one channel) grey.
+
+    Raises:
+        ValueError: If the image is broken or of another kind.
+        FileNotFoundError: If the file does not exist.
+    """
+    try:
+        if isinstance(image, (str, Path, Inner)):
+            name = str(image)
+            return read_image(image, channels)
+        if isinstance(image, Image.Image):
+            name = str(getattr(image, "filename", "")) or "The image"
+            return _try_plain(image, channels)
+        name = "The array"
+        return plain(_from_array(image), channels)
+    except UnreadableImage as error:
+        raise ValueError(f"{name} {error}.") from None
 
 
 def window_of(preprocessing: Preprocessing, height: int, width: int) -> tuple[float, float, float, float]:

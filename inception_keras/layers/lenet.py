@@ -141,7 +141,7 @@ class Subsampling2D(layers.Layer):
 class RadialBasis(layers.Layer):
     """Squared distance of the features to a fixed code for each class: LeNet-5's output layer.
 
-    (n, c) -> (n, classes).
+    (n, c) -> (n, classes), or (n, h, w, c) -> (n, h, w, classes).
 
     Args:
         codes: The codes, an array of shape (classes, c).
@@ -157,12 +157,12 @@ class RadialBasis(layers.Layer):
         self.codes = np.asarray(codes, "float32")
 
     def call(self, inputs: KerasTensor) -> KerasTensor:
-        """(n, c) -> (n, classes)."""
-        return ops.sum(ops.square(inputs[:, None] - ops.cast(self.codes, inputs.dtype)), axis=-1)
+        """(..., c) -> (..., classes)."""
+        return ops.sum(ops.square(inputs[..., None, :] - ops.cast(self.codes, inputs.dtype)), axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(n, c) -> (n, classes)."""
-        return (input_shape[0], len(self.codes))
+        """(..., c) -> (..., classes)."""
+        return (*input_shape[:-1], len(self.codes))
 
     def get_config(self) -> dict:
         """The arguments of `__init__`, for `from_config`."""

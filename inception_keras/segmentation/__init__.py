@@ -1,0 +1,1 @@
+"""Where things are on a picture, pixel by pixel: fully convolutional nets."""
