@@ -101,7 +101,7 @@ def heatmap(
     out: Annotated[Path, typer.Option(help="The picture to write: .png, .svg, .pdf or .jpg.")] = Path("heatmap.png"),
 ) -> None:
     """Shows where on a photograph a net sees a class: a map of its score, laid over the photograph."""
-    with one_sentence():
+    with report_errors():
         from ..training.heatmap import heatmap
 
         found = heatmap(run if run is not None else model, photo, classes or None)
