@@ -22,7 +22,7 @@ LARGER |= dict.fromkeys(ik.list_models("vgg*") + ik.list_models("densenet*") + i
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_every_net_keeps_its_parameters_and_names(structure, id):
+def test_every_net_keeps_its_parameters_and_names(without_weights, id):
     model = ik.create_model(id)
     height, _, channels = model.input_shape[1:]
     net = ik.convolutionalize(model)
@@ -175,18 +175,18 @@ def test_whole_nets_of_keras_applications(name):
     assert difference(model, net, (side, side)) < 1e-5
 
 
-def test_auxiliary_heads_are_cut_off(structure):
+def test_auxiliary_heads_are_cut_off(without_weights):
     net = ik.convolutionalize(ik.create_model("googlenet", aux=True))
     assert net.count_params() == 6_998_552 and net.output_shape == (None, None, None, 1000)
 
 
-def test_an_adaptive_pool_that_divides_its_map_gets_fixed_windows(structure):
+def test_an_adaptive_pool_that_divides_its_map_gets_fixed_windows(without_weights):
     net = ik.convolutionalize(ik.create_model("vgg11", input_shape=(448, 448, 3)))
     assert net.get_layer("adaptive_pool").pool_size == (2, 2)
     assert net.compute_output_shape((1, 448, 512, 3)) == (1, 1, 2, 1000)
 
 
-def test_a_model_of_any_size_needs_the_training_size(structure):
+def test_a_model_of_any_size_needs_the_training_size(without_weights):
     model = ik.create_model("squeezenet1_1", input_shape=(None, None, 3))
     with pytest.raises(ValueError, match=r"^squeezenet1_1 cannot .*: its input has no fixed size: give the size of"):
         ik.convolutionalize(model)
@@ -238,13 +238,13 @@ def resizing():
         (lambda: keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(2, 3)], name="net"), "its output must be"),
     ],
 )
-def test_what_cannot_become_convolutional_is_said_in_a_sentence(structure, build, why):
+def test_what_cannot_become_convolutional_is_said_in_a_sentence(without_weights, build, why):
     model = build()
     with pytest.raises(ValueError, match=rf"^{model.name} cannot become fully convolutional: .*{why}.*\.$"):
         ik.convolutionalize(model)
 
 
-def test_a_layer_that_cannot_be_copied_is_named(structure):
+def test_a_layer_that_cannot_be_copied_is_named(without_weights):
     class Mine(layers.Layer):
         def __init__(self, width):
             super().__init__(name="mine")
