@@ -52,6 +52,12 @@ from .models.xception import build_xception as build_xception
 from .models.zfnet import build_zfnet as build_zfnet
 from .scope import without_weights as without_weights
 from .segmentation.convolutionalize import convolutionalize as convolutionalize
+from .segmentation.fcn import build_fcn_alexnet as build_fcn_alexnet
+from .segmentation.fcn import build_fcn_vgg as build_fcn_vgg
+from .segmentation.fcn_backbone import build_fcn_googlenet as build_fcn_googlenet
+from .segmentation.fcn_backbone import build_fcn_small as build_fcn_small
+from .segmentation.fcn_backbone import fcn as fcn
+from .segmentation.fcn_resnet import build_fcn_resnet as build_fcn_resnet
 from .training.ablation import ablation as ablation
 from .training.aux_labels import with_aux_labels as with_aux_labels
 from .training.compile import compile_model as compile_model

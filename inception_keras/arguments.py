@@ -80,7 +80,7 @@ def _check(parameter: inspect.Parameter, value: Any) -> Any:
     if kinds == [Callable]:
         return check_callable(name, value)
     if inspect.isclass(kinds[0]) and issubclass(kinds[0], keras.layers.Layer):
-        return check_type(name, value, kinds[0], "a Keras layer")
+        return check_type(name, value, kinds[0], f"a Keras {'model' if kinds[0] is keras.Model else 'layer'}")
     return value
 
 

@@ -56,6 +56,11 @@ def features(model: keras.Model, blocks: Sequence[str] | None = None) -> keras.M
 
 def last_of_each_stride(model: keras.Model) -> list[str]:
     """For each stride, the name of the last block before the classifier whose maps have that stride."""
+    return [node.block for node in ends_of_strides(model)[1]]
+
+
+def ends_of_strides(model: keras.Model) -> tuple[Graph, list[Node]]:
+    """The graph of a model, and for each stride the last map of the last block before the classifier that has it."""
     graph = read(model)
     side = model.inputs[0].shape[1:]
     if len(side) == 3 and None in side:
@@ -68,7 +73,7 @@ def last_of_each_stride(model: keras.Model) -> list[str]:
         if not isinstance(node.layer, layers.Cropping2D) and "Adaptive" not in node.kind
     ]
     ends = {node.block: node for node in maps}
-    return list({_stride(graph, node, height): block for block, node in ends.items()}.values())
+    return graph, list({_stride(graph, node, height): node for node in ends.values()}.values())
 
 
 def last_map(graph: Graph) -> Node:

@@ -26,7 +26,7 @@ class Entry:
     `params` counts trainable parameters; `gmacs` is for one image of `image` pixels a side.
     """
 
-    builder: str  # module:function
+    builder: str  # module:function; the module is a file of models/, or has the name of its folder before it
     options: dict
     paper: str
     year: int
@@ -37,6 +37,8 @@ class Entry:
     top1: float | None = None  # ImageNet accuracy in per cent; None if unknown
     top5: float | None = None
     source: str = ""  # who published the accuracy
+    task: str = "classification"
+    miou: float | None = None  # mean intersection over union in per cent, of nets for segmentation
 
 
 _GOOGLENET = "Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842"
@@ -65,6 +67,8 @@ _MOBILENET_V2 = "Sandler et al., MobileNetV2, arXiv:1801.04381"
 _MOBILENET_V3 = "Howard et al., Searching for MobileNetV3, arXiv:1905.02244"
 _MNASNET = "Tan et al., MnasNet, arXiv:1807.11626"
 _SHUFFLENET_V2 = "Ma et al., ShuffleNet V2, arXiv:1807.11164"
+_FCN = "Long et al., Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
+_ATROUS = "Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587"
 _VARIANTS = "googlenet_variants:build_googlenet"
 
 # fmt: off
@@ -160,29 +164,50 @@ ZOO = {
     "shufflenet_v2_x1_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.0}, _SHUFFLENET_V2, 2018, 224, 1, 2_278_604, 0.145, 69.362, 88.316, "torchvision"),
     "shufflenet_v2_x1_5": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.5}, _SHUFFLENET_V2, 2018, 224, 1, 3_503_624, 0.296, 72.996, 91.086, "torchvision"),
     "shufflenet_v2_x2_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 2.0}, _SHUFFLENET_V2, 2018, 224, 1, 7_393_996, 0.583, 76.23, 93.006, "torchvision"),
+    "fcn32s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 32}, _FCN, 2014, 500, 1, 134_346_581, 181.366, source="authors", task="segmentation", miou=63.6),
+    "fcn16s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 16}, _FCN, 2014, 500, 1, 134_357_354, 181.448, source="authors", task="segmentation", miou=65.0),
+    "fcn8s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 8}, _FCN, 2014, 500, 1, 134_362_751, 181.529, source="authors", task="segmentation", miou=65.5),
+    "fcn8s_atonce": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 8, "at_once": True}, _FCN, 2014, 500, 1, 134_362_751, 181.529, source="authors", task="segmentation", miou=65.4),
+    "fcn_alexnet": Entry("segmentation.fcn:build_fcn_alexnet", {}, _FCN, 2014, 500, 1, 56_954_261, 21.424, source="authors", task="segmentation", miou=48.0),
+    "fcn_googlenet32s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 32}, _FCN, 2014, 500, 31, 5_995_077, 8.166, task="segmentation"),
+    "fcn_googlenet16s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 16}, _FCN, 2014, 500, 31, 6_012_570, 8.212, task="segmentation"),
+    "fcn_googlenet8s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 8}, _FCN, 2014, 500, 31, 6_022_671, 8.258, task="segmentation"),
+    "fcn_small32s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 32}, _FCN, 2014, 96, 32, 924_549, 0.195, task="segmentation"),
+    "fcn_small16s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 16}, _FCN, 2014, 96, 32, 927_258, 0.196, task="segmentation"),
+    "fcn_small8s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 8}, _FCN, 2014, 96, 32, 929_967, 0.196, task="segmentation"),
+    "fcn_resnet50": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 50}, _ATROUS, 2017, 520, 1, 32_957_013, 142.726, source="torchvision", task="segmentation", miou=60.5),
+    "fcn_resnet101": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 101}, _ATROUS, 2017, 520, 1, 51_949_141, 222.747, source="torchvision", task="segmentation", miou=63.7),
 }
 # fmt: on
 
 
-def list_models(pattern: str = "*", *, year: int | None = None) -> list[str]:
+TASKS = ("classification", "segmentation")
+
+
+def list_models(pattern: str = "*", *, year: int | None = None, task: str | None = "classification") -> list[str]:
     """The ids that match a pattern, sorted.
 
     Args:
         pattern: A shell pattern such as `"googlenet*"`.
         year: Only list models whose paper is from this year.
+        task: What the models are for: `"classification"`, `"segmentation"`, or None for all models.
 
     Raises:
         TypeError: If the pattern is not a string.
-        ValueError: If the year is not a positive int.
+        ValueError: If the year is not a positive int, or there is no such task.
 
     Examples:
         >>> list_models("squeezenet*")
         ['squeezenet1_0', 'squeezenet1_1']
+        >>> list_models("fcn_res*", task="segmentation")
+        ['fcn_resnet101', 'fcn_resnet50']
     """
     check_text("pattern", pattern)
     if year is not None:
         year = check_count("year", year)
-    return sorted(id for id, entry in ZOO.items() if fnmatchcase(id, pattern) and year in (None, entry.year))
+    check_choice("task", task, (*TASKS, None))
+    wanted = {id for id, entry in ZOO.items() if year in (None, entry.year) and task in (None, entry.task)}
+    return sorted(id for id in wanted if fnmatchcase(id, pattern))
 
 
 def find(id: str) -> Entry:
@@ -208,7 +233,7 @@ def create_model(
     """Builds the network of a model id.
 
     Args:
-        id: One of `list_models()`.
+        id: One of `list_models(task=None)`.
         weights: None for fresh weights, `"imagenet"` for published weights, or the path or URL of a file of this
             package, PyTorch, Keras or Caffe. The file's content shows its format. Auxiliary heads in the file are
             ignored if the model has none. A head keeps fresh weights, with a warning, if the file lacks it or has it
@@ -216,7 +241,8 @@ def create_model(
         input_shape: (height, width, channels); None for the published shape. Height and width may be None if the net
             accepts any size.
         classes: Number of classes; None takes the number of the weights, or else the published number.
-        classifier_activation: Activation of every head: `"softmax"`, or None for logits.
+        classifier_activation: Activation of every head of a classifier: `"softmax"`, or None for logits. Nets for
+            segmentation always give scores, without an activation.
         include_top: False ends the model at its last feature maps, without the classifier and the layers that lead to
             it.
         pooling: Without the top: None returns the feature maps, `"avg"` or `"max"` pools them over their pixels.
@@ -241,7 +267,14 @@ def create_model(
     builder = _builder(entry)
     common = {"input_shape": input_shape, "classes": classes}
     common = {name: value for name, value in common.items() if value is not None}
-    _check_options(id, entry, builder, options | common | {"classifier_activation": classifier_activation})
+    head = {"classifier_activation": classifier_activation}
+    if entry.task == "segmentation":
+        head = {}
+        if classifier_activation not in ("softmax", None):
+            raise ValueError(f"{id} gives scores only, got classifier_activation={classifier_activation!r}.")
+        if not check_bool("include_top", include_top):
+            raise ValueError(f"include_top=False is for classifiers; features(create_model({id!r})) gives maps of it.")
+    _check_options(id, entry, builder, options | common | head)
     check_choice("pooling", pooling, (None, "avg", "max"))
     if check_bool("include_top", include_top) and pooling is not None:
         raise ValueError(f"pooling is for include_top=False, got {pooling!r} with the top.")
@@ -258,7 +291,7 @@ def create_model(
             common["classes"] = found
     options = {"name": id} | entry.options | common | options
     if include_top:
-        model = builder(**options, classifier_activation=classifier_activation)
+        model = builder(**options, **head)
     else:
         model = _without_top(builder, options, entry.image, pooling)
     if source is not None:
@@ -291,7 +324,7 @@ def _what_fits(id: str, source: "Source") -> str:
 def _builder(entry: Entry) -> Callable[..., "keras.Model"]:
     module, function = entry.builder.split(":")
     with keras_import():
-        return getattr(import_module(f".models.{module}", __package__), function)
+        return getattr(import_module(f".{module}" if "." in module else f".models.{module}", __package__), function)
 
 
 def _check_options(id: str, entry: Entry, builder: Callable, options: dict[str, Any]) -> None:

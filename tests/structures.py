@@ -9,14 +9,13 @@ layer of the line above. Auxiliary heads are included.
 
 import inspect
 import sys
-from importlib import import_module
 from pathlib import Path
 from zlib import crc32
 
 import keras
 
 import inception_keras as ik
-from inception_keras.zoo import ZOO
+from inception_keras.zoo import ZOO, _builder
 
 FOLDER = Path(__file__).parent / "golden" / "structure"
 USUAL = dict(trainable=True, dtype="float32", data_format="channels_last", activation="linear", use_bias=False)
@@ -30,9 +29,7 @@ IN_THE_SHAPE = {"name", "batch_shape", "filters", "units"}
 
 def has_heads(id: str) -> bool:
     """Whether a net has an option for auxiliary heads."""
-    module, function = ZOO[id].builder.split(":")
-    builder = getattr(import_module(f"inception_keras.models.{module}"), function)
-    return "aux" in inspect.signature(builder).parameters
+    return "aux" in inspect.signature(_builder(ZOO[id])).parameters
 
 
 def lines(model: keras.Model) -> list[str]:
@@ -86,7 +83,7 @@ def _listed(x):
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for id in sys.argv[1:] or ik.list_models():
+    for id in sys.argv[1:] or ik.list_models(task=None):
         with ik.without_weights():
             net = ik.create_model(id, **({"aux": True} if has_heads(id) else {}))
         (FOLDER / f"{id}.txt").write_text("\n".join(lines(net)) + "\n")

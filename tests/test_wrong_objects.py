@@ -77,6 +77,7 @@ VALID = {
     "device": lambda: {},
     "evaluate": lambda: {"folder": "absent"},
     "extract_features": lambda: {"model": model(), "dataset": dataset()},
+    "fcn": lambda: {"backbone": model(), "stride": 2},
     "features": lambda: {"model": model()},
     "find_learning_rate": lambda: {"recipe": recipe()},
     "finetune": lambda: {"recipe": recipe(weights="imagenet"), "out": "out"},

@@ -11,11 +11,13 @@ from inception_keras import create_model, list_models, without_weights
 from inception_keras.analysis.profile import profile
 from inception_keras.zoo import ZOO
 
-IDS = list_models()
+IDS = list_models(task=None)
+CLASSIFIERS = list_models()
 NAME = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*")
 # one net of each builder
 FEW = list({entry.builder: id for id, entry in reversed(ZOO.items())}.values())
 FEW_FAST = [id if id in FEW else pytest.param(id, marks=pytest.mark.slow) for id in IDS]
+FEW_WITH_A_TOP = [id if id in FEW else pytest.param(id, marks=pytest.mark.slow) for id in CLASSIFIERS]
 # nets that differ from smaller ones of the same builder in depth, width or groups alone
 DEEP = re.compile(
     r"(densenet1[69]|densenet2|resnet1[05]|resnext101|wide_resnet101|seresnet1[05]|seresnext101|senet154|dpn[91])|shufflenet_v1_g[248]|"
@@ -77,7 +79,7 @@ def test_there_is_no_golden_structure_of_a_net_that_is_not_there():
 def test_takes_its_smallest_input_and_its_options(id):
     min_size = ZOO[id].min_size
     model = create_model(id, input_shape=_shape(id, min_size), classes=7, classifier_activation=None)
-    assert model.output_shape == (None, 7)
+    assert model.output_shape == (None, 7) if id in CLASSIFIERS else (None, min_size, min_size, 7)
     # where the published size needs no adaptive pool, a small one may
     assert [name for name in _names(model) if name != "adaptive_pool"] == _names(_published(id))
     for side in {min_size - 1, 0}:
@@ -85,7 +87,7 @@ def test_takes_its_smallest_input_and_its_options(id):
             create_model(id, input_shape=_shape(id, side))
 
 
-@pytest.mark.parametrize("id", FEW_FAST)
+@pytest.mark.parametrize("id", FEW_WITH_A_TOP)
 def test_ends_at_its_last_maps_without_its_top(id):
     whole, maps = _published(id), create_model(id, include_top=False)
     assert len(maps.output_shape) == 4
@@ -113,6 +115,10 @@ def test_any_size_goes_without_the_top(id):
         ("googlnet", {}, "did you mean googlenet"),
         ("resnet50", {"classes": 1}, "at least 2"),
         ("resnet50", {"input_shape": (32, 32)}, "height, width, channels"),
+        ("fcn8s", {"include_top": False}, "features"),
+        ("fcn8s", {"classifier_activation": "sigmoid"}, "gives scores only"),
+        ("fcn8s", {"stride": 16}, "fcn16s"),
+        ("fcn_resnet50", {"classes": 1}, "at least 2"),
         ("inception_v3", {"aux": True, "input_shape": (200, 200, 3)}, "299"),
     ],
 )
@@ -125,3 +131,5 @@ def test_lists_by_pattern_and_year():
     assert set(list_models("vgg*")) == {f"vgg{d}{s}" for d in (11, 13, 16, 19) for s in ("", "_bn")}
     assert "alexnet_2012" in list_models(year=2012)
     assert list_models("vgg*", year=2012) == []
+    assert "fcn8s" in list_models(task="segmentation") and "fcn8s" not in list_models()
+    assert list_models(task=None) == sorted(ZOO)

@@ -9,7 +9,7 @@ from itertools import groupby, takewhile
 import keras
 
 from ..graph import Node, Shape, ancestors, nodes
-from .captions import activation, role, width, window, words
+from .captions import activation, dilation, read_inputs, role, width, window, words
 
 _NAMES = {
     "InputLayer": "input",
@@ -19,6 +19,9 @@ _NAMES = {
     "DepthwiseConv2D": "depthwise",
     "SeparableConv2D": "separable conv",
     "Conv2DTranspose": "transposed conv",
+    "BilinearConv2DTranspose": "transposed conv",
+    "CropLike": "crop",
+    "ResizeLike": "resize",
     "GlobalAveragePooling2D": "global avg pool",
     "GlobalMaxPooling2D": "global max pool",
     "MaxPooling2D": "max pool",
@@ -77,6 +80,7 @@ class Box:
         parts = [
             window(first.layer) if self.role == "pool" else str(width(first) or ""),
             f"{groups} groups" if groups > 1 else "",
+            dilation(first.layer),
             _ACTIVATIONS.get(built_in, built_in),
             *map(_word, others),
         ]
@@ -170,12 +174,12 @@ def _fold(graph: list[Node]) -> list[Box]:
     Padding layers get no box. A layer that accompanies the layer before it, such as a batch norm or an activation,
     joins the box of that layer if nothing else reads it.
     """
-    readers = Counter(name for node in graph for name in node.inputs)
+    readers = Counter(name for node in graph for name in read_inputs(node))
     box_of: dict[str, Box] = {}
     padded: dict[str, str] = {}
     found: list[Box] = []
     for node in graph:
-        inputs = [padded.get(name, name) for name in node.inputs]
+        inputs = [padded.get(name, name) for name in read_inputs(node)]
         if node.kind == "ZeroPadding2D" and readers[node.name] == 1:
             padded[node.name] = inputs[0]  # counts as part of the next layer
             continue

@@ -41,6 +41,18 @@ def window(layer: keras.Operation) -> str:
     return "x".join(map(str, size)) + ("" if step == "1" else f"/{step}")
 
 
+def read_inputs(node: Node) -> tuple[str, ...]:
+    """The inputs of a node without those of which only the size is read."""
+    return node.inputs[:1] if node.kind in ("CropLike", "ResizeLike") else node.inputs
+
+
+def dilation(layer: keras.Operation) -> str:
+    """The distance of the weights of a dilated convolution, such as "dilation 2"; "" for any other layer."""
+    rates = getattr(layer, "dilation_rate", None) or 1
+    rates = (rates,) if isinstance(rates, int) else tuple(rates)
+    return "" if set(rates) == {1} else f"dilation {rates[0] if len(set(rates)) == 1 else 'x'.join(map(str, rates))}"
+
+
 def width(node: Node) -> int | None:
     """The number of output channels of a convolution or dense layer; None for other layers."""
     kind = node.kind

@@ -14,7 +14,7 @@ from ..checks import check_bool, check_model, check_path
 from ..graph import Node, nodes
 from ..text import in_notebook
 from .block_diagram import draw
-from .captions import COLOURS, role, sizes, width, window
+from .captions import COLOURS, dilation, read_inputs, role, sizes, width, window
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -129,7 +129,8 @@ def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
             )
     for node in graph:
         for source in node.inputs:
-            dot.add_edge(pydot.Edge(_quote(source), _quote(node.name)))
+            size_only = {} if source in read_inputs(node) else {"style": "dotted", "constraint": "false"}
+            dot.add_edge(pydot.Edge(_quote(source), _quote(node.name), **size_only))
     return dot
 
 
@@ -160,6 +161,6 @@ def _quote(text: str) -> str:
 
 def _label(node: Node) -> str:
     name = node.name.removeprefix(f"{node.block}-")
-    what = " ".join(filter(None, (node.kind, window(node.layer))))
+    what = " ".join(filter(None, (node.kind, window(node.layer), dilation(node.layer))))
     channels = width(node)
     return "\n".join((name, what if channels is None else f"{what}, {channels}", sizes(node.output_shapes[0])))

@@ -13,16 +13,23 @@ app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")
-def list_(pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*", year: int | None = None) -> None:
+def list_(
+    pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*",
+    year: int | None = None,
+    task: Annotated[str, typer.Option(help="classification or segmentation.")] = "classification",
+) -> None:
     """Lists the models with their paper, size, accuracy and smallest input."""
     from ..zoo import ZOO, list_models
 
+    with one_sentence():
+        ids = list_models(pattern, year=year, task=task)
+    scores = {"top-1": "top1", "top-5": "top5"} if task == "classification" else {"mean IoU": "miou"}
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    for title in ("model", "year", "parameters", "GMACs", "top-1", "top-5", "input", "min size", "paper"):
+    for title in ("model", "year", "parameters", "GMACs", *scores, "input", "min size", "paper"):
         table.add_column(title, justify="left" if title in ("model", "paper") else "right", no_wrap=title != "paper")
-    for id in list_models(pattern, year=year):
+    for id in ids:
         entry = ZOO[id]
-        accuracy = [f"{value:.2f}" if value else "" for value in (entry.top1, entry.top5)]
+        accuracy = [f"{value:.2f}" if (value := getattr(entry, field)) else "" for field in scores.values()]
         figures = (
             str(entry.year),
             f"{entry.params:,}",

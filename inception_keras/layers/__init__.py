@@ -8,20 +8,25 @@ from .folding import HardSwish
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .normalization import BatchNormalization, LocalResponseNormalization
 from .pooling import AdaptiveAveragePooling2D, CeilAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
+from .upsampling import Bilinear, BilinearConv2DTranspose, CropLike, ResizeLike
 
 __all__ = [
     "AdaptiveAveragePooling2D",
     "BatchNormalization",
+    "Bilinear",
+    "BilinearConv2DTranspose",
     "CeilAveragePooling2D",
     "CeilMaxPooling2D",
     "ChannelShuffle",
     "ChannelSplit",
     "Conv2D",
+    "CropLike",
     "DepthwiseConv2D",
     "HardSwish",
     "LocalResponseNormalization",
     "MaxPooling2D",
     "RadialBasis",
+    "ResizeLike",
     "Subsampling2D",
     "TableConv2D",
     "scaled_tanh",

@@ -47,6 +47,7 @@ def bottleneck(
     *,
     inner: int | None = None,
     groups: int = 1,
+    dilation: int = 1,
     version: float = 1.5,
     **options: Any,
 ) -> KerasTensor:
@@ -59,6 +60,7 @@ def bottleneck(
         name: Name of the output; the layers inside are `name-conv_1` and so on.
         inner: Filters of the first 1x1 and of the 3x3 convolution; by default `filters`.
         groups: Groups of the 3x3 convolution.
+        dilation: Distance in pixels between the weights of the 3x3 convolution.
         version: 1 puts the strides in the first 1x1 convolution, as in the paper; 1.5 puts them in the 3x3 convolution.
         **options: For `blocks.conv_bn`.
 
@@ -73,7 +75,8 @@ def bottleneck(
     options = {"epsilon": 1e-5} | options
     first, second = (strides, 1) if version == 1 else (1, strides)
     y = conv_bn(x, inner or filters, 1, first, name=f"{name}-conv_1", **options)
-    y = conv_bn(y, inner or filters, 3, second, groups=groups, name=f"{name}-conv_2", **options)
+    spread = {"dilation_rate": dilation} | options
+    y = conv_bn(y, inner or filters, 3, second, groups=groups, name=f"{name}-conv_2", **spread)
     y = conv_bn(y, 4 * filters, 1, activation=None, name=f"{name}-conv_3", **options)
     return _add(_shortcut(x, 4 * filters, strides, name=name, **options), y, name)
 
