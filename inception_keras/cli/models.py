@@ -21,7 +21,7 @@ def list_(
     """Lists the models with their paper, size, accuracy and smallest input."""
     from ..zoo import ZOO, list_models
 
-    with one_sentence():
+    with report_errors():
         ids = list_models(pattern, year=year, task=task)
     scores = {"top-1": "top1", "top-5": "top5"} if task == "classification" else {"mean IoU": "miou"}
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
