@@ -129,7 +129,7 @@ def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
             )
     for node in graph:
         for source in node.inputs:
-            size_only = {} if source in read_inputs(node) else {"style": "dotted", "constraint": "false"}
+            size_only: dict = {} if source in read_inputs(node) else {"style": "dotted", "constraint": "false"}
             dot.add_edge(pydot.Edge(_quote(source), _quote(node.name), **size_only))
     return dot
 

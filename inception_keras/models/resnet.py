@@ -75,8 +75,8 @@ def bottleneck(
     options = {"epsilon": 1e-5} | options
     first, second = (strides, 1) if version == 1 else (1, strides)
     y = conv_bn(x, inner or filters, 1, first, name=f"{name}-conv_1", **options)
-    spread = {"dilation_rate": dilation} | options
-    y = conv_bn(y, inner or filters, 3, second, groups=groups, name=f"{name}-conv_2", **spread)
+    spread: dict = {"groups": groups, "dilation_rate": dilation} | options
+    y = conv_bn(y, inner or filters, 3, second, name=f"{name}-conv_2", **spread)
     y = conv_bn(y, 4 * filters, 1, activation=None, name=f"{name}-conv_3", **options)
     return _add(_shortcut(x, 4 * filters, strides, name=name, **options), y, name)
 

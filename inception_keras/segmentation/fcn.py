@@ -57,7 +57,7 @@ def build_fcn_vgg(
     x, maps = layers.ZeroPadding2D(100, name="conv_1_1-padding")(image), {}
     for block, (filters, count) in enumerate(zip(FILTERS, VGG, strict=True), 1):
         for i in range(1, count + 1):
-            padding = {"padding": "valid"} if (block, i) == (1, 1) else {}
+            padding: dict = {"padding": "valid"} if (block, i) == (1, 1) else {}
             x = conv(x, filters, 3, name=f"conv_{block}_{i}", **padding)
         x = maps[f"pool_{block}"] = max_pool(x, 2, strides=2, name=f"pool_{block}")
     x = dense_layers(x, kernel_size=7)
@@ -107,7 +107,7 @@ def build_fcn_alexnet(
     image = image_input(input_shape)
     x = layers.ZeroPadding2D(100, name="conv_1-padding")(image)
     for row, (filters, kernel, strides, groups, normalised) in ALEXNET.items():
-        padding = {"padding": "valid"} if row == "conv_1" else {}
+        padding: dict = {"padding": "valid"} if row == "conv_1" else {}
         x = conv(x, filters, kernel, strides, groups=groups, name=row, **padding)
         if normalised:
             x = max_pool(x, 3, strides=2, name=f"{row}-pool")
