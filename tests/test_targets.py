@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from inception_keras.data.images import UnreadableImage, read_mask
+from inception_keras.data.images import UnreadableImage
+from inception_keras.data.mask_file import read_mask
 from inception_keras.data.pipeline import Batches
 from inception_keras.data.preprocessing import Preprocessing
 from inception_keras.data.splits import Part, complete
@@ -131,7 +132,7 @@ def test_an_image_whose_mask_cannot_be_read_is_replaced_and_named(tmp_path, kind
     files = part.targets.files
     files[0].unlink()
     files[1].write_bytes(files[1].read_bytes()[:60])
-    Image.new("RGB", (WIDTH, HEIGHT)).save(files[2])
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(files[2])
     Image.new("L", (WIDTH, HEIGHT - 1)).save(files[3])
     save_mask(files[4], np.full((HEIGHT, WIDTH), 251, np.uint8))
     Image.new("L", (WIDTH, HEIGHT)).save(files[5], format="JPEG")
@@ -146,10 +147,10 @@ def test_an_image_whose_mask_cannot_be_read_is_replaced_and_named(tmp_path, kind
         [
             "is no longer there",
             "cannot be read: ",
-            "has pixels of Pillow's mode RGB, but a mask must hold class indices, as a palette or 8-bit grey image",
+            "has colours, but a mask must hold class indices, as a palette or grey image has them",
             "has 120 x 89 pixels, but its image has 120 x 90",
             "has the value 251: classes are 0 to 249, and 255 is void",
-            "is a JPEG image, but a mask must be a PNG image",
+            "is a JPEG, which changes indices: a mask must be a PNG, BMP, GIF or TIFF image without loss",
             "is no longer there",
         ],
         strict=True,
@@ -189,8 +190,8 @@ def test_every_kind_of_mask_file_gives_indices(tmp_path):
     path.write_bytes(png(4, 0, [b"\x0f", b"\x12"], 2))
     with pytest.raises(UnreadableImage, match="has grey pixels of 2 or 4 bits"):
         read_mask(path)
-    Image.fromarray(np.ones((2, 2), np.uint16)).save(path)
-    with pytest.raises(UnreadableImage, match="mode I;16"):
+    Image.fromarray(np.array([[0, 255], [7, 256]], np.uint16)).save(path)
+    with pytest.raises(UnreadableImage, match="has the value 256, but class indices are at most 254"):
         read_mask(path)
 
 

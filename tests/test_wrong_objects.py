@@ -100,6 +100,7 @@ VALID = {
     "profile": lambda: {"model": model()},
     "register_counter": lambda: {"layer": type("Mine", (keras.layers.Layer,), {}), "counter": lambda *_: 0},
     "save_weights": lambda: {"model": model(), "path": "a.safetensors"},
+    "scenes": lambda: {"count": 1},
     "squeeze_excite": lambda: {"x": maps(), "filters": 2},
     "strategy": lambda: {},
     "strip_aux": lambda: {"model": model()},

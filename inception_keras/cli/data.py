@@ -15,10 +15,13 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("check")
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of data, as for `train --data-dir`.")],
+    task: Annotated[
+        str, typer.Option(help="classification, or segmentation for images with masks.")
+    ] = "classification",
     label: Annotated[str | None, typer.Option(help="The column of a CSV file that holds the labels.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the problems to this file.")] = None,
 ) -> None:
-    """Lists broken, misnamed and duplicate images, and a row for each class.
+    """Lists broken, misnamed and duplicate images or masks, and a row for each class.
 
     The exit code is 1 if there are problems.
     """
@@ -26,7 +29,7 @@ def check(
         from ..checks import counted
         from ..data.check import check_data
 
-        found = check_data(folder, label=label)
+        found = check_data(folder, task=task, label=label)
         if csv:
             found.to_csv(csv)
         if found.problems:
@@ -34,17 +37,15 @@ def check(
             for problem in found.problems:
                 table.add_row(problem.kind, printable(problem.image), printable(problem.detail))
             console.print(table, "")
-        counts = [name for name in found.classes[0] if name not in ("class", "smallest", "largest")]
         table = Table("class", box=None, header_style="bold", padding=(0, 1, 0, 0))
-        for name in (*counts, "smallest", "largest"):
+        for name in list(found.classes[0])[1:]:
             table.add_column(name, justify="right")
         for row in found.classes:
-            sizes = ("x".join(map(str, row[name] or ())) for name in ("smallest", "largest"))
-            table.add_row(printable(row["class"]), *(f"{row[part]:,}" for part in counts), *sizes)
+            table.add_row(printable(row["class"]), *(_cell(value) for name, value in row.items() if name != "class"))
         console.print(table)
         say(
             "",
-            f"{counted(found.used, 'image')} in {counted(len(found.classes), 'class')}, "
+            f"{counted(found.used, 'image')} in {counted(len(found.classes) - (task == 'segmentation'), 'class')}, "
             f"{counted(found.left_out, 'file')} left out, {counted(len(found.problems), 'problem')}",
             *(f"note: {note}." for note in found.notes),
         )
@@ -52,3 +53,10 @@ def check(
             say(f"These data are refused: {found.refusal}")
     if found.problems or found.refusal:
         raise typer.Exit(1)
+
+
+def _cell(value: int | float | tuple[int, int] | None) -> str:
+    """A number of images, a share of the pixels, or a size."""
+    if isinstance(value, float):
+        return f"{value:.2%}"
+    return f"{value:,}" if isinstance(value, int) else "x".join(map(str, value or ()))

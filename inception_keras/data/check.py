@@ -10,25 +10,28 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..checks import check_path, check_text
+from ..checks import check_choice, check_path, check_text
 from ..files import write_csv
 from .formats import Arrays, in_memory, open_folder
 from .images import EXTENSIONS, SUFFIXES, Source, UnreadableImage, check_image, line
 from .listing import Listing, remarked
 from .names import NAMES
+from .segmentation import TASKS, refuse_labels
 from .splits import Part, complete
 from .targets import Labels
 
-_MAX_UNREADABLE = 0.1  # as for load_data
+MAX_UNREADABLE = 0.1  # as for load_data
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with an image.
+    """Something wrong with an image, or with its mask.
 
     `kind` is "empty", "truncated", "too large", "unreadable", "not read" (an image format that is not supported),
-    "missing", "no class" (an image that belongs to no class), "not an image", "extension", "duplicate", "train and
-    test" (the same image in both) or "classes".
+    "missing", "no class" (an image that belongs to no class, or a mask with a value of no class), "not an image",
+    "extension", "duplicate", "train and test" (the same image in both) or "classes". With masks, it may also be "no
+    mask" (an image without a mask), "size" (a mask of another size than its image) or "not used" (such as a mask
+    without an image).
     """
 
     kind: str
@@ -42,7 +45,9 @@ class Check:
 
     folder: Path
     problems: tuple[Problem, ...]
-    classes: tuple[dict[str, Any], ...]  # for each class: name, counts by split, smallest and largest (width, height)
+    # for each class: name, images by split, and the smallest and largest (width, height); with masks, for each class
+    # and for void: name, images by split that show it, and its share of all pixels
+    classes: tuple[dict[str, Any], ...]
     used: int = 0  # images that load_data uses
     left_out: int = 0  # files that it lists in `skipped`
     notes: tuple[str, ...] = ()  # remarks on data that load_data does not use, but that are no fault
@@ -66,11 +71,12 @@ class _Seen:
     remarks: Sequence[tuple[Source, str]] = ()
 
 
-def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
-    """Examines every image of a folder. No file is changed.
+def check_data(data_dir: str | Path, *, task: str = "classification", label: str | None = None) -> Check:
+    """Examines every image of a folder, and every mask. No file is changed.
 
     Args:
         data_dir: A folder that `load_data` reads.
+        task: `"classification"`, or `"segmentation"` for images with masks.
         label: The column of a CSV file that holds the labels, if more than one column could.
 
     Returns:
@@ -94,13 +100,18 @@ def check_data(data_dir: str | Path, *, label: str | None = None) -> Check:
     root = check_path("data_dir", data_dir)
     if label is not None:
         check_text("label", label)
+    if check_choice("task", task, TASKS) == "segmentation":
+        from .check_masks import check_masks  # it imports this module
+
+        refuse_labels(label=label)
+        return check_masks(root)
     found = open_folder(root, label=label)
     problems = []
     notes: list[str] = []
     left_out = 0
     if isinstance(found, Listing):
         problems = [
-            Problem(kind, _name(source, root), reason)
+            Problem(kind, name_in(source, root), reason)
             for kind, sources in (("not an image", found.skipped), ("no class", found.unused))
             for source, reason in sources
         ]
@@ -143,7 +154,7 @@ def _refusal(found: Listing | Arrays, seen: Sequence[_Seen], root: Path) -> str:
         if isinstance(found, Listing):
             lost = [(image.name, image.problem.detail) for image in seen if image.problem and image.digest is None]
             found.check_classes()
-            found.check_share(lost, _MAX_UNREADABLE)
+            found.check_share(lost, MAX_UNREADABLE)
             found.check_present(good["train"], "training image that can be read")
         else:
             in_memory(title, found.kind, found.parts, found.class_names, None)
@@ -156,7 +167,7 @@ def _refusal(found: Listing | Arrays, seen: Sequence[_Seen], root: Path) -> str:
 def _look(listing: Listing, root: Path) -> Iterator[_Seen]:
     def look(entry: tuple[str, int, Source]) -> _Seen:
         split, label, source = entry
-        name = _name(source, root)
+        name = name_in(source, root)
         said: list[str] = []
         try:
             format, size, _ = check_image(source, said)
@@ -226,5 +237,6 @@ def _rows(good: Sequence[_Seen], names: Sequence[str], parts: Sequence[str]) -> 
         }
 
 
-def _name(source: Source, root: Path) -> str:
+def name_in(source: Source, root: Path) -> str:
+    """The path of an image relative to the folder."""
     return str(source.relative_to(root) if isinstance(source, Path) and source.is_relative_to(root) else source)

@@ -29,12 +29,11 @@ from .listing import Skipped
 from .names import NAMES, check_name
 from .pipeline import SAMPLINGS, Batches
 from .preprocessing import LARGEST, Preprocessing
-from .segmentation import refuse_labels, with_masks
+from .segmentation import TASKS, refuse_labels, with_masks
 from .splits import Part, complete
 from .targets import Labels
 from .unreadable import Unreadable
 
-TASKS = ("classification", "segmentation")  # what a data set can be loaded for
 _ALPHA = 1e4  # larger alphas of mixup and cutmix make no sense: Beta(1e4, 1e4) is already 0.5 with a deviation of 0.004
 
 
@@ -279,7 +278,7 @@ def load_data(
     keep = changes["augment"] != "crop"  # random crops are cut from the files: a resized image makes a poor crop
     if task == "segmentation":
         refuse_labels(label=label, one_hot=one_hot, mixup=mixup, cutmix=cutmix, sampling=sampling)
-        raw = with_masks(name, folder, wanted, count, max_unreadable, keep)
+        raw = with_masks(name, folder, wanted, max_unreadable, count=count, keep=keep)
     elif folder:
         raw = from_folder(folder, name, wanted, label, max_unreadable, keep)
     else:

@@ -22,7 +22,7 @@ from .splits import Part
 from .tfrecords import find_tfrecords, list_tfrecords
 
 _SIZES = {"digits": (32, 32)}  # the other sets keep their own size
-_PHOTO = (224, 224)
+PHOTO = (224, 224)
 _FORMATS = {"mnist": "idx", "fashion_mnist": "idx", "cifar10": "cifar10", "cifar100": "cifar100"}
 _TITLES = {
     "idx": "IDX files",
@@ -164,7 +164,7 @@ def from_folder(
     if isinstance(wanted, Preprocessing):
         preprocessing = wanted
     else:
-        preprocessing = Preprocessing(wanted or _PHOTO, resize=max(wanted or _PHOTO))
+        preprocessing = Preprocessing(wanted or PHOTO, resize=max(wanted or PHOTO))
     parts, skipped, notes = found.read(preprocessing, max_unreadable, keep, training)
     return Raw(title, parts, found.classes, preprocessing, name != "mnist", skipped, notes)
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -91,28 +91,10 @@ def read_image(source: str | Source, channels: int = 3, remarks: list[str] | Non
             `Image.MAX_IMAGE_PIXELS`.
         FileNotFoundError: If the file does not exist.
     """
-    with _opened(Path(source) if isinstance(source, str) else source) as image:
+    with opened(Path(source) if isinstance(source, str) else source) as image:
         if remarks is not None:
             remarks += _remarks(image)
         return plain(image, channels)
-
-
-def read_mask(source: Source) -> np.ndarray:
-    """Reads a PNG file of class indices: uint8 (height, width). Of a file with a palette, the indices are read.
-
-    Raises:
-        UnreadableImage: If the file is broken, no PNG, or holds colours or other values than bytes.
-        FileNotFoundError: If the file does not exist.
-    """
-    with _opened(source) as image:
-        if image.format != "PNG":
-            raise UnreadableImage(f"is a {image.format} image, but a mask must be a PNG image")
-        if image.mode not in ("1", "L", "P"):
-            what = "class indices, as a palette or 8-bit grey image has them"
-            raise UnreadableImage(f"has pixels of Pillow's mode {image.mode}, but a mask must hold {what}")
-        if str(cast(Any, image).tile[0][3]) in ("L;2", "L;4"):  # Pillow multiplies them by 85 or 17
-            raise UnreadableImage("has grey pixels of 2 or 4 bits, of which it is not known whether they are indices")
-        return np.asarray(image).astype(np.uint8)
 
 
 def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, tuple[int, int], bool]:
@@ -123,7 +105,7 @@ def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, 
     It raises the same errors as `read_image`. For a JPEG it takes a fraction of the time: it reads every byte, but
     makes few pixels.
     """
-    with _opened(source) as image:
+    with opened(source) as image:
         format, size = str(image.format), image.size
         simple = image.mode in ("RGB", "L") and _orientation(image) not in _UPRIGHT
         if remarks is not None:
@@ -216,7 +198,8 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[Image.Image]:
+def opened(source: Source) -> Iterator[Image.Image]:
+    """Opens an image file. Every error while it is open becomes an `UnreadableImage` or a FileNotFoundError."""
     if isinstance(source, Path) and not source.is_file():  # opening a pipe would block
         raise FileNotFoundError(f"There is no image {source}.")
     try:

@@ -69,7 +69,7 @@ class Listing:
         if training:
             self.check_classes()
         count = sum(len(sources) for sources, _ in self.parts.values())
-        keep = in_memory and count * prod(preprocessing.size) * preprocessing.channels <= _IN_MEMORY
+        keep = in_memory and fits_in_memory(count * prod(preprocessing.size) * preprocessing.channels)
         parts = {}
         broken: Skipped = []
         remarks: Skipped = []
@@ -82,15 +82,24 @@ class Listing:
 
     def check_share(self, broken: Sequence[tuple[object, str]], max_unreadable: float) -> None:
         """Raises a ValueError that lists the first unusable images, if there are more than `max_unreadable` allows."""
-        bad: list[tuple[object, str]] = [*self.unused, *broken]
         count = len(self.unused) + sum(len(sources) for sources, _ in self.parts.values())
-        if len(bad) > max_unreadable * count:
-            named = "; ".join(f"{source} {reason}" for source, reason in bad[:_NAMED])
-            more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-            raise ValueError(
-                f"{self.origin} has {len(bad)} of {count} images that cannot be used, "
-                f"more than max_unreadable={max_unreadable:g} allows: {named}{more}."
-            )
+        check_share_of(self.origin, count, [*self.unused, *broken], max_unreadable)
+
+
+def fits_in_memory(size: int) -> bool:
+    """Whether images of so many bytes are kept in memory."""
+    return size <= _IN_MEMORY
+
+
+def check_share_of(origin: Path, count: int, bad: Sequence[tuple[object, str]], max_unreadable: float) -> None:
+    """Raises a ValueError that lists the first of the `bad` images, if they are a larger share of all than allowed."""
+    if len(bad) > max_unreadable * count:
+        named = "; ".join(f"{source} {reason}" for source, reason in bad[:_NAMED])
+        more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise ValueError(
+            f"{origin} has {len(bad)} of {count} images that cannot be used, "
+            f"more than max_unreadable={max_unreadable:g} allows: {named}{more}."
+        )
 
 
 def remarked(remarks: Sequence[tuple[object, str]]) -> list[str]:

@@ -24,9 +24,9 @@ import tensorflow as tf
 from ..checks import check_share
 from . import augment
 from .augment import Draw
-from .images import Source, UnreadableImage, read_mask
+from .images import Source, UnreadableImage
+from .mask_file import VOID, mask_of, nearest, no_class
 
-VOID = 255  # the value of pixels in a mask that belong to no class
 Size = tuple[int, int]
 
 
@@ -145,9 +145,10 @@ class Masks(Targets):
     """The class index of every pixel. Pixels of the value 255 are void: they belong to no class.
 
     Args:
-        masks: PNG files, one for each image and of its size; or uint8 (n, height, width) for images in memory. Of a
-            file with a palette, as PASCAL VOC has them, the indices are read and not the colours.
+        masks: Files, one for each image and of its size, as `read_mask` reads them; or uint8 (n, height, width) for
+            images in memory.
         classes: Number of classes.
+        binary: Whether 255 in a file is not void but class 1.
 
     Raises:
         ValueError: If masks in memory have another type or shape, or a value that is neither a class nor void.
@@ -155,6 +156,7 @@ class Masks(Targets):
 
     masks: np.ndarray | Sequence[Source]
     classes: int
+    binary: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.masks, np.ndarray):
@@ -193,15 +195,12 @@ class Masks(Targets):
 
     def read(self, index: int, window: Sequence[float], image: Size, size: Size) -> np.ndarray:
         """The part of a mask that becomes the target. Each pixel has the value of the nearest pixel of the file."""
-        mask = read_mask(self.masks[index])
-        if mask.shape != image:
-            raise UnreadableImage(f"has {_by(mask.shape)} pixels, but its image has {_by(image)}")
+        mask = mask_of(self.masks[index], image)
+        if self.binary:
+            mask = np.where(mask == VOID, np.uint8(1), mask)
         if wrong := self._wrong(mask):
             raise UnreadableImage(wrong)
-        for axis in (0, 1):
-            places = window[axis] + (np.arange(size[axis]) + 0.5) * (window[axis + 2] / size[axis])
-            mask = mask.take(np.clip(np.floor(places).astype(int), 0, image[axis] - 1), axis)
-        return mask
+        return nearest(mask, window, size)
 
     def gather(self, chosen: Any, windows: Any, size: Size, masks: Any = None) -> Any:
         """Masks, uint8 (n, height, width). Each pixel has the value of the nearest pixel of the stored mask."""
@@ -229,10 +228,8 @@ class Masks(Targets):
             return tf.constant(self.masks)
 
     def _wrong(self, mask: np.ndarray) -> str:
-        """What is wrong with the values of a mask; empty if nothing is."""
         wrong = mask[(mask >= self.classes) & (mask != VOID)]
-        allowed = f"classes are 0 to {self.classes - 1}, and {VOID} is void"
-        return f"has the value {wrong[0]}: {allowed}" if wrong.size else ""
+        return no_class(wrong[0], self.classes) if wrong.size else ""
 
 
 def _by(size: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ from .formats import Raw, from_folder
 from .layout import split_of, subfolders
 from .pipeline import Batches
 from .preprocessing import Preprocessing
+from .segmentation import with_masks
 from .splits import Part
 from .targets import Labels
 from .unreadable import Unreadable
@@ -25,19 +26,22 @@ def load_test_set(
     class_names: Sequence[str],
     preprocessing: Preprocessing,
     *,
+    task: str = "classification",
     label: str | None = None,
     max_unreadable: float = 0.1,
 ) -> Data:
     """Loads the images that a net will be tested on, as data with a test split only.
 
     The test set of the data is used; without one, the validation set; without splits, all images. Classes are matched
-    by name: the data may have fewer classes than the net, in any order.
+    by name: the data may have fewer classes than the net, in any order. For segmentation, the values of the masks are
+    the net's classes.
 
     Args:
         name: A named data set, as for `load_data`.
         data_dir: A folder to read, as for `load_data`.
         class_names: The classes of the net.
         preprocessing: The preprocessing that the net was trained with.
+        task: `"classification"` or `"segmentation"`, as for `load_data`.
         label: The column of a CSV file that holds the labels, if more than one column could.
         max_unreadable: Largest share of the images that may be unreadable, from 0 to 1.
 
@@ -47,7 +51,10 @@ def load_test_set(
         OSError: If a file or folder cannot be read.
         ConnectionError: If a download fails.
     """
-    if data_dir is None:
+    if task == "segmentation":
+        folder = None if data_dir is None else Path(data_dir)
+        raw = with_masks(name, folder, preprocessing, max_unreadable, class_names=class_names)
+    elif data_dir is None:
         raw = by_name(str(name), preprocessing)
     else:
         root = _inside(Path(data_dir), class_names)
@@ -56,7 +63,8 @@ def load_test_set(
     part = next((raw.parts[split] for split in ("test", "validation", "train") if len(raw.parts.get(split, ()))), None)
     if part is None:
         raise ValueError(f"{data_dir} has no image that can be read.")
-    part = _renumbered(part, raw, class_names)
+    if isinstance(part.targets, Labels):
+        part = _renumbered(part, raw, class_names)
     for note in raw.notes:
         warnings.warn(f"{note}.", stacklevel=2)
     unreadable = Unreadable(raw.skipped, len(part), max_unreadable)
