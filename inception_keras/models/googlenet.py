@@ -33,7 +33,7 @@ AUX_AFTER = {"inception_4a": "aux_1", "inception_4d": "aux_2"}
 def naive_inception(
     x: KerasTensor, conv_1x1: int, conv_3x3: int, conv_5x5: int, name: str | None = None, *, conv_block: Callable = conv
 ) -> KerasTensor:
-    """Figure 2(a): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + c).
+    """Figure 2(a): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + c). The last branch is a 3x3 max pool of `x`.
 
     Args:
         x: Feature maps.
@@ -42,9 +42,6 @@ def naive_inception(
         conv_5x5: Filters of the 5x5 convolution.
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
         conv_block: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
-
-    Returns:
-        The four branches, concatenated. The fourth is a 3x3 max pool of `x`.
 
     Examples:
         >>> naive_inception(keras.Input((28, 28, 192)), 64, 128, 32).shape
@@ -64,7 +61,7 @@ def inception(
     x: KerasTensor, conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
     name: str | None = None, *, conv_block: Callable = conv, third_kernel: int = 5,
 ) -> KerasTensor:
-    """Figure 2(b): (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + pool_proj).
+    """Figure 2(b), four branches, concatenated: (h, w, c) -> (h, w, conv_1x1 + conv_3x3 + conv_5x5 + pool_proj).
 
     Args:
         x: Feature maps.
@@ -77,9 +74,6 @@ def inception(
         name: Name of the output; the layers inside are `name-conv_1x1` and so on.
         conv_block: The function that makes a convolution: `blocks.conv` (with bias and ReLU) or `blocks.conv_bn`.
         third_kernel: Kernel size of the third branch: 5 in the paper, 3 in TF-Slim.
-
-    Returns:
-        The four branches, concatenated.
 
     Examples:
         >>> inception(keras.Input((28, 28, 192)), 64, 96, 128, 16, 32, 32).shape
@@ -102,7 +96,7 @@ def aux_head(
     x: KerasTensor, classes: int, *, classifier_activation: str | None = "softmax", pool: layers.Layer | None = None,
     conv_block: Callable = conv, name: str | None = None,
 ) -> KerasTensor:
-    """The auxiliary head of section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,).
+    """The auxiliary head of section 5: (14, 14, c) -> (4, 4, 128) -> (1024,) -> (classes,), the scores of the classes.
 
     Args:
         x: Feature maps of a known size.
@@ -112,9 +106,6 @@ def aux_head(
             its output size rounded up. On a side of fewer than 5 pixels the window is as large as the map.
         conv_block: The function that makes the convolution: `blocks.conv` or `blocks.conv_bn`.
         name: Name of the output.
-
-    Returns:
-        The scores of the classes.
 
     Raises:
         ValueError: If the size of the map is not known. The fully connected layer needs it.
@@ -175,9 +166,8 @@ def build_naive_inception(
 
 @checked
 def build_inception(
-    input_shape: InputShape,
-    conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int, pool_proj: int,
-    name: str = "inception",
+    input_shape: InputShape, conv_1x1: int, reduce_3x3: int, conv_3x3: int, reduce_5x5: int, conv_5x5: int,
+    pool_proj: int, name: str = "inception",
 ) -> Model:
     """`inception` as a separate Model, to draw, to profile and to run.
 
@@ -195,8 +185,7 @@ def build_inception(
         >>> build_inception((256, 256, 3), 64, 96, 128, 16, 32, 32).output_shape
         (None, 256, 256, 256)
     """
-    widths = (conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj)
-    return as_model(inception, input_shape, *widths, name=name)
+    return as_model(inception, input_shape, conv_1x1, reduce_3x3, conv_3x3, reduce_5x5, conv_5x5, pool_proj, name=name)
 
 
 @checked
@@ -204,8 +193,7 @@ def build_aux_head(input_shape: InputShape, classes: int, name: str = "aux_head"
     """`aux_head` as a separate Model, to draw, to profile and to run.
 
     Args:
-        input_shape: (height, width, channels) of the feature maps. All three must be known, because the fully connected
-            layer reads every pixel.
+        input_shape: (height, width, channels) of the feature maps, all three known: a dense layer reads every pixel.
         classes: Number of classes.
         name: Name of the model and of its output.
         **options: For `aux_head`: `classifier_activation`, `pool` or `conv_block`.
@@ -228,8 +216,7 @@ def build_googlenet(
         input_shape: (height, width, channels), at least 31 pixels; height and width may be None for any size.
         classes: Number of classes.
         aux: Adds the two auxiliary heads of section 5, after 4a and 4d.
-        batch_norm: Puts a batch norm after each convolution instead of its bias, and leaves out the two local response
-            normalizations. This is not in the paper.
+        batch_norm: Batch norms replace the biases and the local response normalizations. This is not in the paper.
         classifier_activation: `"softmax"`, or None for logits; for every head.
         name: Name of the model.
 
@@ -247,20 +234,15 @@ def build_googlenet(
     image = image_input(input_shape, min_size=31)
     x = conv_block(image, 64, 7, strides=2, name="conv_1")              # (112, 112, 64)
     x = max_pool(x, 3, strides=2, name="pool_1")                        # (56, 56, 64)
-    if not batch_norm:
-        x = LocalResponseNormalization(name="norm_1")(x)
+    x = x if batch_norm else LocalResponseNormalization(name="norm_1")(x)
     x = conv_block(x, 64, 1, name="conv_2-reduce")                      # (56, 56, 64)
     x = conv_block(x, 192, 3, name="conv_2")                            # (56, 56, 192)
-    if not batch_norm:
-        x = LocalResponseNormalization(name="norm_2")(x)
+    x = x if batch_norm else LocalResponseNormalization(name="norm_2")(x)
     x = max_pool(x, 3, strides=2, name="pool_2")                        # (28, 28, 192)
 
-    module, head = partial(inception, conv_block=conv_block), None
-    if aux:
-        head = partial(
-            aux_head, classes=classes, classifier_activation=classifier_activation, conv_block=conv_block
-        )
-    x, heads = table_1(x, module, head)                                 # (7, 7, 1024)
+    module = partial(inception, conv_block=conv_block)
+    head = partial(aux_head, classes=classes, classifier_activation=classifier_activation, conv_block=conv_block)
+    x, heads = table_1(x, module, head if aux else None)                # (7, 7, 1024)
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)               # (1024,)
     x = layers.Dropout(0.4, name="dropout")(x)
     x = classifier(x, classes, classifier_activation)                   # (1000,)
