@@ -7,10 +7,12 @@ from types import NoneType
 from typing import Any, TypeVar, cast, get_args
 
 import keras
+from keras import KerasTensor
 
 from .checks import check_bool, check_callable, check_count, check_number, check_text, check_type, got
 
 InputShape = Sequence[int | None]  # (height, width, channels); None for a side of any size
+Shape = tuple[Any, ...]  # of a batch, a map or an array: ints; None for an unknown size
 Function = TypeVar("Function", bound=Callable)
 
 _MOST = 2**16  # largest side in pixels, and largest number of channels or filters
@@ -41,7 +43,7 @@ def checked(function: Function) -> Function:
     return cast(Function, call)
 
 
-def check_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def check_arguments(function: Callable, arguments: Mapping[str, object]) -> dict[str, object]:
     """Checks the arguments of a builder or block, and returns them with NumPy numbers as Python numbers.
 
     Args:
@@ -56,7 +58,7 @@ def check_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[st
     return {name: _check(parameters[name], value) for name, value in arguments.items()}
 
 
-def _check(parameter: inspect.Parameter, value: Any) -> Any:
+def _check(parameter: inspect.Parameter, value: object) -> object:
     name, kind = parameter.name, parameter.annotation
     kinds = [each for each in get_args(kind) if each is not NoneType] if NoneType in get_args(kind) else [kind]
     if value is None and kinds != [kind]:
@@ -84,31 +86,33 @@ def _check(parameter: inspect.Parameter, value: Any) -> Any:
     return value
 
 
-def _check_name(value: Any) -> str:
-    if not check_text("name", value) or "/" in value:
-        raise ValueError(f"name must be a text without '/' that is not empty, got {got(value)}.")
-    return value
+def _check_name(value: object) -> str:
+    name = check_text("name", value)
+    if not name or "/" in name:
+        raise ValueError(f"name must be a text without '/' that is not empty, got {got(name)}.")
+    return name
 
 
-def _check_activation(name: str, value: Any) -> str:
+def _check_activation(name: str, value: object) -> str:
     try:
-        keras.activations.get(check_text(name, value))
+        activation = check_text(name, value)
+        keras.activations.get(activation)
     except ValueError:
         raise ValueError(f"{name} must be 'softmax', None or another activation of Keras, got {got(value)}.") from None
-    return value
+    return activation
 
 
-def _check_maps(value: Any) -> Any:
+def _check_maps(value: KerasTensor) -> KerasTensor:
     """Returns `value` if it is a tensor of feature maps, symbolic or not."""
     wanted = "x must be feature maps (batch, height, width, channels)"
-    if not isinstance(value, keras.KerasTensor) and not keras.ops.is_tensor(value) and not hasattr(value, "__array__"):
+    if not isinstance(value, KerasTensor) and not keras.ops.is_tensor(value) and not hasattr(value, "__array__"):
         raise TypeError(f"{wanted}, got {got(value)}.")
     if len(value.shape) != 4 or value.shape[-1] is None:
         raise ValueError(f"{wanted}, with a known number of channels, got the shape {tuple(value.shape)}.")
     return value
 
 
-def check_image_shape(shape: Any, min_size: int = 1) -> tuple[int | None, int | None, int]:
+def check_image_shape(shape: object, min_size: int = 1) -> tuple[int | None, int | None, int]:
     """Returns `shape` if it is a valid (height, width, channels). None stands for a side of any size.
 
     Raises:

@@ -5,7 +5,7 @@ import inspect
 import math
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Function = TypeVar("Function", bound=Callable)
+Choice = TypeVar("Choice")
+Kind = TypeVar("Kind")
+Entry = TypeVar("Entry")
 
 
-def check_model(label: str, value: Any) -> "keras.Model":
+def check_model(label: str, value: object) -> "keras.Model":
     """Returns `value` if it is a built Keras model with a graph of layers: functional or Sequential.
 
     Raises:
@@ -35,7 +38,7 @@ def check_model(label: str, value: Any) -> "keras.Model":
     return value
 
 
-def check_dataset(label: str, value: Any) -> "tf.data.Dataset":
+def check_dataset(label: str, value: object) -> "tf.data.Dataset":
     """Returns `value` if it is a tf.data.Dataset; otherwise raises a TypeError."""
     import tensorflow as tf
 
@@ -44,7 +47,7 @@ def check_dataset(label: str, value: Any) -> "tf.data.Dataset":
     return value
 
 
-def check_path(label: str, value: Any) -> Path:
+def check_path(label: str, value: object) -> Path:
     """Returns `value` as a Path if it is a path or a non-empty string; otherwise raises a TypeError or ValueError."""
     if not isinstance(value, (str, os.PathLike)) or not isinstance(path := os.fspath(value), str):
         raise TypeError(f"{label} must be a path, got {got(value)}.")
@@ -53,34 +56,34 @@ def check_path(label: str, value: Any) -> Path:
     return Path(path)
 
 
-def check_text(label: str, value: Any) -> str:
+def check_text(label: str, value: object) -> str:
     """Returns `value` if it is a str; otherwise raises a TypeError."""
     return check_type(label, value, str, "a text")
 
 
-def check_bool(label: str, value: Any) -> bool:
+def check_bool(label: str, value: object) -> bool:
     """Returns `value` as a bool if it is a Python or NumPy bool; otherwise raises a TypeError."""
     if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):
         return bool(value)
     raise TypeError(f"{label} must be True or False, got {got(value)}.")
 
 
-def check_choice(label: str, value: Any, choices: Collection[Any]) -> Any:
+def check_choice(label: str, value: object, choices: Collection[Choice]) -> Choice:
     """Returns `value` if it is one of the choices; otherwise raises a ValueError that lists them."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         *first, last = map(repr, choices)
         raise ValueError(f"{label} must be {' or '.join(filter(None, (', '.join(first), last)))}, got {got(value)}.")
-    return value
+    return cast(Choice, value)
 
 
-def check_type(label: str, value: Any, kind: type | tuple[type, ...], wanted: str) -> Any:
+def check_type(label: str, value: object, kind: type[Kind] | tuple[type[Kind], ...], wanted: str) -> Kind:
     """Returns `value` if it is an instance of `kind`; otherwise raises a TypeError, which asks for `wanted`."""
     if not isinstance(value, kind):
         raise TypeError(f"{label} must be {wanted}, got {got(value)}.")
     return value
 
 
-def check_callable(label: str, value: Any, wanted: str = "a function") -> Callable:
+def check_callable(label: str, value: object, wanted: str = "a function") -> Callable:
     """Returns `value` if it is callable; otherwise raises a TypeError."""
     if not callable(value):
         raise TypeError(f"{label} must be {wanted}, got {got(value)}.")
@@ -100,10 +103,10 @@ def check_count(label: str, value: Any, least: int = 1, most: int = 2**32 - 1) -
     raise ValueError(f"{label} must be an int {limits}, got {got(value)}.")
 
 
-def check_shape(label: str, value: Any) -> tuple[int, ...]:
+def check_shape(label: str, value: object) -> tuple[int, ...]:
     """Returns `value` as a tuple if it is a list or tuple of positive ints; else raises a TypeError or ValueError."""
-    check_type(label, value, (tuple, list), "a shape such as (height, width, channels)")
-    return tuple(check_count(f"a size of {label}", size) for size in value)
+    sizes: Sequence = check_type(label, value, (tuple, list), "a shape such as (height, width, channels)")
+    return tuple(check_count(f"a size of {label}", size) for size in sizes)
 
 
 def check_number(label: str, value: Any, least: float = -math.inf, below: float = math.inf) -> float:
@@ -117,7 +120,7 @@ def check_number(label: str, value: Any, least: float = -math.inf, below: float 
     raise ValueError(f"{label} must be a number{' ' * bool(limits)}{' and '.join(limits)}, got {got(value)}.")
 
 
-def check_share(label: str, value: Any) -> float:
+def check_share(label: str, value: object) -> float:
     """Returns `value` as a float if it is a number from 0 to 1; else raises a ValueError."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{label} must be a share from 0 to 1, got {got(value)}.")
@@ -160,7 +163,7 @@ def renamed(**names: str) -> Callable[[Function], Function]:
     return decorate
 
 
-def new_names(entries: Mapping[str, Any], names: Mapping[str, str], origin: str) -> dict[str, Any]:
+def new_names(entries: Mapping[str, Entry], names: Mapping[str, str], origin: str) -> dict[str, Entry]:
     """The entries with the new name for each old one; `names` maps old names to new ones.
 
     Raises:
@@ -172,7 +175,7 @@ def new_names(entries: Mapping[str, Any], names: Mapping[str, str], origin: str)
     return {names.get(name, name): value for name, value in entries.items()}
 
 
-def got(value: Any) -> str:
+def got(value: object) -> str:
     """Describes a value in a few words, for the end of an error message."""
     if isinstance(value, type):
         return f"the class {value.__name__} (not an instance of it)"
@@ -186,7 +189,7 @@ def got(value: Any) -> str:
     return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}{size}"
 
 
-def nearest(word: Any, known: Collection[str]) -> str:
+def nearest(word: object, known: Collection[str]) -> str:
     """The end of an error message: the known words most similar to `word`, or all known words if none is similar."""
     near = get_close_matches(str(word), list(known), n=3, cutoff=0.5)
     if near:

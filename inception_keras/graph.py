@@ -12,10 +12,10 @@ from typing import Any
 import keras
 from keras import tree
 
+from .arguments import Shape
 from .checks import check_model
 from .scope import without_weights
 
-Shape = tuple[Any, ...]  # ints; None for an unknown size
 Call = Any  # Keras's record of one call of a layer; its class is private
 
 

@@ -6,7 +6,6 @@ augments its images exactly as a single worker building the whole batch would.
 
 from collections.abc import Callable, Sequence
 from math import log
-from typing import Any
 
 import tensorflow as tf
 
@@ -17,24 +16,24 @@ _ASPECT = 4 / 3  # largest ratio of width to height, and of height to width
 _SHIFT = 1 / 8  # share of a side; 4 of 32 pixels, as is usual for CIFAR
 _ROW, _COLUMN, _FLIP, _CROP, _MIX = range(5)  # the purpose of a random number
 
-Draw = Callable[..., Any]  # (purpose, *shape) -> uniform numbers from 0 to 1, (images, *shape)
+Draw = Callable[..., tf.Tensor]  # (purpose, *shape) -> uniform numbers from 0 to 1, (images, *shape)
 
 
-def key(seed: int, epoch: Any, step: Any) -> Any:
+def key(seed: int, epoch: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
     """The key of all random numbers of a batch."""
     return tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), epoch]), step)
 
 
-def draw(key: Any, count: Any, positions: Any) -> Draw:
+def draw(key: tf.Tensor, count: tf.Tensor, positions: tf.Tensor) -> Draw:
     """A function that draws random numbers for the images at `positions` in a batch of `count` images."""
 
-    def numbers(purpose: int, *shape: int) -> Any:
+    def numbers(purpose: int, *shape: int) -> tf.Tensor:
         return tf.gather(tf.random.stateless_uniform((count, *shape), _fold(key, purpose)), positions)
 
     return numbers
 
 
-def moves(draw: Draw, size: Sequence[int]) -> list[Any]:
+def moves(draw: Draw, size: Sequence[int]) -> list[tf.Tensor]:
     """How far `shift` moves each image of `size` (height, width) down and to the right: two times int32 (n, 1)."""
     return [
         pad - tf.cast(draw(purpose, 1) * (2 * pad + 1), tf.int32)
@@ -46,7 +45,7 @@ def _pads(size: Sequence[int]) -> list[int]:
     return [max(1, round(_SHIFT * side)) for side in size]
 
 
-def shift(images: Any, draw: Draw, fill: int = 0) -> Any:
+def shift(images: tf.Tensor, draw: Draw, fill: int = 0) -> tf.Tensor:
     """Shifts each image at random by up to an eighth of its height and width; the uncovered border becomes `fill`."""
     sides = images.shape[1:3]
     pads = _pads(sides)
@@ -56,12 +55,12 @@ def shift(images: Any, draw: Draw, fill: int = 0) -> Any:
     return images
 
 
-def mirrored(draw: Draw) -> Any:
+def mirrored(draw: Draw) -> tf.Tensor:
     """Which images `flip` mirrors, each with a probability of one half: bool (n,)."""
     return draw(_FLIP) < 0.5
 
 
-def flip(images: Any, draw: Draw) -> Any:
+def flip(images: tf.Tensor, draw: Draw) -> tf.Tensor:
     """Mirrors the images that `mirrored` names."""
     rows = tf.reshape(images, (-1, *images.shape[2:]))  # three axes, which TensorFlow reverses faster than four
     both = tf.concat([images, tf.reshape(tf.reverse(rows, [1]), tf.shape(images))], axis=0)
@@ -69,12 +68,12 @@ def flip(images: Any, draw: Draw) -> Any:
     return tf.gather(both, tf.range(count) + tf.where(mirrored(draw), count, 0))
 
 
-def crop_numbers(draw: Draw) -> Any:
+def crop_numbers(draw: Draw) -> tf.Tensor:
     """The random numbers from which `windows` makes crops: (images, TRIES, 4)."""
     return draw(_CROP, TRIES, 4)
 
 
-def windows(numbers: Any, height: Any, width: Any) -> Any:
+def windows(numbers: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """Random crops: int32 (..., 4) with top, left, height and width.
 
     As in torchvision's RandomResizedCrop, the area is 0.08 to 1 of the image, and the aspect ratio is 3/4 to 4/3 with a
@@ -101,7 +100,7 @@ def windows(numbers: Any, height: Any, width: Any) -> Any:
     return tf.cast(tf.concat([top, left, high, wide], axis=-1), tf.int32)
 
 
-def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> tuple[Any, Any]:
+def jpeg_crop(content: tf.Tensor, window: tf.Tensor, size: Sequence[int], channels: int) -> tuple[tf.Tensor, tf.Tensor]:
     """A crop of a JPEG file, uint8 (h, w, channels), and the window that it shows. Only the crop is decoded.
 
     If the crop is at least twice `size`, it is decoded at a half, a quarter or an eighth of its resolution. JPEG's own
@@ -109,7 +108,7 @@ def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> 
     """
     spare = tf.reduce_min(window[2:] // size)
 
-    def decode(ratio: int) -> Callable[[], Any]:
+    def decode(ratio: int) -> Callable[[], tf.Tensor]:
         exact = {"channels": channels, "dct_method": "INTEGER_ACCURATE"}  # as Pillow decodes
         return lambda: tf.io.decode_and_crop_jpeg(content, window // ratio, ratio=ratio, **exact)
 
@@ -119,7 +118,7 @@ def jpeg_crop(content: Any, window: Any, size: Sequence[int], channels: int) -> 
     return tf.switch_case(which, [decode(ratio) for ratio in ratios]), window // ratio * ratio
 
 
-def crop(images: Any, windows: Any) -> Any:
+def crop(images: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
     """A crop of each image, resized to the size of the image: uint8 (n, h, w, c). `windows` is int32 (n, 4)."""
     height, width = images.shape[1:3]
     top, left, high, wide = tf.unstack(tf.cast(windows, tf.float32), axis=-1)
@@ -134,7 +133,9 @@ def crop(images: Any, windows: Any) -> Any:
     return tf.cast(tf.round(images), tf.uint8)
 
 
-def mix(images: Any, labels: Any, key: Any, mixup: float, cutmix: float) -> tuple[Any, Any]:
+def mix(
+    images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor, mixup: float, cutmix: float
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixes every image and its one-hot label with the next image; n images come back, without the last.
 
     Args:
@@ -160,7 +161,7 @@ def mix(images: Any, labels: Any, key: Any, mixup: float, cutmix: float) -> tupl
     return mine + shares * (others - mine), labels[:-1] + share * (labels[1:] - labels[:-1])
 
 
-def _inside(place: Any, share: Any, side: int) -> Any:
+def _inside(place: tf.Tensor, share: tf.Tensor, side: int) -> tf.Tensor:
     """Which pixels lie in a rectangle that covers `share` of the image around `place`.
 
     It may extend beyond the image.
@@ -170,5 +171,5 @@ def _inside(place: Any, share: Any, side: int) -> Any:
     return tf.abs(centres - place * side) < half
 
 
-def _fold(key: Any, purpose: int) -> Any:
+def _fold(key: tf.Tensor, purpose: int) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(key, tf.constant(purpose, tf.int64))

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from itertools import chain, count
 from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +20,7 @@ from .splits import Part
 from .targets import Labels
 from .unreadable import Unreadable
 
+Tensors = dict[str, tf.Tensor]
 _AUTO = tf.data.AUTOTUNE
 SAMPLINGS = ("natural", "balanced")
 _CACHE = 2**29  # bytes of a validation or test set that may be cached
@@ -87,7 +88,7 @@ class Batches:
 
     # -- which images are in a batch
 
-    def _order(self, number: Any) -> Any:
+    def _order(self, number: tf.Tensor) -> tf.Tensor:
         """The indices of an epoch's images. Indices are shuffled rather than images, as they take only 8 bytes each."""
         order = tf.range(len(self.part), dtype=tf.int64)
         if not self._random:
@@ -97,7 +98,7 @@ class Batches:
             order = self._balanced(order, seed)
         return tf.random.experimental.stateless_shuffle(order, seed)
 
-    def _balanced(self, order: Any, seed: Any) -> Any:
+    def _balanced(self, order: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """As many indices as there are images, with equally many of every class that has images, to within one.
 
         The classes take turns in a random order. At its turn, a class gives its next image; after its last image it
@@ -112,7 +113,7 @@ class Batches:
         turns = tf.gather(_shuffle(tf.range(len(counts), dtype=tf.int64), seed, -2), order % len(counts))
         return tf.gather(by_class, tf.gather(first, turns) + order // len(counts) % tf.gather(counts, turns))
 
-    def _plan(self, order: Any, number: Any, step: Any, shard: tuple[int, int]) -> dict[str, Any]:
+    def _plan(self, order: tf.Tensor, number: tf.Tensor, step: tf.Tensor, shard: tuple[int, int]) -> Tensors:
         start = step * self.size % len(self.part)  # never an empty batch: `unbatch` would crash the process
         batch = order[start : start + self.size]
         whole = tf.size(batch, tf.int64)
@@ -120,7 +121,7 @@ class Batches:
         key = tf.zeros(2, tf.int64) if self.seed is None else augment.key(self.seed, number, step)
         return {"number": number, "step": step, "batch": batch, "key": key, "first": first, "end": end}
 
-    def _positions(self, plan: dict[str, Any]) -> Any:
+    def _positions(self, plan: Tensors) -> tf.Tensor:
         """Indices of this worker's images, plus the next image, which mixup pairs with the last one.
 
         There is at least one index, as a batch of files cannot be empty.
@@ -128,7 +129,7 @@ class Batches:
         end = plan["end"] + 1 if self._mixes else tf.maximum(plan["end"], plan["first"] + 1)
         return tf.range(plan["first"], end) % tf.size(plan["batch"], tf.int64)
 
-    def _draw(self, plan: dict[str, Any]) -> Draw:
+    def _draw(self, plan: Tensors) -> Draw:
         return augment.draw(plan["key"], tf.size(plan["batch"]), self._positions(plan))
 
     # -- uint8 images at the final size, and their indices
@@ -138,7 +139,7 @@ class Batches:
         first = tf.constant(skip, tf.int64)
 
         def plans(count: int) -> tf.data.Dataset:
-            def of_epoch(index: Any, number: Any) -> tf.data.Dataset:
+            def of_epoch(index: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
                 order, steps = self._order(number), tf.data.Dataset.range(tf.where(index == 0, first, 0), count)
                 return steps.map(lambda step: self._plan(order, number, step, shard))
 
@@ -154,11 +155,11 @@ class Batches:
         # batch is noticed too
         black = tf.zeros((1, *self._shape), tf.uint8)
 
-        def quick(plan: dict[str, Any]) -> dict[str, Any]:
+        def quick(plan: Tensors) -> Tensors:
             none = {"images": black, "chosen": tf.zeros(1, tf.int64), "windows": tf.zeros((1, 4))}
             return tf.cond(plan["step"] < len(self), lambda: self._each(self._quick, plan), lambda: plan | none)
 
-        def with_missing(expected: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
+        def with_missing(expected: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tuple[tf.Tensor, Tensors]]:
             end = batch["step"] + 1
             steps = tf.range(expected, tf.minimum(end, len(self)))
             if_one = partial(tf.cond, tf.size(steps) == 1)  # copies for several batches could fill the memory
@@ -170,8 +171,8 @@ class Batches:
             expected = tf.where(end > len(self), tf.constant(0, tf.int64), end)  # the next batch begins another epoch
             return expected, (steps, {name: tf.broadcast_to(value, shapes[name]) for name, value in batch.items()})
 
-        def complete(step: Any, batch: dict[str, Any]) -> dict[str, Any]:
-            def careful() -> dict[str, Any]:
+        def complete(step: tf.Tensor, batch: Tensors) -> Tensors:
+            def careful() -> Tensors:
                 number = batch["number"]
                 return self._each(self._careful, self._plan(self._order(number), number, step, shard))
 
@@ -181,7 +182,7 @@ class Batches:
         # flat_map would cost a fourth of the speed
         return batches.scan(first, with_missing).unbatch().map(complete, _AUTO)
 
-    def _gather(self, plan: dict[str, Any]) -> dict[str, Any]:
+    def _gather(self, plan: Tensors) -> Tensors:
         """The images of a batch, if the split is in memory."""
         chosen = tf.gather(plan["batch"], self._positions(plan))
         stored = tf.gather(self._memory, chosen)
@@ -193,7 +194,7 @@ class Batches:
         scale = np.divide(stored.shape[1:3], (height, width), dtype=np.float32)
         return plan | {"images": images, "chosen": chosen, "windows": tf.cast(windows, tf.float32) * np.tile(scale, 2)}
 
-    def _each(self, read: Callable[[dict[str, Any]], dict[str, Any]], plan: dict[str, Any]) -> dict[str, Any]:
+    def _each(self, read: Callable[[Tensors], Tensors], plan: Tensors) -> Tensors:
         """Applies `read` to each image of a batch.
 
         The images are read in a loop: as elements of a dataset of their own, they would take twice the work.
@@ -207,10 +208,10 @@ class Batches:
         made = tf.map_fn(lambda slot: read(slot | {"batch": plan["batch"]}), slots, fn_output_signature=self._kinds)
         return plan | made
 
-    def _quick(self, slot: dict[str, Any]) -> dict[str, Any]:
+    def _quick(self, slot: Tensors) -> Tensors:
         """Lets TensorFlow decode a crop of a file that has not changed since it was listed."""
 
-        def decode() -> dict[str, Any]:
+        def decode() -> Tensors:
             *size, channels = self._shape
             image, window = augment.jpeg_crop(self._content(slot["chosen"]), slot["window"], size, channels)
             # no antialiasing, which takes three times the work: the crop is less than twice the size, so bilinear
@@ -220,13 +221,13 @@ class Batches:
 
         return tf.cond(slot["jpeg"][0] > 0, decode, lambda: self._slow(slot))
 
-    def _careful(self, slot: dict[str, Any]) -> dict[str, Any]:
+    def _careful(self, slot: Tensors) -> Tensors:
         """As `_quick`, but falls back to Pillow for a file that TensorFlow cannot decode, as it may have changed."""
         once = tf.data.Dataset.from_tensors(slot)
         quick = once.map(self._quick).ignore_errors()
         return quick.concatenate(once.map(self._slow)).take(1).get_single_element()
 
-    def _content(self, index: Any) -> Any:
+    def _content(self, index: tf.Tensor) -> tf.Tensor:
         if self._paths is not None:
             return tf.io.read_file(self._paths[index])
 
@@ -236,14 +237,14 @@ class Batches:
 
         return tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), ())
 
-    def _slow(self, slot: dict[str, Any]) -> dict[str, Any]:
+    def _slow(self, slot: Tensors) -> Tensors:
         """Lets Pillow decode an image, and returns it with its index and the window that it shows.
 
         If the image or the file of its target cannot be read, the next readable image of the batch takes its place.
         """
 
         @tf.autograph.experimental.do_not_convert
-        def read(batch: np.ndarray, position: int, crop: np.ndarray | None = None) -> list[Any]:
+        def read(batch: np.ndarray, position: int, crop: np.ndarray | None = None) -> list[np.ndarray]:
             others = ((batch[position] + i) % len(self.part) for i in range(len(self.part)))
             for index in chain(np.roll(batch, -position), others):  # others: if the batch has no readable image
                 source = self.part.images[index]
@@ -272,7 +273,7 @@ class Batches:
 
     # -- batches
 
-    def _finish(self, plan: dict[str, Any]) -> tuple[Any, Any]:
+    def _finish(self, plan: Tensors) -> tuple[tf.Tensor, tf.Tensor | Tensors]:
         """A worker's share of a batch, ready for the net."""
         images, draw, kind, size = plan["images"], self._draw(plan), self.part.targets, self.preprocessing.size
         targets = kind.gather(plan["chosen"], plan["windows"], size, plan.get("masks"))
@@ -290,20 +291,20 @@ class Batches:
     # --
 
     @cached_property
-    def _memory(self) -> Any:
+    def _memory(self) -> tf.Tensor:
         """The images as a tensor that all epochs share, if they are in memory."""
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(self.part.images)
 
     @cached_property
-    def _paths(self) -> Any:
+    def _paths(self) -> tf.Tensor | None:
         """The names of the files; None if some images lie inside larger files."""
         with tf.init_scope(), tf.device("CPU:0"):
             names = [str(source) for source in self.part.images if isinstance(source, Path)]
             return tf.constant(names) if len(names) == len(self.part) else None
 
     @cached_property
-    def _jpegs(self) -> Any:
+    def _jpegs(self) -> tf.Tensor:
         """Height and width of the files that TensorFlow may decode, 0 for the other files."""
         with tf.init_scope(), tf.device("CPU:0"):
             none = np.zeros((len(self.part), 2), np.int32)
@@ -345,7 +346,7 @@ class Batches:
         return self._random and bool(self.mixup or self.cutmix)
 
 
-def _shuffle(values: Any, seed: Any, purpose: int) -> Any:
+def _shuffle(values: tf.Tensor, seed: tf.Tensor, purpose: int) -> tf.Tensor:
     """Shuffles values at random. Each (negative) purpose gives a different order."""
     folded = tf.random.experimental.stateless_fold_in(seed, tf.constant(purpose, tf.int64))
     return tf.random.experimental.stateless_shuffle(values, folded)
@@ -357,7 +358,7 @@ def _numbers(number: int | None, endless: bool) -> tf.data.Dataset:
         return tf.data.Dataset.range(number, np.iinfo(np.int64).max if endless else number + 1)
     times = count()
 
-    def following(zero: Any) -> Any:
+    def following(zero: tf.Tensor) -> tf.Tensor:
         # not "stateful": with TensorFlow's op determinism, no step of such a dataset would run in parallel
         function = tf.numpy_function(lambda _: np.int64(next(times)), [zero], tf.int64, stateful=False)
         return tf.ensure_shape(function, ())
@@ -365,7 +366,7 @@ def _numbers(number: int | None, endless: bool) -> tf.data.Dataset:
     return tf.data.Dataset.range(1).map(following)
 
 
-def _first(count: Any, index: int, workers: int) -> Any:
+def _first(count: tf.Tensor, index: int, workers: int) -> tf.Tensor:
     """Where the share of a worker begins. If the shares are unequal, those of the first workers have one image more."""
     return count // workers * index + tf.minimum(tf.cast(count % workers, tf.int64), index)
 
@@ -374,11 +375,11 @@ _INT = tf.TensorSpec((), tf.int32)
 
 
 @tf.function(input_signature=[tf.TensorSpec((augment.TRIES, 4)), _INT, _INT])
-def _window(numbers: Any, height: Any, width: Any) -> Any:
+def _window(numbers: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     return augment.windows(numbers, height, width)
 
 
-def resized(images: Any, preprocessing: Preprocessing, antialias: bool = True) -> Any:
+def resized(images: tf.Tensor, preprocessing: Preprocessing, antialias: bool = True) -> tf.Tensor:
     """Resizes uint8 images (..., h, w, c) to the size of `preprocessing`."""
     if tuple(images.shape[-3:-1]) == preprocessing.size:
         return images

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -28,9 +28,10 @@ from .images import Source, UnreadableImage
 from .mask_file import VOID, mask_of, nearest, no_class
 
 Size = tuple[int, int]
+Batch = TypeVar("Batch")  # the targets of a batch: a tensor, or a dict of tensors
 
 
-class Targets(ABC):
+class Targets(ABC, Generic[Batch]):
     """The targets of the images of a split, in the order of the images."""
 
     @abstractmethod
@@ -54,7 +55,7 @@ class Targets(ABC):
     def to_bytes(self) -> bytes:
         """The content of the targets, by which equal data are recognised."""
 
-    def check(self, images: np.ndarray | Sequence[Any]) -> None:
+    def check(self, images: np.ndarray | Sequence[Source]) -> None:
         """Raises a ValueError if these are no targets of the images."""
         if len(images) != len(self):
             raise ValueError(f"There are {len(images)} images, but the targets of {len(self)}.")
@@ -76,7 +77,7 @@ class Targets(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no files.")
 
     @abstractmethod
-    def gather(self, chosen: Any, windows: Any, size: Size, masks: Any = None) -> Any:
+    def gather(self, chosen: tf.Tensor, windows: tf.Tensor, size: Size, masks: tf.Tensor | None = None) -> Batch:
         """The targets of a batch.
 
         Args:
@@ -86,21 +87,21 @@ class Targets(ABC):
             masks: What `read` has returned for these images, uint8 (n, height, width), if the targets are files.
         """
 
-    def shift(self, targets: Any, draw: Draw, size: Size) -> Any:
+    def shift(self, targets: Batch, draw: Draw, size: Size) -> Batch:
         """Shifts the targets of a batch as `augment.shift` shifts its images."""
         return targets
 
-    def flip(self, targets: Any, draw: Draw, size: Size) -> Any:
+    def flip(self, targets: Batch, draw: Draw, size: Size) -> Batch:
         """Mirrors the targets of a batch as `augment.flip` mirrors its images."""
         return targets
 
-    def finish(self, targets: Any) -> Any:
+    def finish(self, targets: Batch) -> Batch:
         """The targets of a batch in the form that the net is fed."""
         return targets
 
 
 @dataclass(frozen=True, eq=False)
-class Labels(Targets):
+class Labels(Targets[tf.Tensor]):
     """A class index for each image. No change of an image changes its class."""
 
     values: np.ndarray  # int32 (n,)
@@ -126,22 +127,22 @@ class Labels(Targets):
         return np.ascontiguousarray(self.values, "<i4").tobytes()
 
     @cached_property
-    def tensor(self) -> Any:
+    def tensor(self) -> tf.Tensor:
         """The class indices as a tensor that all epochs share."""
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(self.values)
 
-    def gather(self, chosen: Any, windows: Any, size: Size, masks: Any = None) -> Any:
+    def gather(self, chosen: tf.Tensor, windows: tf.Tensor, size: Size, masks: tf.Tensor | None = None) -> tf.Tensor:
         """Class indices, int32 (n,)."""
         return tf.gather(self.tensor, chosen)
 
-    def finish(self, targets: Any) -> Any:
+    def finish(self, targets: tf.Tensor) -> tf.Tensor:
         """Class indices, int32 (n,), or one-hot labels, float32 (n, classes)."""
         return tf.one_hot(targets, self.one_hot) if self.one_hot else targets
 
 
 @dataclass(frozen=True, eq=False)
-class Masks(Targets):
+class Masks(Targets[tf.Tensor]):
     """The class index of every pixel. Pixels of the value 255 are void: they belong to no class.
 
     Args:
@@ -185,7 +186,7 @@ class Masks(Targets):
             return self.masks.tobytes()
         return "\0".join(Path(str(source)).name for source in self.masks).encode(errors="surrogateescape")
 
-    def check(self, images: np.ndarray | Sequence[Any]) -> None:
+    def check(self, images: np.ndarray | Sequence[Source]) -> None:
         """Raises a ValueError if these are no masks of the images."""
         super().check(images)
         arrays = [values if isinstance(values, np.ndarray) else None for values in (images, self.masks)]
@@ -202,7 +203,7 @@ class Masks(Targets):
             raise UnreadableImage(wrong)
         return nearest(mask, window, size)
 
-    def gather(self, chosen: Any, windows: Any, size: Size, masks: Any = None) -> Any:
+    def gather(self, chosen: tf.Tensor, windows: tf.Tensor, size: Size, masks: tf.Tensor | None = None) -> tf.Tensor:
         """Masks, uint8 (n, height, width). Each pixel has the value of the nearest pixel of the stored mask."""
         if masks is not None:
             return masks
@@ -214,16 +215,16 @@ class Masks(Targets):
             masks = tf.gather(masks, places, axis=axis + 1, batch_dims=1)
         return masks
 
-    def shift(self, targets: Any, draw: Draw, size: Size) -> Any:
+    def shift(self, targets: tf.Tensor, draw: Draw, size: Size) -> tf.Tensor:
         """Shifts the masks as `augment.shift` shifts the images; the uncovered border is void."""
         return augment.shift(targets[..., None], draw, fill=VOID)[..., 0]
 
-    def flip(self, targets: Any, draw: Draw, size: Size) -> Any:
+    def flip(self, targets: tf.Tensor, draw: Draw, size: Size) -> tf.Tensor:
         """Mirrors the masks as `augment.flip` mirrors the images."""
         return augment.flip(targets[..., None], draw)[..., 0]
 
     @cached_property
-    def _tensor(self) -> Any:
+    def _tensor(self) -> tf.Tensor:
         with tf.init_scope(), tf.device("CPU:0"):
             return tf.constant(self.masks)
 
@@ -237,7 +238,7 @@ def _by(size: Sequence[int]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes(Targets):
+class Boxes(Targets[dict[str, tf.Tensor]]):
     """The objects of each image: the corners of a box, a class, and whether the object is difficult.
 
     A batch is a dict. "boxes" are float32 (n, most, 4), with x1, y1, x2 and y2 in pixels of the input, where x1 = 0 is
@@ -294,7 +295,9 @@ class Boxes(Targets):
         table, lengths = self._table
         return lengths.astype("<i8").tobytes() + table.astype("<f4").tobytes()
 
-    def gather(self, chosen: Any, windows: Any, size: Size, masks: Any = None) -> Any:
+    def gather(
+        self, chosen: tf.Tensor, windows: tf.Tensor, size: Size, masks: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """The boxes in the window, in pixels of the input, and the share of each object that is visible."""
         table, lengths = self._tensors
         table = tf.RaggedTensor.from_row_lengths(table, lengths, validate=False)
@@ -310,19 +313,19 @@ class Boxes(Targets):
         }
         return _clipped(targets, size)
 
-    def shift(self, targets: Any, draw: Draw, size: Size) -> Any:
+    def shift(self, targets: dict[str, tf.Tensor], draw: Draw, size: Size) -> dict[str, tf.Tensor]:
         """Shifts the boxes as `augment.shift` shifts the images."""
         down, right = (tf.cast(move, tf.float32) for move in augment.moves(draw, size))
         moves = tf.stack([right, down, right, down], axis=-1)
         return _clipped(targets | {"boxes": targets["boxes"] + moves}, size)
 
-    def flip(self, targets: Any, draw: Draw, size: Size) -> Any:
+    def flip(self, targets: dict[str, tf.Tensor], draw: Draw, size: Size) -> dict[str, tf.Tensor]:
         """Mirrors the boxes as `augment.flip` mirrors the images."""
         x1, y1, x2, y2 = tf.unstack(targets["boxes"], axis=-1)
         mirrored = tf.stack([size[1] - x2, y1, size[1] - x1, y2], axis=-1)
         return targets | {"boxes": tf.where(augment.mirrored(draw)[:, None, None], mirrored, targets["boxes"])}
 
-    def finish(self, targets: Any) -> Any:
+    def finish(self, targets: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Leaves out objects of which too little is visible, and pads to the largest number of objects of an image."""
         real, visible = targets["classes"] >= 0, targets["visible"]
         kept = real & (visible > 0) & (visible >= self.min_visible)
@@ -353,13 +356,13 @@ class Boxes(Targets):
         return np.concatenate(rows).astype(np.float32), np.array([len(row) for row in rows])
 
     @cached_property
-    def _tensors(self) -> tuple[Any, Any]:
+    def _tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.init_scope(), tf.device("CPU:0"):
             table, lengths = self._table
             return tf.constant(table), tf.constant(lengths, tf.int64)
 
 
-def _clipped(targets: dict[str, Any], size: Size) -> dict[str, Any]:
+def _clipped(targets: dict[str, tf.Tensor], size: Size) -> dict[str, tf.Tensor]:
     """Clips boxes to the input, and multiplies the visible shares by the share of the area that is left."""
     boxes = targets["boxes"]
     clipped = tf.clip_by_value(boxes, 0.0, tf.constant([size[1], size[0], size[1], size[0]], tf.float32))
@@ -367,5 +370,5 @@ def _clipped(targets: dict[str, Any], size: Size) -> dict[str, Any]:
     return targets | {"boxes": clipped, "visible": targets["visible"] * share}
 
 
-def _area(boxes: Any) -> Any:
+def _area(boxes: tf.Tensor) -> tf.Tensor:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])

@@ -2,14 +2,13 @@
 
 from functools import cache
 from types import ModuleType
-from typing import Any
 
 import keras
 
 register = keras.saving.register_keras_serializable("inception_keras")
 
 
-def tensorflow() -> Any:
+def tensorflow() -> ModuleType | None:
     """The TensorFlow module if it is Keras's backend, else None.
 
     Some TensorFlow ops do in one pass what takes several Keras ops.

@@ -1,10 +1,12 @@
 """Layers that split and reorder channels."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from keras import KerasTensor, layers, ops
 
+from ..arguments import Shape
 from ._support import in_step, register, tensorflow
 
 
@@ -28,7 +30,7 @@ class ChannelSplit(layers.Layer):
         super().__init__(**kwargs)
         self.first = first
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks the number of channels. The layer has no weights."""
         if not 0 < self.first < input_shape[-1]:
             raise ValueError(f"first must be between 0 and the {input_shape[-1]} channels, got {self.first}.")
@@ -40,7 +42,7 @@ class ChannelSplit(layers.Layer):
             return tf.split(inputs, [self.first, inputs.shape[-1] - self.first], -1)
         return ops.split(inputs, [self.first], -1)
 
-    def compute_output_shape(self, input_shape: Any) -> list[tuple]:
+    def compute_output_shape(self, input_shape: Shape) -> list[Shape]:
         """(n, h, w, c) -> (n, h, w, first), (n, h, w, c - first)."""
         *sides, channels = input_shape
         return [(*sides, self.first), (*sides, channels - self.first)]
@@ -74,7 +76,7 @@ class ChannelShuffle(layers.Layer):
         super().__init__(**kwargs)
         self.groups = groups
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks the number of channels. The layer has no weights."""
         if input_shape[-1] % self.groups:
             raise ValueError(f"groups must divide the channels, got {self.groups} and {input_shape[-1]}.")
@@ -88,7 +90,7 @@ class ChannelShuffle(layers.Layer):
         x = ops.reshape(inputs, (*shape[:3], self.groups, inputs.shape[-1] // self.groups))
         return ops.reshape(ops.transpose(x, (0, 1, 2, 4, 3)), shape)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the input."""
         return input_shape
 
@@ -97,7 +99,7 @@ class ChannelShuffle(layers.Layer):
         return super().get_config() | {"groups": self.groups}
 
 
-def _interleaved(tf: ModuleType, x: Any) -> Any:
+def _interleaved(tf: ModuleType, x: KerasTensor) -> KerasTensor:
     """(..., c) -> (..., c / 2, 2): interleaves the two halves of the channels.
 
     The halves become the real and imaginary parts of complex numbers. This takes a third of the time of a
@@ -106,8 +108,8 @@ def _interleaved(tf: ModuleType, x: Any) -> Any:
     halves = _concatenated(tf, x) or tf.split(x, 2, -1)
 
     @tf.custom_gradient
-    def interleave(a: Any, b: Any) -> Any:
-        def gradient(dy: Any) -> Any:
+    def interleave(a: KerasTensor, b: KerasTensor) -> tuple[KerasTensor, Callable]:
+        def gradient(dy: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
             pairs = tf.bitcast(dy, tf.complex64)
             return tf.math.real(pairs), tf.math.imag(pairs)
 
@@ -116,7 +118,7 @@ def _interleaved(tf: ModuleType, x: Any) -> Any:
     return interleave(*halves)
 
 
-def _concatenated(tf: ModuleType, x: Any) -> list[Any] | None:
+def _concatenated(tf: ModuleType, x: KerasTensor) -> list[KerasTensor] | None:
     """The two equal halves that were concatenated into `x`, if `x` is such a concatenation in a graph; else None.
 
     With the halves at hand, the graph need not compute the concatenation.

@@ -1,11 +1,13 @@
 """Convolutions with symmetric padding, and grouped convolutions that do not need XLA."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
 from keras import KerasTensor, activations, layers, ops
 
+from ..arguments import Shape
 from . import winograd
 from ._support import on_cpu, register, tensorflow
 
@@ -13,7 +15,7 @@ _FAST = 3  # oneDNN has a fast gradient for depthwise kernels of at most this ma
 
 
 @cache
-def _grouped_gradient(tf: ModuleType, dtype: Any) -> bool:
+def _grouped_gradient(tf: ModuleType, dtype: str) -> bool:
     """Whether TensorFlow has a gradient of grouped convolutions on this CPU.
 
     Only oneDNN provides one, and not for float16.
@@ -81,7 +83,7 @@ class Conv2D(layers.Conv2D):
         parts = zip(ops.split(image, self.groups, -1), ops.split(kernel, self.groups, -1), strict=True)
         return ops.concatenate([convolve(*part) for part in parts], -1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, h, w, c) -> (n, h', w', filters); an unknown size stays None."""
         return super().compute_output_shape(_padded(input_shape, self._pads))
 
@@ -122,7 +124,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         x = ops.add(x, self.bias) if self.use_bias else x
         return x if self.activation is None else self.activation(x)
 
-    def _extra(self, shape: Any) -> list[int | None]:
+    def _extra(self, shape: Shape) -> list[int | None]:
         """Rows and columns of zeros to append to the kernel, below and right, so that "same" padding gives our windows.
 
         Enlarging the kernel avoids a padded copy of the image. In training that does not pay: the gradient of the
@@ -131,7 +133,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         sides = zip(shape[1:3], self.kernel_size, self.strides, strict=True)
         return [None if k % 2 == 0 else 0 if s == 1 else n and (n - 1) % s for n, k, s in sides]
 
-    def _in_columns(self, tf: ModuleType, x: Any, kernel: Any, padding: str) -> Any:
+    def _in_columns(self, tf: ModuleType, x: KerasTensor, kernel: KerasTensor, padding: str) -> KerasTensor:
         """The convolution, with the gradient of the kernel computed for at most 3 columns at a time.
 
         oneDNN has a fast gradient only for kernels of at most 3 columns. A 5x5 kernel in two parts takes half the time.
@@ -140,8 +142,8 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
         height, width = self.kernel_size
 
         @tf.custom_gradient
-        def convolve(x: Any, kernel: Any) -> Any:
-            def gradient(dy: Any) -> Any:
+        def convolve(x: KerasTensor, kernel: KerasTensor) -> tuple[KerasTensor, Callable]:
+            def gradient(dy: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
                 sizes, options = tf.shape(x), {"out_backprop": dy, "strides": strides}
                 dx = tf.raw_ops.DepthwiseConv2dNativeBackpropInput(
                     input_sizes=sizes, filter=kernel, padding=padding, **options
@@ -165,7 +167,7 @@ class DepthwiseConv2D(layers.DepthwiseConv2D):
 
         return convolve(x, tf.identity(kernel))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, h, w, c) -> (n, h', w', c * depth_multiplier); an unknown size stays None."""
         return super().compute_output_shape(_padded(input_shape, self._pads))
 
@@ -176,5 +178,5 @@ def _half(kernel_size: tuple[int, int], dilation_rate: tuple[int, int]) -> list[
     return [(0, 0), *((side, side) for side in sides), (0, 0)]
 
 
-def _padded(shape: Any, pads: list[tuple[int, int]]) -> list[int | None]:
+def _padded(shape: Shape, pads: list[tuple[int, int]]) -> list[int | None]:
     return [n if n is None else n + sum(pad) for n, pad in zip(shape, pads, strict=True)]

@@ -16,7 +16,7 @@ DEPTHWISE = "DepthwiseConv2dNative"
 _UNKNOWN = 8  # assumed batch size, height or width where the shape leaves it open
 
 
-def folded(tf: ModuleType, y: Any, training: bool | None) -> Any:
+def folded(tf: ModuleType, y: KerasTensor, training: bool | None) -> KerasTensor:
     """Replaces convolution and batch norm by one convolution with a bias, in graphs for inference.
 
     `y` is the output of the batch norm. It is returned as it is if there is no convolution before the batch norm, if
@@ -49,7 +49,7 @@ def folded(tf: ModuleType, y: Any, training: bool | None) -> Any:
     return tf.nn.bias_add(scaled, offset + (bias - mean) * factor)
 
 
-def widened(tf: ModuleType, x: Any, extra: int) -> Any:
+def widened(tf: ModuleType, x: KerasTensor, extra: int) -> KerasTensor:
     """`x` with `extra` channels of zeros appended.
 
     In a graph, if `x` comes from a convolution without groups, that convolution computes the zeros, without a copy.
@@ -62,7 +62,7 @@ def widened(tf: ModuleType, x: Any, extra: int) -> Any:
     return tf.pad(x, [(0, 0), (0, 0), (0, 0), (0, extra)])
 
 
-def _convolve(tf: ModuleType, conv: Any, kernel: Any) -> Any:
+def _convolve(tf: ModuleType, conv: Any, kernel: KerasTensor) -> KerasTensor:
     """The same convolution with a different kernel."""
     names = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
     options = {name: conv.get_attr(name) for name in names}

@@ -1,11 +1,13 @@
 """The layers of LeNet-5 (1998) that Keras lacks."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
+from ..arguments import Shape
 from ._support import register
 
 
@@ -48,10 +50,10 @@ class TableConv2D(layers.Layer):
 
     def __init__(
         self,
-        table: Any,
+        table: Sequence[Sequence[int]],
         kernel_size: int,
-        activation: Any = None,
-        kernel_initializer: Any = "glorot_uniform",
+        activation: str | Callable | None = None,
+        kernel_initializer: str | Callable = "glorot_uniform",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -60,7 +62,7 @@ class TableConv2D(layers.Layer):
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes a kernel for the connections in the table, and a bias."""
         maps = input_shape[-1]
         pairs = [(source, target) for target, row in enumerate(self.table) for source in row]
@@ -78,7 +80,7 @@ class TableConv2D(layers.Layer):
         kernel = ops.tensordot(self.kernel, ops.cast(self._place, self.kernel.dtype), 1)
         return self.activation(ops.conv(inputs, ops.cast(kernel, inputs.dtype), padding="valid") + self.bias)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, h, w, c) -> (n, h', w', filters); an unknown size stays None."""
         sides = [n and n - k + 1 for n, k in zip(input_shape[1:3], self.kernel_size, strict=True)]
         return (input_shape[0], *sides, len(self.table))
@@ -110,12 +112,17 @@ class Subsampling2D(layers.Layer):
         (None, 14, 14, 6)
     """
 
-    def __init__(self, activation: Any = None, coefficient_initializer: Any = "glorot_uniform", **kwargs: Any):
+    def __init__(
+        self,
+        activation: str | Callable | None = None,
+        coefficient_initializer: str | Callable = "glorot_uniform",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.activation = keras.activations.get(activation)
         self.coefficient_initializer = keras.initializers.get(coefficient_initializer)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes a coefficient and a bias for each map."""
         maps = input_shape[-1:]
         self.coefficient = self.add_weight(maps, self.coefficient_initializer, name="coefficient")
@@ -125,7 +132,7 @@ class Subsampling2D(layers.Layer):
         """(n, h, w, c) -> (n, h // 2, w // 2, c)."""
         return self.activation(4 * ops.average_pool(inputs, 2, 2) * self.coefficient + self.bias)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, h, w, c) -> (n, h // 2, w // 2, c); an unknown size stays None."""
         return (input_shape[0], *(n and n // 2 for n in input_shape[1:3]), input_shape[3])
 
@@ -152,7 +159,7 @@ class RadialBasis(layers.Layer):
         [[0.0, 4.0]]
     """
 
-    def __init__(self, codes: Any, **kwargs: Any):
+    def __init__(self, codes: Sequence[Sequence[float]] | np.ndarray, **kwargs: Any):
         super().__init__(**kwargs)
         self.codes = np.asarray(codes, "float32")
 
@@ -160,7 +167,7 @@ class RadialBasis(layers.Layer):
         """(..., c) -> (..., classes)."""
         return ops.sum(ops.square(inputs[..., None, :] - ops.cast(self.codes, inputs.dtype)), axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(..., c) -> (..., classes)."""
         return (*input_shape[:-1], len(self.codes))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from keras import KerasTensor, layers, ops
 
+from ..arguments import Shape
 from ._support import register, tensorflow
 from .folding import folded, widened
 
@@ -36,7 +37,7 @@ class BatchNormalization(layers.BatchNormalization):
         (None, 56, 56, 64)
     """
 
-    def call(self, inputs: KerasTensor, training: bool | None = None, mask: Any = None) -> KerasTensor:
+    def call(self, inputs: KerasTensor, training: bool | None = None, mask: KerasTensor | None = None) -> KerasTensor:
         """(n, h, w, c) -> (n, h, w, c)."""
         tf = tensorflow()
         images = len(inputs.shape) == 4 and self.axis in (-1, 3) and inputs.dtype != "float64"
@@ -70,7 +71,7 @@ class BatchNormalization(layers.BatchNormalization):
             return tf.slice(y, [0, 0, 0, 0], tf.shape(inputs))
         return folded(tf, y, training)
 
-    def _call_synchronized(self, tf: ModuleType, inputs: Any) -> Any:
+    def _call_synchronized(self, tf: ModuleType, inputs: KerasTensor) -> KerasTensor:
         """Normalizes by the statistics of all devices' images. A device that has only padding has weight 0."""
         shift = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))  # near the mean, to keep squares small
         x = tf.cast(inputs, "float32") - shift
@@ -87,7 +88,7 @@ class BatchNormalization(layers.BatchNormalization):
         return tf.cast(y, inputs.dtype)
 
 
-_weight: ContextVar[Any] = ContextVar("weight", default=1.0)
+_weight: ContextVar[KerasTensor | float] = ContextVar("weight", default=1.0)
 
 
 @contextmanager
@@ -131,7 +132,7 @@ class LocalResponseNormalization(layers.Layer):
             raise ValueError(f"size must be a positive odd int, got {size!r}.")
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the (1, 1, c, c) band matrix, a constant and not a weight."""
         channel = np.arange(input_shape[-1])
         near = np.abs(channel[:, None] - channel[None]) <= self.size // 2
@@ -147,7 +148,7 @@ class LocalResponseNormalization(layers.Layer):
             scale = self.k + ops.conv(x * x, self._band)
             power = self._power(scale)
 
-            def gradient(*args: Any, upstream: Any = None) -> Any:
+            def gradient(*args: KerasTensor, upstream: KerasTensor | None = None) -> KerasTensor:
                 dy = upstream if upstream is not None else args[0]
                 direct = dy * power
                 return direct - 2 * self.beta * x * ops.conv(direct * x / scale, self._band)
@@ -161,7 +162,7 @@ class LocalResponseNormalization(layers.Layer):
             return ops.rsqrt(scale * ops.sqrt(scale))
         return ops.power(scale, -self.beta)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape of the input."""
         return input_shape
 

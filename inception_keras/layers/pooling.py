@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from keras import KerasTensor, layers, ops
 
+from ..arguments import Shape
 from ._support import register
 
 
@@ -39,7 +40,7 @@ class AdaptiveAveragePooling2D(layers.AdaptiveAveragePooling2D):
         x = ops.matmul(ops.cast(_means(h, height), inputs.dtype), ops.reshape(x, (-1, h, width * channels)))
         return ops.reshape(x, (-1, height, width, channels))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, h, w, c) -> (n, h', w', c)."""
         if None in input_shape[1:3]:
             raise ValueError(f"{self.name} needs a map of known height and width, got {tuple(input_shape)}.")
@@ -62,15 +63,15 @@ class _RoundedUp(layers.Layer):
         if any(s > k for s, k in zip(self.strides, self.pool_size, strict=True)):
             raise ValueError(f"strides must be at most pool_size, got strides={strides}, pool_size={pool_size}.")
 
-    def _windows(self, shape: Any) -> list[tuple]:
+    def _windows(self, shape: Shape) -> list[tuple]:
         return list(zip(shape[1:3], self.pool_size, self.strides, strict=True))
 
-    def _padding(self, shape: Any) -> list[tuple[int, int]] | None:
+    def _padding(self, shape: Shape) -> list[tuple[int, int]] | None:
         """The pixels that the last windows lack, in front and behind on each axis; None if no window lacks any."""
         pads = [(n - k) % s and s - (n - k) % s if n else s - 1 for n, k, s in self._windows(shape)]
         return [(0, 0), *((0, pad) for pad in pads), (0, 0)] if any(pads) else None
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, h, w, c) -> (n, h', w', c); an unknown size stays None."""
         sides = [n and -(-(n - k) // s) + 1 for n, k, s in self._windows(input_shape)]
         if any(side is not None and side < 1 for side in sides):
@@ -177,7 +178,7 @@ class MaxPooling2D(layers.MaxPooling2D):
         padded = ops.pad(inputs, self._pads, constant_values=float("-inf"))
         return ops.max_pool(padded, self.pool_size, self.strides, "valid")
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(n, h, w, c) -> (n, h', w', c); an unknown size stays None."""
         padded = [n if n is None else n + sum(p) for n, p in zip(input_shape, self._pads, strict=True)]
         return super().compute_output_shape(padded)

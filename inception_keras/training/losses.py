@@ -3,7 +3,7 @@
 from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from ..layers._support import register, tensorflow
 
@@ -28,7 +28,9 @@ class CrossEntropy(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: KerasTensor, y_pred: KerasTensor, sample_weight: KerasTensor | None = None
+    ) -> KerasTensor:
         """The weighted mean over the batch; weights (n, 1) are treated as (n,)."""
         check_numbers(y_true)
         if sample_weight is not None:
@@ -37,7 +39,7 @@ class CrossEntropy(keras.losses.Loss):
                 sample_weight = ops.reshape(sample_weight, (-1,))
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
         """The loss of each image, (n,). Labels are (n,), (n, 1) or (n, classes), scores (n, classes)."""
         y_true, are_shares = labels_for(y_true, y_pred)
         if not are_shares:
@@ -70,7 +72,9 @@ class MeanCrossEntropy(keras.metrics.MeanMetricWrapper):
         0.6931
     """
 
-    def __init__(self, from_logits: bool, label_smoothing: float = 0.0, name: str = "cross_entropy", dtype: Any = None):
+    def __init__(
+        self, from_logits: bool, label_smoothing: float = 0.0, name: str = "cross_entropy", dtype: str | None = None
+    ):
         super().__init__(CrossEntropy(from_logits, label_smoothing).call, name=name, dtype=dtype)
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
         self._direction = "down"
@@ -97,7 +101,7 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
         0.5
     """
 
-    def __init__(self, name: str = "accuracy", dtype: Any = None):
+    def __init__(self, name: str = "accuracy", dtype: str | None = None):
         super().__init__(_hits, name=name, dtype=dtype)
         self._direction = "up"
 
@@ -106,7 +110,7 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
         return keras.metrics.Mean.get_config(self)
 
 
-def _hits(y_true: Any, y_pred: Any) -> Any:
+def _hits(y_true: KerasTensor, y_pred: KerasTensor) -> KerasTensor:
     """1 if the class of an image has the highest score, else 0: (n,). Labels are (n,), (n, 1) or (n, classes)."""
     y_pred = ops.convert_to_tensor(y_pred)
     check_numbers(y_true)
@@ -116,7 +120,7 @@ def _hits(y_true: Any, y_pred: Any) -> Any:
     return ops.cast(ops.equal(ops.cast(y_true, "float32"), ops.cast(guess, "float32")), "float32")
 
 
-def check_numbers(labels: Any) -> None:
+def check_numbers(labels: object) -> None:
     """Rejects labels that are text.
 
     Raises:
@@ -127,7 +131,7 @@ def check_numbers(labels: Any) -> None:
         raise ValueError("Labels must be numbers, got text: replace each class name by its index, from 0 on.")
 
 
-def labels_for(y_true: Any, y_pred: Any) -> tuple[Any, bool]:
+def labels_for(y_true: KerasTensor, y_pred: KerasTensor) -> tuple[KerasTensor, bool]:
     """Converts labels of any form to one of two forms.
 
     Args:
@@ -161,7 +165,7 @@ def labels_for(y_true: Any, y_pred: Any) -> tuple[Any, bool]:
     )
 
 
-def _resolved(y_true: Any, scores: tuple) -> Any:
+def _resolved(y_true: KerasTensor, scores: tuple) -> KerasTensor:
     """Converts labels to shares (n, classes) if their width is known only when the graph runs.
 
     The width is then 1 or the number of classes.
@@ -177,7 +181,7 @@ def _resolved(y_true: Any, scores: tuple) -> Any:
     return ops.where(width == 1, one_hot, ops.broadcast_to(y_true, ops.shape(one_hot)))
 
 
-def _checked(labels: Any, classes: int) -> Any:
+def _checked(labels: KerasTensor, classes: int) -> KerasTensor:
     """Class indices, checked to be whole numbers below the number of classes."""
     numbers = ops.cast(labels, "float32")
     right = (numbers >= 0) & (numbers < classes) & (numbers == ops.floor(numbers))
@@ -185,14 +189,16 @@ def _checked(labels: Any, classes: int) -> Any:
     return _when(labels, ops.all(right), message, ops.min(ops.where(right, float("inf"), numbers)))
 
 
-def _when(x: Any, condition: Any, message: str, value: Any) -> Any:
+def _when(x: KerasTensor, condition: KerasTensor, message: str, value: KerasTensor) -> KerasTensor:
     """Returns `x`, but raises an error if the condition fails when the graph runs.
 
     With XLA and on other backends, the condition is not checked.
     """
     tf = tensorflow()
-    check = tf and tf.debugging.Assert(condition, [message, value])
-    if check is None:  # no TensorFlow, or eager mode, in which Assert has checked the condition already
+    if tf is None:
+        return x
+    check = tf.debugging.Assert(condition, [message, value])
+    if check is None:  # eager mode, in which Assert has checked the condition already
         return x
     with tf.control_dependencies([check]):
         return tf.identity(x)
