@@ -5,6 +5,7 @@ ever, or fill the memory.
 """
 
 import pickletools
+from collections.abc import Iterable
 from types import FunctionType
 from typing import Any, BinaryIO
 
@@ -41,19 +42,19 @@ class Unpickler:
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str) -> object:
         """What a name such as "numpy.dtype" stands for. If it is a Python function, the pickle may call it."""
         raise ValueError(f"it asks for {name[:80]}")
 
-    def text(self, value: bytes) -> Any:
+    def text(self, value: bytes) -> object:
         """What a string of Python 2 stands for."""
         return value
 
-    def persistent(self, pid: Any) -> Any:
+    def persistent(self, pid: Any) -> object:
         """The object that is stored outside the pickle under an identifier."""
         raise ValueError("it refers to objects outside")
 
-    def build(self, target: Any, state: Any) -> None:
+    def build(self, target: object, state: Any) -> None:
         """Sets the state of an object."""
 
     def read(self, file: BinaryIO) -> Any:
@@ -167,7 +168,7 @@ def filled(target: dict, items: list[Any]) -> dict:
     return target
 
 
-def _made(what: Any, arguments: Any) -> Any:
+def _made(what: object, arguments: Iterable) -> object:
     if isinstance(what, Unknown):
         return Unknown(what.asked)
     if not isinstance(what, FunctionType):

@@ -1,8 +1,7 @@
 """Draws a model as a picture for a slide, with trunk, branches and heads. Needs only matplotlib."""
 
-from typing import Any
-
 import keras
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Outline
@@ -67,7 +66,7 @@ def _paint(picture: Picture, title: str, subtitle: str) -> Figure:
     return figure
 
 
-def _fill(axes: Any, area: Area) -> None:
+def _fill(axes: Axes, area: Area) -> None:
     fill, line = _STYLES[area.role]
     rounding = 0.0 if area.role == "header" else 0.04
     axes.add_patch(
@@ -87,7 +86,7 @@ def _fill(axes: Any, area: Area) -> None:
         _write(axes, text, f"{area.role}:{area.name}")
 
 
-def _write(axes: Any, line: Line, gid: str) -> None:
+def _write(axes: Axes, line: Line, gid: str) -> None:
     axes.text(
         line.x,
         line.y,

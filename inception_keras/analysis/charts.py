@@ -171,6 +171,6 @@ def _title(figure: Figure, title: str) -> None:
     figure.suptitle(fill(shown(title), width), fontfamily=families(title), parse_math=False)
 
 
-def _names(set_ticks: Callable[..., Any], ticks: Sequence[int], names: Sequence[str], **style: Any) -> None:
+def _names(set_ticks: Callable[..., object], ticks: Sequence[int], names: Sequence[str], **style: Any) -> None:
     """Writes class or run names at the ticks of an axis, not read as formulas, in fonts that have their characters."""
     set_ticks(ticks, names, fontfamily=families("".join(names)), parse_math=False, **style)

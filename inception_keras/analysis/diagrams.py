@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import keras
 import matplotlib
@@ -16,10 +16,14 @@ from ..text import in_notebook
 from .block_diagram import draw
 from .captions import COLOURS, dilation, read_inputs, role, sizes, width, window
 
+if TYPE_CHECKING:
+    import pydot
+    from IPython.display import SVG
+
 FORMATS = ("png", "svg", "pdf")
 
 
-def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal: bool = False) -> Any:
+def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal: bool = False) -> "Path | SVG":
     """Draws each layer of a model with Graphviz.
 
     Layers whose names agree up to the first "-" are one block and share a frame. A box shows the layer's name, its
@@ -54,12 +58,12 @@ def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal
             raise RuntimeError(f"Graphviz's program dot is not installed: {install}; plot_blocks draws without it.")
         if file_format == "png":
             dot.set("dpi", 110)  # in an SVG, it would scale the content but not the page
-        return dot.create(format=file_format)
+        return cast(bytes, dot.create(format=file_format))
 
     return _deliver(render, model, path)
 
 
-def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
+def plot_blocks(model: keras.Model, path: str | Path | None = None) -> "Path | SVG":
     """Draws the blocks of a model for a slide of about 16:10, from input to classifier, wrapped into columns.
 
     The branches of a block stand side by side in a frame with the block's name and output shape. Heads stand beside
@@ -97,7 +101,7 @@ def plot_blocks(model: keras.Model, path: str | Path | None = None) -> Any:
     return _deliver(render, model, path)
 
 
-def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
+def to_dot(model: keras.Model, *, horizontal: bool = False) -> "pydot.Dot":
     """The pydot graph that `plot_model` draws. The nodes have the names of the layers."""
     import pydot
 
@@ -134,7 +138,7 @@ def to_dot(model: keras.Model, *, horizontal: bool = False) -> Any:
     return dot
 
 
-def _deliver(render: Callable[[str], bytes], model: keras.Model, path: str | Path | None) -> Any:
+def _deliver(render: Callable[[str], bytes], model: keras.Model, path: str | Path | None) -> "Path | SVG":
     """Writes the output of `render(format)` and returns the Path. In a notebook, it returns a picture."""
     target = Path(f"{model.name}.png") if path is None else check_path("path", path)
     file_format = target.suffix.lower().removeprefix(".")

@@ -49,7 +49,7 @@ def recipe_options(defaults: Mapping[str, Any]) -> Callable[[Callable], Callable
     return decorate
 
 
-def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.Parameter:
+def _parameter(name: str, annotation: Any, default: object, help: str) -> inspect.Parameter:
     kinds = [kind for kind in get_args(annotation) or [annotation] if kind is not NoneType]
     option, kind, metavar = "--" + name.replace("_", "-"), kinds[0], None
     if name == "task_options":
@@ -64,7 +64,9 @@ def _parameter(name: str, annotation: Any, default: Any, help: str) -> inspect.P
         kind, metavar = list[str], _LISTS[name]
     elif kind not in (int, float):
         kind = str
-    shown: Any = str(default) if isinstance(default, (str, int, float)) and not isinstance(default, bool) else False
+    shown: bool | str = (
+        str(default) if isinstance(default, (str, int, float)) and not isinstance(default, bool) else False
+    )
     if isinstance(default, bool):
         shown = option.removeprefix("--").split("/--")[not default]
     help = re.sub(r"\bNone\b", "none", help)

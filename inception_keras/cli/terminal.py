@@ -57,7 +57,7 @@ def named_options(texts: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -129,7 +129,7 @@ def _sentence(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}." if error.filename else error.strerror
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: object, **__: object) -> None:
     """Prints this package's own warnings as one sentence each."""
     if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
         tell_error(str(message), "note:", "yellow")

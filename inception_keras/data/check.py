@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, fields
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -121,7 +121,7 @@ def check_data(data_dir: str | Path, *, task: str = "classification", label: str
         except ValueError as error:
             problems.append(Problem("classes", ".", str(error).rstrip(".")))
         names = found.classes
-        parts: Mapping[str, Any] = found.parts
+        parts: Mapping[str, Sized] = found.parts
         seen = list(_look(found, root))
     else:
         parts = found.parts

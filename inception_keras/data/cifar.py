@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -170,7 +170,7 @@ def _members(archive: Path, forms: tuple[_Form, ...]) -> dict[str, bytes]:
     files = {}
     try:
         with gzip.open(archive) as unzipped:
-            bounded: Any = Bounded(unzipped, archive, _LIMIT)
+            bounded = cast("IO[bytes]", Bounded(unzipped, archive, _LIMIT))
             with tarfile.open(fileobj=bounded, mode="r|") as tar:
                 for member in tar:
                     name = PurePosixPath(member.name).name

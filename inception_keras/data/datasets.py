@@ -163,7 +163,7 @@ def load_data(
     *,
     task: str = "classification",
     data_dir: str | Path | None = None,
-    image_size: Any = None,
+    image_size: int | tuple[int, int] | None = None,
     batch_size: int = 64,
     validation: float = 0.1,
     seed: int = 0,
@@ -308,7 +308,7 @@ def load_data(
     )
 
 
-def _changes(augment: Any, flip: Any, mixup: Any, cutmix: Any) -> dict[str, Any]:
+def _changes(augment: str | bool, flip: bool | None, mixup: float, cutmix: float) -> dict[str, Any]:
     """The checked options of augmentation."""
     if isinstance(augment, bool):
         augment = "shift" if augment else "none"
@@ -319,7 +319,7 @@ def _changes(augment: Any, flip: Any, mixup: Any, cutmix: Any) -> dict[str, Any]
     return {"augment": augment, "flip": flip, **alphas}
 
 
-def _size(image_size: Any) -> tuple[int, int] | None:
+def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if image_size is None:
         return None
     sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)

@@ -6,7 +6,7 @@ import tarfile
 import zlib
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
@@ -85,10 +85,17 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
     return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
+class Readable(Protocol):
+    """A binary stream, plain, unpacked or bounded."""
+
+    def read(self, size: int, /) -> bytes:
+        """Reads at most `size` bytes."""
+
+
 class Bounded:
     """A stream that raises an error once it has given more than `limit` bytes."""
 
-    def __init__(self, file: Any, path: Path, limit: int):
+    def __init__(self, file: Readable, path: Path, limit: int):
         self._file, self._path, self._left, self._limit = file, path, limit, limit
 
     def read(self, size: int) -> bytes:
@@ -100,7 +107,7 @@ class Bounded:
         return content
 
 
-def read(file: Any, size: int) -> bytes:
+def read(file: Readable, size: int) -> bytes:
     """Reads at most `size` bytes. Memory grows with the bytes that exist, not with the number requested."""
     content = bytearray()
     while len(content) < size and (more := file.read(min(size - len(content), 2**20))):

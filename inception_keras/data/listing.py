@@ -151,7 +151,7 @@ def _read(
             else:
                 jpegs.append(image)
             good.append(i)
-    images: Any = pixels[: len(good)] if keep else [sources[i] for i in good]
+    images: np.ndarray | list[Source] = pixels[: len(good)] if keep else [sources[i] for i in good]
     jpeg = None if keep else np.array(jpegs, np.int32).reshape(-1, 2)
     return Part(images, Labels(np.array([labels[i] for i in good])), jpeg)
 

@@ -1,7 +1,6 @@
 """The public data sets: their names, and their class names in the order of the labels."""
 
 from pathlib import Path
-from typing import Any
 
 from ..checks import check_choice
 
@@ -36,7 +35,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_name(value: Any) -> str:
+def check_name(value: object) -> str:
     """Returns `value` if it is the name of a data set; otherwise raises a ValueError, which explains paths."""
     if isinstance(value, str) and value not in NAMES and Path(value).exists():
         raise ValueError(f"name must be that of a data set, got the path {value!r}: give it as data_dir (--data-dir).")

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from glob import glob
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +16,7 @@ from .layout import walk
 from .listing import readable
 from .preprocessing import Preprocessing
 
+Photographs = str | os.PathLike | Image.Image | np.ndarray | Iterable  # or any of these in a list or a data set
 _WANTED = "a path, a folder, a pattern such as 'photos/*.jpg', a PIL image, a uint8 array, or several of them"
 _LOADING = Lock()  # two threads must not decode the same PIL image
 
@@ -32,7 +32,7 @@ class Photograph:
 
     __slots__ = ("foreign", "name", "source")
 
-    def __init__(self, source: Any, name: str, foreign: str = ""):
+    def __init__(self, source: Path | Image.Image | np.ndarray, name: str, foreign: str = ""):
         self.source, self.name, self.foreign = source, name, foreign
 
     def pixels(self, preprocessing: Preprocessing) -> np.ndarray:
@@ -58,7 +58,7 @@ class Photograph:
             raise UnreadableImage(f"cannot be read: {line(error)}") from None
 
 
-def photographs(given: Any) -> Iterable[Photograph]:
+def photographs(given: Photographs) -> Iterable[Photograph]:
     """Returns photographs as a list, or as a stream if a generator or a `tf.data.Dataset` is given.
 
     A folder stands for all images in it and below it, sorted by path. An array (n, h, w, c), or (n, h, w) with grey
@@ -82,7 +82,7 @@ def photographs(given: Any) -> Iterable[Photograph]:
     return [photo for i, one in enumerate(given) for photo in _expand(one, f"image {i}")]
 
 
-def _expand(one: Any, name: str) -> Iterator[Photograph]:
+def _expand(one: object, name: str) -> Iterator[Photograph]:
     if isinstance(one, Image.Image):
         yield Photograph(one, str(getattr(one, "filename", "")) or name)
     elif isinstance(one, (str, os.PathLike)) and not isinstance(os.fspath(one), bytes):

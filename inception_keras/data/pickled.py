@@ -12,11 +12,11 @@ from ..unpickle import Unpickler
 class _Array:
     """An array whose content is set later, or the dtype uint8."""
 
-    def __init__(self, value: Any = None):
+    def __init__(self, value: object = None):
         self.value = value
 
 
-def read_pickle(content: bytes) -> Any:
+def read_pickle(content: bytes) -> object:
     """Reads a pickle of dicts, lists, tuples, strings, bytes, numbers and uint8 arrays.
 
     Strings of Python 2 become bytes. Arrays of any shape become uint8 arrays.
@@ -33,11 +33,11 @@ def read_pickle(content: bytes) -> Any:
 
 
 class _Reader(Unpickler):
-    def find(self, name: str) -> Any:
+    def find(self, name: str) -> object:
         """A stand-in for one of the names that arrays need."""
         return _NAMES[name] if name in _NAMES else super().find(name)
 
-    def build(self, target: Any, state: Any) -> None:
+    def build(self, target: object, state: Any) -> None:
         """Sets the content of an array."""
         if not isinstance(target, _Array):
             raise ValueError(f"it sets the state of a {type(target).__name__}")
@@ -49,17 +49,17 @@ class _Reader(Unpickler):
         target.value = _shaped(content, shape, bool(fortran))
 
 
-def _dtype(name: Any, *_: Any) -> _Array:
+def _dtype(name: object, *_: object) -> _Array:
     if name not in ("u1", b"u1", "|u1", b"|u1"):
         raise ValueError("it asks for a dtype that is not uint8")
     return _Array(np.uint8)
 
 
-def _reconstruct(*_: Any) -> _Array:
+def _reconstruct(*_: object) -> _Array:
     return _Array()
 
 
-def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+def _frombuffer(content: object, dtype: object, shape: object, order: object) -> _Array:
     if not isinstance(dtype, _Array) or dtype.value is not np.uint8:
         raise ValueError("it has an array that is not uint8")
     return _Array(_shaped(content, shape, order == "F"))
@@ -78,7 +78,7 @@ _NAMES = {"numpy.ndarray": "ndarray", "numpy.dtype": _dtype, "_codecs.encode": _
 }
 
 
-def _shaped(content: Any, shape: Any, fortran: bool) -> np.ndarray:
+def _shaped(content: object, shape: Any, fortran: bool) -> np.ndarray:
     sides = shape if isinstance(shape, tuple) and len(shape) <= 4 else (-1,)
     if not isinstance(content, (bytes, bytearray)) or not all(type(n) is int and 0 <= n < 2**32 for n in sides):
         raise ValueError("it has an array of an impossible shape")
@@ -87,7 +87,7 @@ def _shaped(content: Any, shape: Any, fortran: bool) -> np.ndarray:
     return np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Replaces array objects by arrays on the first two levels, which are the only ones that CIFAR uses."""
     if isinstance(value, _Array):
         return value.value

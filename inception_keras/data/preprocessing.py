@@ -17,6 +17,7 @@ from ..weights.published import find
 from ..zoo import find as find_model
 from .images import Inner, UnreadableImage, line, plain, read_image
 
+Photo = str | Path | Inner | Image.Image | np.ndarray
 LARGEST = 2**14  # largest side of an input, in pixels
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -90,7 +91,7 @@ class Preprocessing:
             if len(values) not in (1, self.channels):
                 raise ValueError(f"{name} must have one number, or one for each channel, got {len(values)}.")
 
-    def __call__(self, image: Any) -> np.ndarray:
+    def __call__(self, image: Photo) -> np.ndarray:
         """Turns one image into an input of the net.
 
         Args:
@@ -106,7 +107,7 @@ class Preprocessing:
         """
         return self.normalise(self.resize_and_crop(image).astype(np.float32))
 
-    def resize_and_crop(self, image: Any, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    def resize_and_crop(self, image: Photo, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Resizes and crops an image: uint8 (height, width, channels), before normalisation.
 
         If `window`, (top, left, height, width) in the image, is given, only this part is used, and squashed into
@@ -132,12 +133,12 @@ class Preprocessing:
             picture = picture.crop((left, top, left + width, top + height))
         return np.asarray(picture).reshape(height, width, self.channels)
 
-    def fit(self, image: Any, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    def fit(self, image: Photo, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """The old name of `resize_and_crop`."""
         warn_of_old_name("Preprocessing.fit", "Preprocessing.resize_and_crop")
         return self.resize_and_crop(image, window)
 
-    def normalise(self, pixels: Any) -> Any:
+    def normalise(self, pixels: np.ndarray | tf.Tensor) -> np.ndarray | tf.Tensor:
         """Computes `(x / scale - mean) / std` in `order`. `pixels` are float32 RGB 0 ... 255, (..., w, channels)."""
         if not hasattr(pixels, "shape") or len(pixels.shape) < 2:
             raise TypeError(f"pixels must be an array or tensor (..., width, channels), got {got(pixels)}.")
@@ -213,7 +214,7 @@ def class_names() -> tuple[str, ...]:
     return tuple(lines.splitlines())
 
 
-def open_picture(image: Any, channels: int) -> Image.Image:
+def open_picture(image: Photo, channels: int) -> Image.Image:
     """An image in any form that `Preprocessing` takes, upright, in RGB or (for one channel) grey.
 
     Raises:
@@ -268,7 +269,7 @@ def _try_plain(image: Image.Image, channels: int) -> Image.Image:
         raise UnreadableImage(f"cannot be read: {line(error)}") from None
 
 
-def _from_array(image: Any) -> Image.Image:
+def _from_array(image: Photo) -> Image.Image:
     if not isinstance(image, np.ndarray):
         raise ValueError(f"An image must be a path, a PIL image or a uint8 array, got {type(image).__name__}.")
     array = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image

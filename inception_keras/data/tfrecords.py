@@ -4,7 +4,7 @@ import gzip
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from .images import Inner, line
 from .layout import SPLIT_NAMES, split_of
 from .listing import Listing, number
 
+Features = Mapping[str, tf.train.Feature]
 _NAME = re.compile(r"(.*\.tfrecords?(-\d{5}-of-\d{5})?|[^.]*-\d{5}-of-\d{5})(\.gz)?", re.IGNORECASE)
 _SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(SPLIT_NAMES)})(?:[-_.]|$)", re.IGNORECASE)
 _SHARD = re.compile(r"(.*)-\d{5}-of-(\d{5})(.*)")
@@ -98,7 +99,7 @@ def _check_complete(files: list[Path]) -> None:
             raise ValueError(f"{files[0].parent} has {found} of the {int(count)} shards {before}-*-of-{count}{after}.")
 
 
-def _read(path: Path) -> Iterator[tuple[Record, Any]]:
+def _read(path: Path) -> Iterator[tuple[Record, Features]]:
     """The records of a file with their features."""
     with path.open("rb") as opened:
         zipped = opened.read(2) == b"\x1f\x8b"
@@ -150,21 +151,21 @@ def _checksum(content: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _features(content: bytes) -> Any:
+def _features(content: bytes) -> Features:
     try:
         return tf.train.Example.FromString(content).features.feature
     except DecodeError:
         raise ValueError("a record is no tf.train.Example") from None
 
 
-def _image(features: Any) -> bytes:
+def _image(features: Features) -> bytes:
     for name in _IMAGES:
         if name in features and len(features[name].bytes_list.value) == 1:
             return features[name].bytes_list.value[0]
     raise ValueError(f"a record has no {' or '.join(_IMAGES)} of bytes among its features {_names(features)}")
 
 
-def _label(features: Any) -> tuple[int | str, str]:
+def _label(features: Features) -> tuple[int | str, str]:
     """The label, and its class name."""
     try:
         text = [value.decode() for value in features[_TEXT].bytes_list.value] if _TEXT in features else []
@@ -178,5 +179,5 @@ def _label(features: Any) -> tuple[int | str, str]:
     raise ValueError(f"has no single {', '.join(_LABELS)} or {_TEXT} among its features {_names(features)}")
 
 
-def _names(features: Any) -> str:
+def _names(features: Features) -> str:
     return ", ".join(sorted(features)[:20])

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..zoo import find  # import nothing that loads TensorFlow: torch's process must not have it
@@ -129,7 +130,7 @@ def _list_names() -> dict[str, list[str]]:
 
 
 @contextmanager
-def in_process(calls: Callable, *args: Any) -> Iterator[Connection]:
+def in_process(calls: Callable, *args: object) -> Iterator[Connection]:
     """Starts a process that times calls, and yields the connection to it.
 
     `calls(*args)` runs in the process and returns one or more functions to time. The process answers each "go" with the
@@ -261,7 +262,7 @@ def _torch_calls(net: tuple[str, str], work: str, batch: int, size: int, threads
     return calls
 
 
-def _torch_call(torch: Any, model: Any, work: str, images: Any, labels: Any) -> Callable:
+def _torch_call(torch: ModuleType, model: Any, work: str, images: Any, labels: Any) -> Callable:
     if work == "inference":
         model.eval()
 

@@ -1,12 +1,12 @@
 """Compares the speed of loading training images with torchvision: decode, random crop, flip, normalise."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .bench import in_process, turn  # import nothing that loads TensorFlow, as in bench.py
 
@@ -115,7 +115,7 @@ def _epochs(images: int) -> int:
     return -(-4000 // images)
 
 
-def _drain(batches: Any, times: int) -> None:
+def _drain(batches: Iterator, times: int) -> None:
     for _ in range(times):
         for _ in batches:
             pass

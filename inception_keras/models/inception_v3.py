@@ -54,7 +54,7 @@ TABLE_1 = {  # from its row "3 x Inception" on                                  
 AUX_AFTER = "inception_6e"
 
 
-def module(x: KerasTensor, branches: Any, name: str) -> KerasTensor:
+def module(x: KerasTensor, branches: tuple, name: str) -> KerasTensor:
     """Concatenates the branches of a module: (h, w, c) -> (h', w', sum of the branches).
 
     Args:

@@ -57,7 +57,7 @@ FIGURE_15 = {  # Inception-ResNet-v2 after its stem: branches, scale of a residu
 }
 
 
-def branches(x: KerasTensor, module: Any, *, name: str) -> KerasTensor:
+def branches(x: KerasTensor, module: tuple, *, name: str) -> KerasTensor:
     """Concatenates the branches of a module: (h, w, c) -> (h', w', sum of the branches).
 
     Args:
@@ -75,7 +75,7 @@ def branches(x: KerasTensor, module: Any, *, name: str) -> KerasTensor:
     return layers.Concatenate(name=name)(_branches(x, module, name))
 
 
-def inception_resnet(x: KerasTensor, module: Any, scale: float, *, activation: bool = True, name: str) -> KerasTensor:
+def inception_resnet(x: KerasTensor, module: tuple, scale: float, *, activation: bool = True, name: str) -> KerasTensor:
     """Figures 16, 17 and 19: adds the scaled output of a module to its input. The shape stays (h, w, c).
 
     Args:
@@ -188,7 +188,7 @@ def build_inception_resnet_v2(
     return Model(image, x, name=name)
 
 
-def _branches(x: KerasTensor, module: Any, name: str) -> list:
+def _branches(x: KerasTensor, module: tuple, name: str) -> list:
     """A list of the outputs of the branches of a module."""
     outputs = []
     for i, steps in enumerate(module, 1):

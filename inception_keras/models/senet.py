@@ -1,7 +1,6 @@
 """SENet: "Squeeze-and-Excitation Networks", Hu, Shen, Albanie, Sun, Wu 2017, arXiv:1709.01507."""
 
 from collections.abc import Callable
-from typing import Any
 
 from keras import KerasTensor, Model, layers
 
@@ -26,7 +25,7 @@ _BN: dict = {"epsilon": 1e-5}
 
 
 def se_residual(
-    x: KerasTensor, filters: int, units: Any, groups: int = 1, strides: int = 1, shortcut: int = 1, *, name: str
+    x: KerasTensor, filters: int, units: tuple, groups: int = 1, strides: int = 1, shortcut: int = 1, *, name: str
 ) -> KerasTensor:
     """Figure 3: a residual block with squeeze-and-excitation before the sum.
 

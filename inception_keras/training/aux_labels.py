@@ -1,21 +1,25 @@
 """Gives labels and sample weights to every head of a model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import KerasTensor
 
 from ..checks import check_number, check_type, got
 from .compile import output_names
 from .losses import check_numbers
 
+Batches = TypeVar("Batches")
 _FORMS = "(images, labels) or (images, labels, weights)"
 
 
-def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[int, float] | None = None) -> Any:
+def with_aux_labels(
+    dataset: Batches, model: keras.Model, *, class_weight: Mapping[int, float] | None = None
+) -> Batches:
     """Gives every head of a model the labels and the sample weights of a dataset.
 
     Labels that are already a dict by head stay unchanged, so a second call changes nothing.
@@ -54,14 +58,14 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
     same = len(names) == 1 and class_weight is None
     if isinstance(dataset, tf.data.Dataset):
         _check_spec(dataset.element_spec, names, model, class_weight)
-        return dataset if same else dataset.map(lambda *batch: by_head(batch))
+        return dataset if same else cast(Batches, dataset.map(lambda *batch: by_head(batch)))
     if isinstance(dataset, tuple):
         made = by_head(dataset)
-        return dataset if same else made
+        return dataset if same else cast(Batches, made)
     if isinstance(dataset, keras.utils.PyDataset):
-        return dataset if same else _ByHead(dataset, by_head)
+        return dataset if same else cast(Batches, _ByHead(dataset, by_head))
     if isinstance(dataset, Iterator):
-        return dataset if same else (by_head(batch) for batch in dataset)
+        return dataset if same else cast(Batches, (by_head(batch) for batch in dataset))
     raise TypeError(
         f"dataset must be a tf.data.Dataset, a keras.utils.PyDataset, a generator of batches or a tuple of arrays "
         f"{_FORMS}, got {got(dataset)}."
@@ -71,7 +75,7 @@ def with_aux_labels(dataset: Any, model: keras.Model, *, class_weight: Mapping[i
 class _ByHead(keras.utils.PyDataset):
     """The batches of another PyDataset, with labels for every head."""
 
-    def __init__(self, dataset: keras.utils.PyDataset, by_head: Any):
+    def __init__(self, dataset: keras.utils.PyDataset, by_head: Callable[[tuple], tuple]):
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
         self._dataset, self._convert = dataset, by_head
 
@@ -95,7 +99,7 @@ class _ByHead(keras.utils.PyDataset):
         self._dataset.on_epoch_end()
 
 
-def _table(class_weight: Any, classes: int) -> np.ndarray | None:
+def _table(class_weight: Mapping[int, float] | None, classes: int) -> np.ndarray | None:
     """The weight of each class."""
     if class_weight is None:
         return None
@@ -108,7 +112,7 @@ def _table(class_weight: Any, classes: int) -> np.ndarray | None:
     return table
 
 
-def _check_spec(spec: Any, names: list[str], model: keras.Model, class_weight: Any) -> None:
+def _check_spec(spec: object, names: list[str], model: keras.Model, class_weight: object) -> None:
     """Raises a ValueError unless the elements of a tf.data.Dataset have a form that the heads can take."""
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(f"The dataset must give {_FORMS}, got {spec}.")
@@ -121,13 +125,13 @@ def _check_spec(spec: Any, names: list[str], model: keras.Model, class_weight: A
         raise ValueError("class_weight needs a dataset of batches: call dataset.batch first.")
 
 
-def _check_heads(labels: Any, names: list[str]) -> None:
+def _check_heads(labels: object, names: list[str]) -> None:
     if isinstance(labels, Mapping) and set(labels) != set(names):
         heads = ", ".join(names)
         raise ValueError(f"Labels by head must be those of {heads}, got labels of {', '.join(map(str, labels))}.")
 
 
-def _by_head(batch: Any, names: list[str], classes: int, table: np.ndarray | None) -> tuple:
+def _by_head(batch: object, names: list[str], classes: int, table: np.ndarray | None) -> tuple:
     """A batch with labels for every head, and with sample weights if there are any."""
     if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
         raise ValueError(f"The dataset must give {_FORMS}, got {_form(batch)}.")
@@ -146,11 +150,11 @@ def _by_head(batch: Any, names: list[str], classes: int, table: np.ndarray | Non
     return (images, labels) if weights is None else (images, labels, weights)
 
 
-def _form(batch: Any) -> str:
+def _form(batch: object) -> str:
     return f"{len(batch)} parts" if isinstance(batch, tuple | list) else type(batch).__name__
 
 
-def _numbers(labels: Any, classes: int) -> Any:
+def _numbers(labels: KerasTensor, classes: int) -> KerasTensor:
     """Labels as a checked array; inside a tf.data.Dataset, the tensor unchanged."""
     if tf.is_symbolic_tensor(labels):
         return labels

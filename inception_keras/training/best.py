@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from .recipe import Recipe
 from .task import Task
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Mapping[str, float]]
 
 
 def best_epoch(rows: Rows, task: Task) -> int:
@@ -31,7 +30,7 @@ def waits(rows: Rows, task: Task) -> list[int]:
     return waits
 
 
-def _score(row: Mapping[str, Any], task: Task) -> tuple[float, float]:
+def _score(row: Mapping[str, float], task: Task) -> tuple[float, float]:
     score = row[f"val_{task.score}"]
     score = -score if task.smaller_is_better else score
     return -math.inf if math.isnan(score) else score, -row["val_loss"]

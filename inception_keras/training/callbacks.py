@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 
@@ -21,7 +21,7 @@ _BY_RECIPE = {  # callbacks whose work a run does itself, and how it does that w
 }
 
 
-def check_callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
+def check_callbacks(callbacks: object) -> tuple[keras.callbacks.Callback, ...]:
     """Returns the callbacks as a tuple.
 
     Raises:
@@ -29,8 +29,8 @@ def check_callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
         ValueError: If a run does the work of a callback itself.
         ImportError: If a callback needs TensorBoard, and TensorBoard is not installed.
     """
-    several = isinstance(callbacks, Sequence) and not isinstance(callbacks, str)
-    for one in (given := tuple(callbacks) if several else (callbacks,)):
+    given = tuple(callbacks) if isinstance(callbacks, Sequence) and not isinstance(callbacks, str) else (callbacks,)
+    for one in given:
         if not isinstance(one, keras.callbacks.Callback) or isinstance(one, keras.callbacks.CallbackList):
             raise TypeError(f"callbacks must be a list of objects of keras.callbacks.Callback, got {got(one)}.")
         for kind, reason in _BY_RECIPE.items():
@@ -82,7 +82,7 @@ class Callbacks:
         """Whether a callback has set `model.stop_training`, as EarlyStopping does."""
         return self._list is not None and bool(self._model.stop_training)
 
-    def call(self, name: str, *args: Any) -> None:
+    def call(self, name: str, *args: object) -> None:
         """Calls the method `name`, such as "on_train_begin", of every callback; does nothing after "on_train_end"."""
         if self._list is None or self.error:
             return
@@ -93,7 +93,7 @@ class Callbacks:
         if name == "on_train_end":
             self._list = None
 
-    def epoch(self, name: str, number: int, row: Mapping[str, Any] | None = None) -> None:
+    def epoch(self, name: str, number: int, row: Mapping[str, object] | None = None) -> None:
         """Calls "on_epoch_begin" or "on_epoch_end" for epoch `number`, from 0; `row` is a row of metrics.csv."""
         logs = None if row is None else {key: value for key, value in row.items() if key != "epoch"}
         self.call(name, self._first + number, logs)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -121,7 +121,7 @@ def output_names(model: keras.Model) -> list[str]:
     return [next(name for name, output in model.output.items() if output is one) for one in outputs]
 
 
-def _optimizer(given: Any) -> keras.optimizers.Optimizer:
+def _optimizer(given: object) -> keras.optimizers.Optimizer:
     try:
         optimizer = keras.optimizers.get(given)
     except (TypeError, ValueError):
@@ -134,7 +134,7 @@ def _optimizer(given: Any) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def _metrics(given: Any, losses: Mapping[str, CrossEntropy]) -> dict[str, list]:
+def _metrics(given: Metrics | Mapping[str, Metrics], losses: Mapping[str, CrossEntropy]) -> dict[str, list]:
     """The metrics of each head. Heads never share a metric object, as their values would be mixed."""
     by_head = given if isinstance(given, Mapping) else dict.fromkeys(losses, given)
     if unknown := sorted(map(str, by_head.keys() - losses.keys())):
@@ -148,7 +148,7 @@ def _metrics(given: Any, losses: Mapping[str, CrossEntropy]) -> dict[str, list]:
     return measured
 
 
-def _metric(given: Any, loss: CrossEntropy, taken: list[keras.metrics.Metric]) -> Any:
+def _metric(given: object, loss: CrossEntropy, taken: list[keras.metrics.Metric]) -> keras.metrics.Metric | Callable:
     if isinstance(given, str) and given.lower() in _ACCURACY:
         return Accuracy(name=given)
     if isinstance(given, str) and given.lower() in _CROSS_ENTROPY:

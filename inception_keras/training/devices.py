@@ -2,13 +2,13 @@
 
 import json
 import os
-from typing import Any
+from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
 
 
-def device(name: str = "auto") -> Any:
+def device(name: str = "auto") -> AbstractContextManager:
     """A context in which TensorFlow places everything that is built on one device.
 
     Args:

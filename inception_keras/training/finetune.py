@@ -236,7 +236,7 @@ def _linear(recipe: Recipe, out: Path, cache: str | Path | None, verbose: int | 
         rows = []
         for number, strength in enumerate(STRENGTHS, start=1):
             kernel, bias = _fit(*train_set, weights, strength)
-            row: dict[str, Any] = {"epoch": number, "strength": strength}
+            row: dict[str, float] = {"epoch": number, "strength": strength}
             for prefix, part in (("", train_set), ("val_", validation)):
                 row |= {f"{prefix}{name}": value for name, value in _figures(kernel, bias, *part).items()}
             rows.append(row)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ..files import write_csv
@@ -299,7 +300,7 @@ class Loop:
         for number in {*range(1, len(self.rows))} - needed:
             checkpoint(self._out, number).unlink(missing_ok=True)
 
-    def _check(self, named: Mapping[str, Any]) -> dict[str, Any]:
+    def _check(self, named: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
         arrays = values(named)
         if not is_finite(arrays):
             raise self._diverged("A weight is not finite")
@@ -324,7 +325,7 @@ class Loop:
 
 
 def _facts(
-    facts: Any, origin: str, length: int, names: Sequence[str]
+    facts: Mapping[str, Any], origin: str, length: int, names: Sequence[str]
 ) -> tuple[list[dict], int, list[float], float, int, dict[int, int]]:
     """The checked facts of a state: rows, step, seconds of each epoch, seconds of this epoch, `ended` and `_cut`.
 

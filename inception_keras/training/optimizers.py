@@ -3,19 +3,24 @@
 A single op moves less memory than Keras's several, which speeds up large dense layers.
 """
 
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import keras
+from keras import KerasTensor
 
 from ..layers._support import register, tensorflow
 from .recipe import Recipe
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @register
 class SGD(keras.optimizers.SGD):
     """Keras's `SGD` with the same results. With momentum and on one device, its step is a single op."""
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
         """Momentum: m = momentum * m - learning_rate * gradient; variable += m."""
         tf = tensorflow()
         if tf is None or not self.momentum or _elsewhere(tf, gradient):
@@ -35,7 +40,7 @@ class SGD(keras.optimizers.SGD):
 class Adam(keras.optimizers.Adam):
     """Keras's `Adam` with the same results. On one device, its step is a single op."""
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: KerasTensor, variable: keras.Variable, learning_rate: KerasTensor) -> None:
         """Algorithm 1 of the Adam paper, in the order of computation that its authors call efficient."""
         tf = tensorflow()
         if tf is None or self.amsgrad or _elsewhere(tf, gradient):
@@ -57,12 +62,12 @@ class Adam(keras.optimizers.Adam):
         return None
 
 
-def _elsewhere(tf: Any, gradient: Any) -> bool:
+def _elsewhere(tf: ModuleType, gradient: KerasTensor) -> bool:
     """Whether Keras's own step must be used: on several devices, or for sparse gradients."""
     return tf.distribute.has_strategy() or isinstance(gradient, tf.IndexedSlices)
 
 
-def _handle(variable: Any) -> Any:
+def _handle(variable: keras.Variable) -> "tf.Tensor":
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ import tensorflow as tf
 
 from ..checks import check_count, check_path, check_text
 from ..data.images import UnreadableImage
-from ..data.photographs import Photograph, photographs
+from ..data.photographs import Photograph, Photographs, photographs
 from ..data.preprocessing import Preprocessing, class_names, preprocessing
 from ..files import write_csv
 from ..zoo import create_model
@@ -67,7 +66,9 @@ class Predictions(list[Names]):
         write_csv(path, rows, ["path", *ranks, "error"])
 
 
-def predict(photos: Any, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5) -> Predictions:
+def predict(
+    photos: Photographs, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
+) -> Predictions:
     """Classifies photographs.
 
     Photographs are read and classified in batches, so that memory does not grow with their number.
@@ -110,7 +111,7 @@ def predict(photos: Any, *, run: str | Path | None = None, model: str = "squeeze
 
 
 def answers(
-    photos: Any, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
+    photos: Photographs, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
 ) -> Iterator[Answer]:
     """Yields the answer for each photograph as soon as it is classified.
 
@@ -135,7 +136,7 @@ def likeliest(scores: np.ndarray, names: Sequence[str], count: int) -> Names:
     return [(names[i], float(scores[i])) for i in np.argsort(-scores)[:count]]
 
 
-def scores_of(net: keras.Model) -> Callable[[Any], np.ndarray]:
+def scores_of(net: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     """A function that computes a net's scores for batches of any size.
 
     It is compiled once. Its graph frees each layer's output as early as possible.

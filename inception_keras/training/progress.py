@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 
@@ -11,12 +10,12 @@ from ..checks import check_choice
 from ..text import in_notebook
 
 
-def check_verbose(verbose: Any) -> int:
+def check_verbose(verbose: object) -> int:
     """Checks `verbose` and returns 0, 1 or 2. "auto" becomes 1, a bar, on a terminal or in a notebook, else 2."""
     if verbose in (True, False):
-        return int(verbose)
-    if check_choice("verbose", verbose, ("auto", 0, 1, 2)) != "auto":
-        return verbose
+        return int(bool(verbose))
+    if (wanted := check_choice("verbose", verbose, ("auto", 0, 1, 2))) != "auto":
+        return int(wanted)
     return 1 if in_notebook() or (sys.stdout is not None and sys.stdout.isatty()) else 2
 
 

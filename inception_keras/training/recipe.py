@@ -136,7 +136,7 @@ class Recipe:
     data: str | None = "digits"
     data_dir: str | None = None
     label: str | None = None
-    image_size: Any = None
+    image_size: int | tuple[int, int] | None = None
     epochs: int = 12
     batch_size: int = 64
     optimizer: str = "adam"
@@ -241,7 +241,7 @@ class Recipe:
         return cls.from_dict(*read_entries(name))
 
     @classmethod
-    def from_dict(cls, entries: Any, origin: str) -> "Recipe":
+    def from_dict(cls, entries: object, origin: str) -> "Recipe":
         """Builds a recipe from a dict of its fields. Errors name `origin` as the source of the fields."""
         if not isinstance(entries, Mapping):
             raise ValueError(f"{origin}: a recipe is a table of fields, got {entries!r}.")
@@ -312,7 +312,7 @@ def explanations() -> dict[str, str]:
     return {name: " ".join(entry.replace("`", "").split()) for name, entry in entries}
 
 
-def _class_weight(value: Any) -> str | dict[str, float] | None:
+def _class_weight(value: object) -> str | dict[str, float] | None:
     if value is None or (isinstance(value, str) and value == "balanced"):
         return value
     if not isinstance(value, Mapping) or not value:
@@ -330,11 +330,11 @@ def _class_weight(value: Any) -> str | dict[str, float] | None:
     return weights
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and value < 2**53)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
     return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))

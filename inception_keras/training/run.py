@@ -298,7 +298,7 @@ def export_best(out: Path, recipe: Recipe, task: Task, data: "Data", epochs: lis
     rows = []
     for epoch in sorted({best, len(epochs), *kept}):
         load_weights(model, checkpoint(out, epoch))
-        row: dict[str, Any] = {"epoch": epoch, "best": epoch == best}
+        row: dict[str, float] = {"epoch": epoch, "best": epoch == best}
         for split, dataset in (("validation", data.validation), ("test", data.test)):
             logs = net.evaluate(task.targets(dataset, net, recipe, data), verbose=0, return_dict=True)
             row |= task.columns(logs, net, f"{split}_")

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from typing import Any
+from collections.abc import Callable
 
 
 class StopSign:
@@ -19,7 +19,7 @@ class StopSign:
     def __init__(self, verbose: bool = False) -> None:
         self.signal: int | None = None
         self._verbose = verbose
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Callable | int | None] = {}
 
     @property
     def is_raised(self) -> bool:
@@ -33,11 +33,11 @@ class StopSign:
                     self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _: Any) -> None:
+    def _note(self, number: int, _: object) -> None:
         if self.is_raised and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number

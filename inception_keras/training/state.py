@@ -16,13 +16,13 @@ from ..weights.store import read_all
 from .folder import BEFORE, NEWEST
 
 
-def variables(model: keras.Model, metrics: bool) -> dict[str, Any]:
+def variables(model: keras.Model, metrics: bool) -> dict[str, keras.Variable]:
     """Everything that changes during training, by name: weights, random seeds, optimizer and metric variables.
 
     Variables of optimizers and metrics are numbered, because their names depend on what else the process has created.
     So are variables of one name in one layer, such as in a nested model, from the second on.
     """
-    named: dict[str, Any] = {}
+    named: dict[str, keras.Variable] = {}
     for layer in model.layers:
         for variable in layer.variables:
             name = f"model/{layer.name}/{variable.name}"
@@ -32,7 +32,7 @@ def variables(model: keras.Model, metrics: bool) -> dict[str, Any]:
     return named | ({f"metrics/{i}": v for i, v in enumerate(model.metrics_variables)} if metrics else {})
 
 
-def values(named: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def values(named: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
     """Copies of variables, in C order: safetensors would write a transposed array in the order of its memory."""
     return {name: np.array(variable.numpy(), order="C") for name, variable in named.items()}
 
@@ -85,7 +85,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, facts
 
 
-def restore(named: Mapping[str, Any], arrays: Mapping[str, np.ndarray], origin: str) -> None:
+def restore(named: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray], origin: str) -> None:
     """Assigns values to all variables, or raises a ValueError that says what does not fit and changes nothing."""
     unlike = sorted(named.keys() ^ arrays.keys())
     unlike += [name for name, v in named.items() if name in arrays and tuple(v.shape) != arrays[name].shape]

@@ -54,7 +54,7 @@ class Report(Protocol):
         """Images that could not be read, and why."""
 
     @property
-    def table(self) -> Sequence[Mapping[str, Any]]:
+    def table(self) -> Sequence[Mapping[str, object]]:
         """Rows to print, all with the same keys."""
 
     @property
@@ -193,7 +193,7 @@ def task_of(recipe: "Recipe") -> Task:
     return task
 
 
-def check_task_name(name: Any) -> str:
+def check_task_name(name: object) -> str:
     """Returns `name` if it is one of `TASKS`, or has the form `"module:OBJECT"`; nothing is imported.
 
     Raises:
@@ -302,7 +302,7 @@ class Metrics:
     name: str  # of the data
 
     @property
-    def table(self) -> Sequence[Mapping[str, Any]]:
+    def table(self) -> Sequence[Mapping[str, object]]:
         """A row for each metric."""
         return [{"metric": name, "value": value} for name, value in self.metrics.items()]
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from itertools import chain, count
-from typing import Any
 
 import keras
 from keras import layers
@@ -23,7 +22,7 @@ def transfer(
     classes: int,
     *,
     freeze: str | None = "all",
-    head: Callable[[Any, int], Any] | None = None,
+    head: Callable[[keras.KerasTensor, int], keras.KerasTensor] | None = None,
 ) -> keras.Model:
     """Replaces the classifier of a trained net by a fresh one for other classes.
 

@@ -6,10 +6,13 @@ import re
 import sys
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without any data
@@ -79,7 +82,7 @@ def _download(url: str, target: Path, md5: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _copy(answer: Any, path: Path, url: str) -> None:
+def _copy(answer: "HTTPResponse", path: Path, url: str) -> None:
     size = 0
     with path.open("wb") as file:
         while chunk := answer.read(_CHUNK):

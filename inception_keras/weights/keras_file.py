@@ -7,9 +7,12 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import h5py
 
 _SELF_NAMED = re.compile(r"(conv(?:olution)?2d|batch_?normalization)(?:_(\d+))?")
 _HEADS = ("probs", "fc1000", "conv_preds")  # names of last layers that are not called "predictions"
@@ -75,7 +78,7 @@ def named(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return _today(found)
 
 
-def _content(path: Path) -> tuple[Any, dict[str, str]]:
+def _content(path: Path) -> tuple[Path | io.BytesIO, dict[str, str]]:
     """The file for h5py to open, and the names of the layers by their place in it.
 
     Only a `.keras` file has a config with the names; for other files the dict is empty.
@@ -93,14 +96,14 @@ def _content(path: Path) -> tuple[Any, dict[str, str]]:
         return io.BytesIO(archive.read("model.weights.h5")), names
 
 
-def _counted(root: Any, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+def _counted(root: "h5py.Group | None", names: Mapping[str, str]) -> dict[str, np.ndarray]:
     """The variables below the group `layers` of a Keras 3 file, as `layer/0`, `layer/1` and so on.
 
     Layers whose names are unknown are left out.
     """
     found: dict[str, np.ndarray] = {}
 
-    def visit(place: str, group: Any) -> None:
+    def visit(place: str, group: "h5py.Group") -> None:
         *layer, last = place.split("/")
         if last != "vars" or "seed_generator" in layer:
             return
@@ -122,7 +125,7 @@ def _today(layers: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {f"{layer}/{name}": array for layer, values in layers.items() for name, array in _whole(values).items()}
 
 
-def _variables(layer: Any) -> Iterator[tuple[str, np.ndarray]]:
+def _variables(layer: "h5py.Group") -> Iterator[tuple[str, np.ndarray]]:
     for name in _texts(layer, "weight_names"):
         last = re.sub(r"(_\d+)?(:0)?$", "", name.rpartition("/")[2])
         for old, new in _OLD.items():
@@ -135,7 +138,7 @@ def _variables(layer: Any) -> Iterator[tuple[str, np.ndarray]]:
         yield last, layer[name][()]
 
 
-def _texts(group: Any, name: str) -> list[str]:
+def _texts(group: "h5py.Group", name: str) -> list[str]:
     """A list of names from a file. A long list is stored in parts, `name0`, `name1` and so on."""
     parts = [group.attrs[name]] if name in group.attrs else []
     while f"{name}{len(parts)}" in group.attrs:

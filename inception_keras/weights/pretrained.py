@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -51,7 +50,7 @@ class Source:
     model: str = ""  # the name of the saved model, in files of this package
 
 
-def read_source(id: str, weights: Any) -> Source:
+def read_source(id: str, weights: str | Path) -> Source:
     """Reads the weights that were given to `create_model`, in any known format.
 
     Args:
@@ -85,7 +84,7 @@ def classes_of(whole: keras.Model, id: str, source: Source) -> int | None:
     return None
 
 
-def load(model: keras.Model, id: str, weights: Any, whole: keras.Model | None = None) -> None:
+def load(model: keras.Model, id: str, weights: Source | str | Path, whole: keras.Model | None = None) -> None:
     """Loads weights into a model. If any entry does not fit, no weight is changed.
 
     For an input that does not have three channels, the kernels that read the image are adapted. For one channel, they
@@ -142,7 +141,7 @@ def _translated(model: keras.Model, id: str, source: Source, whole: keras.Model 
         raise ValueError(f"The weights of {source.origin} cannot be used for {id}: {error}") from None
 
 
-def _path(id: str, weights: Any) -> Path:
+def _path(id: str, weights: str | Path) -> Path:
     """The path of a weights file. The file is downloaded first if need be."""
     if not isinstance(weights, (str, Path)) or not str(weights):
         raise ValueError(f"weights must be None, a name of published weights, an address or a path, got {weights!r}.")
@@ -213,5 +212,5 @@ def _of_heads(model: keras.Model) -> set[str]:
     return {name for head in heads(model) for each in (head.classifier, *head.rest) for name in _names(each)}
 
 
-def _names(layer: Any) -> list[str]:
+def _names(layer: keras.Layer) -> list[str]:
     return [f"{layer.name}/{variable.name}" for variable in layer.weights]

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 import keras
 import ml_dtypes  # noqa: F401 - makes bfloat16 known to NumPy
@@ -25,12 +24,12 @@ class Misfit(ValueError):
     """Weights that do not fit a model."""
 
 
-def variables(model: keras.Model) -> dict[str, Any]:
+def variables(model: keras.Model) -> dict[str, keras.Variable]:
     """The model's variables by name, `layer/variable`, without the random seeds of dropout.
 
     A layer inside another one, such as a layer of a nested model, gives `model/layer/variable`.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, keras.Variable] = {}
     for name, variable in _walk(model, ""):
         name = re.sub(r"/variable_\d+$", "/variable", name)  # Keras counts unnamed variables over the process
         names = chain([name], (f"{name}_{i}" for i in count(2)))  # a layer may hold two layers of one name
@@ -38,7 +37,7 @@ def variables(model: keras.Model) -> dict[str, Any]:
     return found
 
 
-def _walk(layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+def _walk(layer: keras.Layer, prefix: str) -> Iterator[tuple[str, keras.Variable]]:
     """The variables of a layer and of the layers inside it, each once, with their names."""
     inner = layer.layers if isinstance(layer, keras.Model) else layer._flatten_layers(False, recursive=False)
     theirs = {id(variable) for one in inner for variable in one.weights}
@@ -102,7 +101,7 @@ def load_weights(model: keras.Model, path: str | Path) -> None:
     assign(model, read(path), origin=str(path))
 
 
-def _check_built(model: Any) -> None:
+def _check_built(model: keras.Model) -> None:
     check_type("model", model, keras.Model, "a Keras model")
     if not model.built:
         raise ValueError(f"{model.name} is not built and has no weights yet; call it once, or give it an Input.")

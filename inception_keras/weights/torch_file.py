@@ -3,7 +3,7 @@
 import io
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -68,7 +68,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is not a whole file of torch weights ({type(error).__name__}: {error}).") from None
 
 
-def _state_dict(entries: Any, path: Path) -> dict:
+def _state_dict(entries: object, path: Path) -> dict:
     """Finds the state dict in the content of a file. It may hold other values beside the tensors."""
     whole = "a whole model is pickled in it; save its state_dict() instead."
     if _asked(entries) and not entries:
@@ -96,19 +96,19 @@ def _state_dict(entries: Any, path: Path) -> dict:
     return entries
 
 
-def _has_tensors(value: Any, depth: int) -> bool:
+def _has_tensors(value: object, depth: int) -> bool:
     """Whether a value is a dict with tensors, or, up to `depth`, with dicts of tensors."""
     if not isinstance(value, dict):
         return False
     return any(isinstance(v, _Tensor) or (depth > 1 and _has_tensors(v, depth - 1)) for v in value.values())
 
 
-def _asked(value: Any) -> str:
+def _asked(value: object) -> str:
     """The unknown class or function that a value needs; empty for known values."""
     return value.asked if isinstance(value, Unknown) else ""
 
 
-def _read_zip(path: Path) -> tuple[Any, Callable[[str], bytes]]:
+def _read_zip(path: Path) -> tuple[object, Callable[[str], bytes]]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         index = next((name for name in names if name.endswith("data.pkl")), None)
@@ -126,7 +126,7 @@ def _read_zip(path: Path) -> tuple[Any, Callable[[str], bytes]]:
     return entries, storage
 
 
-def _read_legacy(path: Path) -> tuple[Any, Callable[[str], bytes]]:
+def _read_legacy(path: Path) -> tuple[object, Callable[[str], bytes]]:
     """Reads the format from before torch 1.6: five pickles, then the bytes of each storage.
 
     The pickles are a magic number, a version, system information, the entries and the keys of the storages.
@@ -150,9 +150,9 @@ class _Reader(Unpickler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kinds: dict[str, Any] = {}
+        self.kinds: dict[str, str] = {}
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str) -> object:
         """The stand-in for a class or function that the file names."""
         module, _, kind = name.rpartition(".")
         if module in ("torch", "torch.storage") and kind.removesuffix("Storage") in _TYPES:
@@ -163,7 +163,7 @@ class _Reader(Unpickler):
         """The text in a string of Python 2."""
         return value.decode()
 
-    def persistent(self, pid: Any) -> Any:
+    def persistent(self, pid: Any) -> object:
         """A storage, from ("storage", type, key, device, count). In old files, a sixth item marks a view of another."""
         if pid[0] != "storage":  # old torch files keep the source code of a pickled model
             return pid[1]
@@ -174,19 +174,19 @@ class _Reader(Unpickler):
         return _Storage(key, kind)
 
 
-def _entries(pairs: Any = ()) -> dict:
+def _entries(pairs: Iterable[Iterable] = ()) -> dict:
     return filled({}, list(chain.from_iterable(pairs)))
 
 
-def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: Any) -> _Tensor:
+def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
     return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _parameter(tensor: _Tensor, *_: Any) -> _Tensor:
+def _parameter(tensor: _Tensor, *_: object) -> _Tensor:
     return tensor
 
 
-def _size(sizes: Any = ()) -> tuple:
+def _size(sizes: Iterable = ()) -> tuple:
     return tuple(sizes)
 
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -223,12 +223,14 @@ def _keras_slots(model: keras.Model, rules: Rules) -> dict[str, Slot]:
     return found
 
 
-def _as_is(name: str, variable: Any) -> Slot:
+def _as_is(name: str, variable: keras.Variable) -> Slot:
     shape = tuple(variable.shape)
     return Slot(name, shape, shape, tuple(range(len(shape))), shape)
 
 
-def _shapes(graph: Graph, node: Node, variable: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def _shapes(
+    graph: Graph, node: Node, variable: keras.Variable
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """A variable's shape in torch, the same shape with every axis separate, and the order of these axes in ours.
 
     In the second shape, axes that torch merges, such as those of a flattened map, are split.

@@ -143,7 +143,7 @@ class Report:
     skipped: tuple[str, ...]
 
     @property
-    def table(self) -> Sequence[Mapping[str, Any]]:
+    def table(self) -> Sequence[Mapping[str, object]]:
         """The rows of `classes`."""
         return self.classes
 
@@ -181,7 +181,7 @@ def report(model: keras.Model, data: Data, recipe: Recipe, folder: Path) -> Repo
     return Report(accuracy, len(truth), tuple(rows), macro, top, tuple(f"{path} {why}" for path, why in data.skipped))
 
 
-def _rows(truth: np.ndarray, guess: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+def _rows(truth: np.ndarray, guess: np.ndarray, names: Sequence[str]) -> list[dict[str, object]]:
     figures: Any = classification_report(truth, guess, labels=range(len(names)), output_dict=True, zero_division=0)
     return [
         {
