@@ -41,6 +41,15 @@ def test_help_of_everything(command):
     assert "Usage" in result.output
 
 
+def test_help_is_whole():  # the runner has 80 columns
+    commands = run("--help").output
+    assert "Trains a model." in commands and "..." not in commands.replace("[ARGS]...", "")
+    options = run("train", "--help").output
+    assert "--sync-batch-norm / --no-sync-batch-norm" in options and "--keep-epochs, --keep 1,2,..." in options
+    assert "[default: digits]" in options
+    assert max(map(len, options.splitlines())) <= 80
+
+
 def test_list():
     result = run("list")
     assert result.exit_code == 0

@@ -25,7 +25,10 @@ def bench(
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
     rounds: Annotated[int, typer.Option(help="Number of measurements of each library.")] = 5,
 ) -> None:
-    """Compares nets with torchvision and timm, or data loading with torchvision: images/s, ratio, peak memory."""
+    """Compares the speed with torchvision and timm.
+
+    Nets are compared with either library, data loading with torchvision: images/s, their ratio and the peak memory.
+    """
     with report_errors():
         from dataclasses import asdict
 

@@ -21,7 +21,10 @@ def evaluate(
         Path | None, typer.Option(help="Another folder of data: its test set, or all images if it has no splits.")
     ] = None,
 ) -> None:
-    """Measures a run's model on a test set: for a classifier, accuracy, a row for each class, and confusion.png."""
+    """Measures a run's model on a test set.
+
+    For a classifier, these are the accuracy and a row for each class, and the picture confusion.png.
+    """
     with report_errors():
         from ..training.evaluate import evaluate
         from ..training.folder import CONFUSION

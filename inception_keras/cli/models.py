@@ -15,10 +15,10 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("list")
 def list_(
     pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*",
-    year: int | None = None,
+    year: Annotated[int | None, typer.Option(help="Only the models of this year.")] = None,
     task: Annotated[str, typer.Option(help="classification or segmentation.")] = "classification",
 ) -> None:
-    """Lists the models with their paper, size, accuracy and smallest input."""
+    """Lists the models with paper, size, accuracy and smallest input."""
     from ..zoo import ZOO, list_models
 
     with report_errors():
@@ -47,7 +47,10 @@ def list_(
 
 @app.command()
 def show(model: Model, option: Options = None, input: Input = None, aux: Aux = False) -> None:
-    """Shows a model block by block: output shape, parameters, MACs, activations."""
+    """Shows a model block by block.
+
+    Each row has the output shape, the parameters, the MACs and the activations of a block.
+    """
     with report_errors():
         from ..analysis.profile import summary
 
@@ -62,7 +65,10 @@ def profile(
     aux: Aux = False,
     csv: Annotated[Path | None, typer.Option(help="Also write the rows to this file.")] = None,
 ) -> None:
-    """Shows a model layer by layer: output shape, parameters, MACs, activations."""
+    """Shows a model layer by layer.
+
+    Each row has the output shape, the parameters, the MACs and the activations of a layer.
+    """
     with report_errors():
         from ..analysis.profile import profile, summary
 

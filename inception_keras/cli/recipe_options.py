@@ -64,14 +64,12 @@ def _parameter(name: str, annotation: Any, default: object, help: str) -> inspec
         kind, metavar = list[str], _LISTS[name]
     elif kind not in (int, float):
         kind = str
-    shown: bool | str = (
-        str(default) if isinstance(default, (str, int, float)) and not isinstance(default, bool) else False
-    )
+    shown = str(default) if isinstance(default, (str, int, float)) else ""
     if isinstance(default, bool):
         shown = option.removeprefix("--").split("/--")[not default]
-    help = re.sub(r"\bNone\b", "none", help)
+    help = re.sub(r"\bNone\b", "none", help) + f"  [default: {shown}]" * bool(shown)
     names = [option, "--keep"] if name == "keep_epochs" else [option]
-    info = typer.Option(*names, help=help, metavar=metavar, show_default=shown, rich_help_panel="Recipe")
+    info = typer.Option(*names, help=help, metavar=metavar, show_default=False)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info])
 
 

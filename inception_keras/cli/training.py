@@ -51,7 +51,10 @@ def train(
     aux: Aux = False,
     **given: Any,
 ) -> None:
-    """Trains a model, and writes the model, its metrics and its plots to a folder."""
+    """Trains a model.
+
+    A folder gets the model, its metrics and its plots.
+    """
     with report_errors():
         from ..training.run import train as run
 
@@ -78,7 +81,9 @@ def finetune(
     aux: Aux = False,
     **given: Any,
 ) -> None:
-    """Fine-tunes a net with ImageNet weights on your photographs. Use evaluate and predict with its folder.
+    """Fine-tunes a net with ImageNet weights on your photographs.
+
+    Use evaluate and predict with the folder of the run.
 
     The first of two stages trains a new classifier. The second trains all blocks except those of --freeze, at a tenth
     of --learning-rate. Each stage has --epochs epochs. Only the weights of squeezenet1_1 are in the package; those of
@@ -106,7 +111,7 @@ def lr(
     aux: Aux = False,
     **given: Any,
 ) -> None:
-    """Tries learning rates from small to large, and suggests one for a recipe."""
+    """Tries learning rates from small to large, and suggests one."""
     with report_errors():
         from ..training.learning_rate import find_learning_rate
 
@@ -131,7 +136,9 @@ def ablate(
     verbose: Verbose = None,
     **given: Any,
 ) -> None:
-    """Trains GoogLeNet with and without auxiliary heads, reduced modules and batch norm.
+    """Trains GoogLeNet with and without each of its ideas.
+
+    These are the auxiliary heads, the modules with reduction and batch norm.
 
     Called again after an interruption, it continues.
     """

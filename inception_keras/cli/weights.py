@@ -25,7 +25,10 @@ def convert(
     ] = None,
     aux: Aux = False,
 ) -> None:
-    """Converts weights of torchvision, timm, Keras or Caffe to this package's format."""
+    """Converts weights of torchvision, timm, Keras or Caffe.
+
+    The result is a safetensors file of this package.
+    """
     with report_errors():
         from ..weights.pretrained import FreshWeightsWarning
         from ..weights.store import save_weights
