@@ -103,7 +103,10 @@ def heatmap(
     ] = None,
     out: Annotated[Path, typer.Option(help="The picture to write: .png, .svg, .pdf or .jpg.")] = Path("heatmap.png"),
 ) -> None:
-    """Shows where on a photograph a net sees a class: a map of its score, laid over the photograph."""
+    """Shows where on a photograph a net sees a class.
+
+    A map of the score of the class is laid over the photograph.
+    """
     with report_errors():
         from ..training.heatmap import heatmap
 
