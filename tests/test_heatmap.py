@@ -1,5 +1,6 @@
 """Heat maps: where the mass of a class lies, pictures of every size, own nets and runs, the command, errors."""
 
+import keras
 import numpy as np
 import pytest
 from outside import here
@@ -96,6 +97,26 @@ def test_an_own_net_needs_its_preprocessing():
     assert named.classes == (1,) and named.maps[0].max() == pytest.approx(named.scores[0], rel=1e-4)
     with pytest.raises(ValueError, match="a name for each of the 3 classes of lenet5_modern, got 2 names"):
         ik.heatmap(model, picture, preprocessing=prepare, class_names=["a", "b"])
+
+
+def test_a_net_that_is_no_classifier_of_such_pictures_is_refused():
+    grey, colour = (ik.Preprocessing((32, 32), channels=channels) for channels in (1, 3))
+    picture = np.zeros((40, 60), np.uint8)
+    with pytest.raises(ValueError, match="preprocessing makes pictures of 3 channels, but lenet5_modern takes 1"):
+        ik.heatmap(ik.create_model("lenet5_modern"), picture, preprocessing=colour)
+    image = keras.Input((None, None, 1))
+    maps = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same")(image), name="maps")
+    with pytest.raises(ValueError, match=r"^maps must be a classifier, but it gives a map of scores"):
+        ik.heatmap(maps, picture, preprocessing=grey)
+    vector = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="vector")
+    with pytest.raises(ValueError, match=r"^model must take one picture .*, got vector with \(None, 3\)"):
+        ik.heatmap(vector, picture, preprocessing=grey)
+
+
+def test_auxiliary_heads_are_no_matter():
+    model = ik.create_model("googlenet_cifar", aux=True)
+    found = ik.heatmap(model, data.chelsea()[::4, ::4], 3, preprocessing=ik.Preprocessing((32, 32)))
+    assert found.names == ("class 3",) and found.maps.shape == (1, 75, 113)
 
 
 def test_a_model_is_an_id_a_folder_or_a_model():

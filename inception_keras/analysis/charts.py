@@ -149,15 +149,15 @@ def plot_heatmap(
     picture, maps = picture[::step, ::step], maps[:, ::step, ::step]
     columns = min(4, 1 + len(maps))
     rows = -(-(1 + len(maps)) // columns)
-    high = min(max(side * height / width, 1), 3 * side) + 0.5
+    high = min(max(side * height / width, 1), 1.5 * side) + 0.5
     figure = Figure(figsize=(side * columns + 0.9, rows * high), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    shades = None
+    shades, low, most = None, min(0.0, float(maps.min())), float(maps.max())
     for place, title, values in zip(axes.flat, ["", *names_shown(titles)], [None, *maps], strict=False):
         place.imshow(picture)
         if values is not None:
-            low, high_value = min(0.0, float(maps.min())), float(maps.max())
-            shades = place.imshow(values, cmap="turbo", vmin=low, vmax=high_value, alpha=0.5)
+            share = (values - low) / (most - low or 1)  # where a class is not, the picture stays visible
+            shades = place.imshow(values, cmap="turbo", vmin=low, vmax=most, alpha=0.2 + 0.4 * share)
         place.set_title(title, fontfamily=families(title), parse_math=False)
     for place in axes.flat:
         place.axis("off")

@@ -16,6 +16,7 @@ from ..data.preprocessing import Preprocessing, open_picture
 from ..data.preprocessing import class_names as imagenet_names
 from ..data.preprocessing import preprocessing as published
 from ..files import atomic_write
+from ..graph import main_output
 from ..segmentation.convolutionalize import convolutionalize
 from ..weights.published import PUBLISHED
 from ..zoo import ZOO, create_model
@@ -115,9 +116,18 @@ def heatmap(
     net, prepare, names = _opened(model, preprocessing, class_names)
     wanted = None if classes is None else _indices(classes, names)
     picture = open_picture(image, 3)
-    size = tuple(side or other for side, other in zip(net.input_shape[1:3], prepare.size, strict=True))
-    if len(net.output_shape) != 4:
+    *own, channels = net.input_shape[1:]
+    size = tuple(side or other for side, other in zip(own, prepare.size, strict=True))
+    if channels != prepare.channels:
+        raise ValueError(
+            f"preprocessing makes pictures of {prepare.channels} channels, but {net.name} takes {channels}."
+        )
+    if not isinstance(net.output_shape, tuple) or len(net.output_shape) != 4:
         net = convolutionalize(net, size=size)
+    elif net.compute_output_shape((1, *size, channels))[1:3] != (1, 1):
+        raise ValueError(
+            f"{net.name} must be a classifier, but it gives a map of scores for a picture of {size} pixels."
+        )
     larger = _larger(size, (picture.height, picture.width))
     pixels = replace(prepare, size=larger, resize=None)(picture)
     scores = np.asarray(net(pixels[None], training=False))[0].astype("float32")  # (places down, places across, classes)
@@ -137,12 +147,12 @@ def _opened(
     """The net, the preprocessing of its input and the names of its classes."""
     if isinstance(model, keras.Model):
         net = check_model("model", model)
-        count = net.output_shape[-1] if isinstance(net.output_shape, tuple) else None
+        count = _classes(net)
         is_published = net.name in PUBLISHED and count == len(imagenet_names())
         if prepare is None and not is_published:
             raise ValueError(f"preprocessing must say what the input of {net.name} needs; it has no published weights.")
         prepare = prepare or published(net.name)
-        own = imagenet_names() if is_published else tuple(f"class {i}" for i in range(count or 0))
+        own = imagenet_names() if is_published else tuple(f"class {i}" for i in range(count))
     elif isinstance(model, str) and (model in ZOO or not (os.sep in model or Path(model).is_dir())):
         find_model(model)
         prepare, own = prepare or published(model), imagenet_names()
@@ -158,12 +168,20 @@ def _opened(
     if names is None:
         return net, prepare, own
     check_type("class_names", names, (list, tuple), "a list of names")
-    if len(names) != net.output_shape[-1]:
+    if len(names) != _classes(net):
         raise ValueError(
-            f"class_names must have a name for each of the {net.output_shape[-1]} classes of {net.name}, "
+            f"class_names must have a name for each of the {_classes(net)} classes of {net.name}, "
             f"got {counted(len(names), 'name')}."
         )
     return net, prepare, tuple(check_text("a name in class_names", name) for name in names)
+
+
+def _classes(net: keras.Model) -> int:
+    if len(net.inputs) != 1 or len(net.inputs[0].shape) != 4:
+        raise ValueError(
+            f"model must take one picture (height, width, channels), got {net.name} with {net.input_shape}."
+        )
+    return net.outputs[main_output(net)].shape[-1]
 
 
 def _indices(classes: Any, names: Sequence[str]) -> list[int]:
