@@ -123,31 +123,21 @@ def _stride(graph: Graph, node: Node, height: int) -> int:
 def _way(graph: Graph) -> list[Node]:
     """The nodes that make feature maps, from the first layer with a kernel to the last one before the classifier.
 
-    The classifier may be a convolution. Vectors of shape (1, 1, channels), such as the gates of squeeze-and-excitation,
-    are no feature maps.
+    The classifier may be a convolution. A tensor that depends only on the output of a global pooling is a vector, not a
+    feature map, even if its shape is (1, 1, channels): the gates of squeeze-and-excitation, for example.
     """
     if len(graph[graph.main].output_shapes[0]) == 3:
         way = graph.ancestors(graph.main)
     else:
         way = graph.ancestors(graph.classifier().name)[:-1]
-    learned = set[str]()
+    learned, vectors = set[str](), set[str]()
     for node in way:
         if any(len(weight.shape) > 1 for weight in node.weights) or learned.intersection(node.inputs):
             learned.add(node.name)
-    return [node for node in way if node.name in learned - vectors(way)]
-
-
-def vectors(found: Sequence[Node]) -> set[str]:
-    """The names of the nodes that depend only on the output of a global pooling.
-
-    Such a tensor has no pixels any more, even if its shape is (1, 1, channels).
-    """
-    names = set[str]()
-    for node in found:
         has_no_pixels = all(side == 1 for side in node.output_shapes[0][:-1])
-        if node.inputs and has_no_pixels and (_is_global_pooling(node) or names.issuperset(node.inputs)):
-            names.add(node.name)
-    return names
+        if node.inputs and has_no_pixels and (_is_global_pooling(node) or vectors.issuperset(node.inputs)):
+            vectors.add(node.name)
+    return [node for node in way if node.name in learned - vectors]
 
 
 def _is_global_pooling(node: Node) -> bool:

@@ -180,6 +180,26 @@ def test_auxiliary_heads_are_cut_off(without_weights):
     assert net.count_params() == 6_998_552 and net.output_shape == (None, None, None, 1000)
 
 
+def test_maps_of_one_pixel_inside_the_trunk_are_no_vectors(without_weights):
+    own = head(layers.MaxPooling2D(14), layers.Conv2D(8, 3, padding="same"), layers.Flatten(), layers.Dense(3))
+    small = [ik.create_model(id, input_shape=(side, side, 3)) for id, side in (("googlenet", 48), ("seresnet18", 32))]
+    for model in (own, *small):
+        net = ik.convolutionalize(model)
+        assert net.count_params() == model.count_params()
+        assert net.compute_output_shape((1, *model.input_shape[1:])) == (1, 1, 1, model.output_shape[-1])
+
+
+@pytest.mark.parametrize(("pool", "places"), [(7, 1), (8, 5)])
+def test_a_pool_over_the_whole_map_has_stride_1(pool, places):
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, 2, padding="same")(image)  # (8, 8, 4)
+    x = layers.Flatten()(layers.AveragePooling2D(pool, name="pool")(x))
+    model = filled(keras.Model(image, layers.Dense(3)(x), name="net"))
+    net = ik.convolutionalize(model)
+    assert difference(model, net, (16, 16)) < 1e-5
+    assert net.compute_output_shape((1, 24, 24, 3))[1:3] == (places, places)
+
+
 def test_an_adaptive_pool_that_divides_its_map_gets_fixed_windows(without_weights):
     net = ik.convolutionalize(ik.create_model("vgg11", input_shape=(448, 448, 3)))
     assert net.get_layer("adaptive_pool").pool_size == (2, 2)

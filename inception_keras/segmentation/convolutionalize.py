@@ -9,7 +9,6 @@ from keras import layers, tree
 
 from .. import layers as own
 from ..checks import check_model, check_shape
-from ..feature_maps import vectors
 from ..graph import Graph, Node, data_format, functional, input_of, is_nested, read
 from ..keras_private import SafeModeScope, in_stateless_scope
 from ..scope import check_values
@@ -22,6 +21,7 @@ _POOLS = {  # what reduces a whole map to a vector, and the pool that does the s
     layers.AveragePooling2D: layers.AveragePooling2D,
     layers.MaxPooling2D: layers.MaxPooling2D,
 }
+_GLOBAL = (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D)
 _ADAPTIVE = (layers.AdaptiveAveragePooling2D, layers.AdaptiveMaxPooling2D)
 _DENSE = (layers.Dense, layers.Conv2D, own.Conv2D)  # exactly these: a subclass may compute something else
 _ELEMENTWISE = (
@@ -116,19 +116,34 @@ def _error(model: keras.Model, why: str) -> ValueError:
 
 
 def _head(model: keras.Model, graph: Graph) -> list[Node]:
-    """The nodes from the one that reduces the last map to a vector to the scores. Each reads the one before."""
-    within = vectors(graph.nodes) | {node.name for node in graph.nodes if len(node.output_shapes[0]) == 1}
-    if graph.main not in within:
-        raise _error(
-            model, f"its output must be scores (n, classes), got {(None, *graph[graph.main].output_shapes[0])}"
-        )
+    """The nodes from the one that makes a vector of the last map to the scores. Each reads the one before."""
     head = [graph[graph.main]]
-    while head[0].name in within:
-        if len(head[0].inputs) != 1:
-            reads = " and ".join(head[0].inputs) or "nothing"
-            raise _error(model, f"behind its last map, {head[0].name} reads {reads}, where one vector is wanted")
+    if len(head[0].output_shapes[0]) != 1:
+        raise _error(model, f"its output must be scores (n, classes), got {(None, *head[0].output_shapes[0])}")
+    while len(head[0].inputs) == 1 and len(head[0].input_shapes[0]) == 1:
         head.insert(0, graph[head[0].inputs[0]])
-    return head[1:]
+    if len(head[0].inputs) != 1:
+        reads = " and ".join(head[0].inputs) or "nothing"
+        raise _error(model, f"behind its last map, {head[0].name} reads {reads}, where one vector is wanted")
+    longer = list(head)  # a global pool may leave maps of 1x1 pixels, with layers that read them
+    while not _is_global(longer[0]) and longer[0].input_shapes[0][:-1] == (1, 1) and _is_pointwise(longer[0]):
+        longer.insert(0, graph[longer[0].inputs[0]])
+    return longer if _is_global(longer[0]) else head
+
+
+def _is_global(node: Node) -> bool:
+    """Whether a node reduces its whole map to one pixel or a vector in one step."""
+    layer: Any = node.layer
+    if type(layer) in (layers.AveragePooling2D, layers.MaxPooling2D):  # 2x2 halves a map, as at many places of a net
+        return layer.padding == "valid" and (2, 2) != tuple(layer.pool_size) == node.input_shapes[0][:2]
+    return isinstance(layer, (*_GLOBAL, *_ADAPTIVE)) and all(side == 1 for side in node.output_shapes[0][:-1])
+
+
+def _is_pointwise(node: Node) -> bool:
+    """Whether a node computes each pixel of its output from one pixel."""
+    if type(node.layer) in _DENSE:
+        return getattr(node.layer, "kernel_size", (1, 1)) == (1, 1)
+    return isinstance(node.layer, (*_ELEMENTWISE, *_BY_CHANNEL, layers.Flatten, layers.Reshape))
 
 
 class _Copies:
@@ -207,11 +222,12 @@ class _Copies:
         """
         layer: Any = node.layer
         before, after = node.input_shapes[0], node.output_shapes[0]
-        if pool := _pool_like(layer):
+        if _is_global(node):
+            pool: Any = _pool_like(layer)
             return pool(before[:2], 1, name=layer.name, dtype=layer.dtype_policy)(x), (1, 1)
         if isinstance(layer, (layers.Flatten, layers.Reshape)) and after[-1] == prod(before):
             return x, before[:2] if len(before) == 3 and before[:2] != (1, 1) else window
-        if type(layer) in _DENSE and getattr(layer, "kernel_size", (1, 1)) == (1, 1):
+        if type(layer) in _DENSE and _is_pointwise(node):
             if layer is not node.call.operation:  # Graph had to build it anew
                 own_size = tuple(self._model.inputs[0].shape[1:3])
                 raise _error(self._model, f"its dense layer {layer.name} is for pictures of {own_size} only")
