@@ -1,14 +1,18 @@
 """Placement on devices, with a CPU split in two. Logical devices must be made before TensorFlow starts."""
 
+import logging
+
+import keras
 import pytest
+import tensorflow as tf
 from outside import python
 
 import inception_keras as ik
+from inception_keras.training.devices import evaluated
+from inception_keras.training.distribute import Steps
 
 
 def test_cpu_and_auto():
-    import tensorflow as tf
-
     for name in ("auto", "cpu", "CPU:0", "/CPU:0", "/device:CPU:0"):
         with ik.device(name):
             assert tf.constant(1.0).device.endswith("device:CPU:0")
@@ -36,3 +40,18 @@ except ValueError as error:
     print(error)
 """
     assert python(code, tmp_path) == "There is no device 'cpu:2'; there are CPU:0, CPU:1, and 'auto'.\n"
+
+
+def test_many_runs_in_one_process_do_not_warn_of_retracing():
+    said, handler = [], logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    tf.get_logger().addHandler(handler)
+    batches = tf.data.Dataset.from_tensors((tf.zeros((2, 3)), tf.zeros(2)))
+    for _ in range(5):  # TensorFlow warns at the fifth
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+        steps = Steps(ik.compile_model(model), ik.strategy(1), next(iter(batches)))
+        steps.train(iter(batches))
+        steps.metrics()
+        evaluated(model, batches)
+    tf.get_logger().removeHandler(handler)
+    assert not said

@@ -1,6 +1,7 @@
 """Chooses the device to work on, and tells whether this process is one of several workers."""
 
 import json
+import logging
 import os
 from contextlib import AbstractContextManager
 
@@ -49,6 +50,24 @@ def no_xla_on_cpu(model: keras.Model) -> keras.Model:
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False
     return model
+
+
+def evaluated(model: keras.Model, dataset: tf.data.Dataset) -> dict[str, float]:
+    """The metrics of Keras's `evaluate`.
+
+    TensorFlow counts how often Keras makes a graph, over all models of a process, and warns of retracing at the fifth.
+    That warning is not shown, as each model needs its own graph.
+    """
+    logger = tf.get_logger()
+    logger.addFilter(_is_not_of_retracing)
+    try:
+        return model.evaluate(dataset, verbose=0, return_dict=True)
+    finally:
+        logger.removeFilter(_is_not_of_retracing)
+
+
+def _is_not_of_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def in_cluster() -> bool:

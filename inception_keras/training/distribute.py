@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
@@ -154,7 +154,7 @@ class Steps:
         )
         # no sum over the workers, as they may have different numbers of batches
         self._test = self._function(lambda batch: strategy.run(self._test_share, args=(batch,)))
-        self._results = tf.function(model.get_metrics_result, autograph=False)
+        self._results = tf.function(partial(model.get_metrics_result), autograph=False)
         self._sum = tf.function(
             lambda numbers: strategy.reduce("SUM", strategy.run(tf.identity, args=(numbers,)), axis=None),
             reduce_retracing=True,
@@ -249,9 +249,10 @@ class Steps:
 
     def _function(self, step: Callable) -> Callable:
         """A compiled graph of `step` on the next batch of an iterator."""
+        # partials: TensorFlow counts traces by the line of code, and would warn of retracing at the fifth run
         if self._replicas == 1 and self._model.jit_compile:
-            step = tf.function(step, reduce_retracing=True, autograph=False, jit_compile=True)
-        return tf.function(lambda iterator: step(iterator.get_next()), reduce_retracing=True, autograph=False)
+            step = tf.function(partial(step), reduce_retracing=True, autograph=False, jit_compile=True)
+        return tf.function(partial(_on_next, step), reduce_retracing=True, autograph=False)
 
     def _call(self, function: Callable, *args: Any) -> Any:
         with watched(self.workers):
@@ -379,6 +380,10 @@ def watched(workers: int) -> Iterator[None]:
         raise WorkerLost(
             f"Another of the {workers} workers ended or does not answer, so that this one ends too ({_reason(error)})."
         ) from error
+
+
+def _on_next(step: Callable, iterator: tf.data.Iterator) -> Any:
+    return step(iterator.get_next())
 
 
 def worker_index(strategy: tf.distribute.Strategy) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ..weights.store import load_weights
 from ..zoo import find
 from .best import best_epoch
 from .callbacks import Given, check_callbacks
-from .devices import device, no_xla_on_cpu
+from .devices import device, evaluated, no_xla_on_cpu
 from .distribute import Steps, strategy, synchronize_batch_norm, watched, worker_index
 from .facts import check_data, facts_of, prints_of, stored_facts
 from .folder import (
@@ -300,7 +300,7 @@ def export_best(out: Path, recipe: Recipe, task: Task, data: "Data", epochs: lis
         load_weights(model, checkpoint(out, epoch))
         row: dict[str, float] = {"epoch": epoch, "best": epoch == best}
         for split, dataset in (("validation", data.validation), ("test", data.test)):
-            logs = net.evaluate(task.targets(dataset, net, recipe, data), verbose=0, return_dict=True)
+            logs = evaluated(net, task.targets(dataset, net, recipe, data))
             row |= task.columns(logs, net, f"{split}_")
         rows.append(row)
     write_csv(out / TEST, rows)

@@ -279,11 +279,11 @@ def _measure(task: Task, model: "keras.Model", recipe: "Recipe", data: "Data") -
 def _report(task: Task, model: "keras.Model", data: "Data", recipe: "Recipe", folder: Path) -> "Metrics":
     import tensorflow as tf
 
-    from .devices import no_xla_on_cpu
+    from .devices import evaluated, no_xla_on_cpu
 
     net = no_xla_on_cpu(task.measure(model, recipe, data))
     try:
-        logs = net.evaluate(task.targets(data.test, net, recipe, data), verbose=0, return_dict=True)
+        logs = evaluated(net, task.targets(data.test, net, recipe, data))
     except tf.errors.OpError:
         data.check()  # raises a clear error if images are the cause
         raise
