@@ -95,7 +95,7 @@ def test_errors():
     image = keras.Input((2,))
     two = keras.Model(image, [keras.layers.Dense(2)(image), keras.layers.Dense(2)(image)])
     for call in (ik.compile_model, ik.strip_aux, lambda model: ik.with_aux_labels(labelled(0), model)):
-        with pytest.raises(ValueError, match="one output or a dict of them with 'predictions'"):
+        with pytest.raises(ValueError, match=r"the key 'predictions', got a (list|dict) of \w+, \w+\.$"):
             call(two)
     with pytest.raises(ValueError, match=r"aux_weight must be a number at least 0 and below .*, got -1"):
         ik.compile_model(three_heads(), aux_weight=-1)

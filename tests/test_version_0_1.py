@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from runs import difference
@@ -13,6 +14,7 @@ from runs import difference
 import inception_keras as ik
 from inception_keras import zoo
 from inception_keras.training.folder import load_run
+from inception_keras.training.state import restore
 
 OLD = Path(__file__).parent / "data" / "version_0.1"
 
@@ -97,6 +99,17 @@ def test_an_interrupted_run_goes_on_to_the_same_rows(old, make):
             assert row == pytest.approx(expected, rel=1e-3), name
     shutil.copytree(old / "interrupted", old / "again")
     assert difference(old / "again", old / "interrupted") == 0
+
+
+def test_heads_whose_pools_were_rounded_down_are_the_cause():
+    named = {name: keras.Variable(np.zeros((8, 2))) for name in ("model/aux_1-fc/kernel", "optimizer/3")}
+    arrays = {name: np.zeros((2, 2), "float32") for name in named}
+    with pytest.raises(ValueError, match=r"earlier version .* rounded .* \(2, 2\) there, and \(8, 2\) now\. Finish"):
+        restore(named, arrays, "The state in runs/old")
+    del named["optimizer/3"], arrays["optimizer/3"]
+    named["model/conv/kernel"], arrays["model/conv/kernel"] = keras.Variable([1.0]), np.zeros(2, "float32")
+    with pytest.raises(ValueError, match="does not fit the model: model/aux_1-fc/kernel, model/conv/kernel"):
+        restore(named, arrays, "The state in runs/old")
 
 
 def test_recipes_of_version_0_1(tmp_path):

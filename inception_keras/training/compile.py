@@ -117,7 +117,11 @@ def output_names(model: keras.Model) -> list[str]:
     if len(outputs) == 1:
         return ["predictions"]
     if not isinstance(model.output, dict) or "predictions" not in model.output:
-        raise ValueError(f"{model.name} must have one output or a dict of them with 'predictions', got {model.output}.")
+        names = ", ".join(map(str, model.output if isinstance(model.output, dict) else model.output_names))
+        kind = "a dict" if isinstance(model.output, dict) else "a list"
+        raise ValueError(
+            f"{model.name} must have one output or a dict of outputs with the key 'predictions', got {kind} of {names}."
+        )
     return [next(name for name, output in model.output.items() if output is one) for one in outputs]
 
 

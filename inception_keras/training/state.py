@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from itertools import chain, count
 from pathlib import Path
@@ -89,6 +90,14 @@ def restore(named: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray
     """Assigns values to all variables, or raises a ValueError that says what does not fit and changes nothing."""
     unlike = sorted(named.keys() ^ arrays.keys())
     unlike += [name for name, v in named.items() if name in arrays and tuple(v.shape) != arrays[name].shape]
+    inside = [name for name in unlike if name.startswith("model/")]
+    if inside and all(re.fullmatch(r"model/aux_\d-fc/kernel", name) for name in inside):
+        first = inside[0]
+        raise ValueError(
+            f"{origin} is of an earlier version, which rounded the pools of auxiliary heads down: {first} has the shape "
+            f"{arrays[first].shape} there, and {tuple(named[first].shape)} now. Finish the run with that version, or "
+            "train a new one."
+        )
     if unlike:
         more = f" and {len(unlike) - 10} more" if len(unlike) > 10 else ""
         raise ValueError(f"{origin} does not fit the model: {', '.join(unlike[:10])}{more}.")
