@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on_to_the_same_rows(old, make):
 def test_heads_whose_pools_were_rounded_down_are_the_cause():
     named = {name: keras.Variable(np.zeros((8, 2))) for name in ("model/aux_1-fc/kernel", "optimizer/3")}
     arrays = {name: np.zeros((2, 2), "float32") for name in named}
-    with pytest.raises(ValueError, match=r"earlier version .* rounded .* \(2, 2\) there, and \(8, 2\) now\. Finish"):
+    with pytest.raises(ValueError, match=r"which rounded .* \(2, 2\) there, and \(8, 2\) now\. Finish"):
         restore(named, arrays, "The state in runs/old")
     del named["optimizer/3"], arrays["optimizer/3"]
     named["model/conv/kernel"], arrays["model/conv/kernel"] = keras.Variable([1.0]), np.zeros(2, "float32")

@@ -94,9 +94,9 @@ def restore(named: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray
     if inside and all(re.fullmatch(r"model/aux_\d-fc/kernel", name) for name in inside):
         first = inside[0]
         raise ValueError(
-            f"{origin} is of an earlier version, which rounded the pools of auxiliary heads down: {first} has the shape "
-            f"{arrays[first].shape} there, and {tuple(named[first].shape)} now. Finish the run with that version, or "
-            "train a new one."
+            f"{origin} is of an earlier version, which rounded the pools of auxiliary heads down: {first} has the "
+            f"shape {arrays[first].shape} there, and {tuple(named[first].shape)} now. Finish the run with that "
+            "version, or train a new one."
         )
     if unlike:
         more = f" and {len(unlike) - 10} more" if len(unlike) > 10 else ""
