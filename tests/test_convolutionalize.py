@@ -142,6 +142,23 @@ def test_a_net_inside_a_net_takes_any_size_too():
     np.testing.assert_allclose(places.reshape(8, 3), np.asarray(model(windows)), atol=1e-5)
 
 
+def test_a_whole_classifier_inside_a_net():
+    image = keras.Input((20, 28, 3), name="image")
+    model = filled(keras.Model(image, of_a_user()(layers.Rescaling(2.0, name="twice")(image)), name="outer"))
+    net = ik.convolutionalize(model)
+    assert difference(model, net, (20, 28)) < 1e-5
+    assert np.asarray(net(synthetic.image(26, 34))).shape == (1, 3, 3, 4)
+
+
+def test_a_layer_that_trunk_and_classifier_share_stays_one_layer():
+    relu = layers.ReLU(name="relu")
+    inner = [relu, layers.Conv2D(4, 3), relu, layers.GlobalAveragePooling2D(), layers.Dense(6), relu, layers.Dense(3)]
+    model = filled(head(*inner))
+    net = ik.convolutionalize(model)
+    assert difference(model, net, (16, 16)) < 1e-5
+    assert [layer.name for layer in net.layers].count("relu") == 1
+
+
 @pytest.mark.slow
 def test_a_net_of_keras_applications_is_stored_and_opened_elsewhere(tmp_path):
     base = keras.applications.MobileNetV3Small(include_top=False, weights=None, input_shape=(64, 64, 3), name="base")

@@ -238,8 +238,10 @@ class _Copies:
             return x, (1, 1)
         if isinstance(layer, _ELEMENTWISE) or (isinstance(layer, _BY_CHANNEL) and window == (1, 1)):
             config = layer.get_config()
-            if config.get("axis", -1) in (-1, len(before), [-1], [len(before)]):
-                copy = self._from_config(layer, lambda: config | ({"axis": -1} if "axis" in config else {}))
+            if "axis" not in config:
+                return self._copy(layer)(x), window
+            if config["axis"] in (-1, len(before), [-1], [len(before)]):
+                copy = self._from_config(layer, lambda: config | {"axis": -1})
                 x = copy(x)
                 self._made[id(layer)] = layer, copy
                 return x, window
