@@ -74,6 +74,7 @@ from .training.learning_rate import find_learning_rate as find_learning_rate
 from .training.predict import predict as predict
 from .training.recipe import Recipe as Recipe
 from .training.run import train as train
+from .training.segment import segment as segment
 from .training.task import Task as Task
 from .training.transfer import freeze as freeze
 from .training.transfer import transfer as transfer

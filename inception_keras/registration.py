@@ -11,7 +11,12 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_MODULES = ("layers", "training.losses", "training.optimizers")  # all modules with classes that Keras saves
+_MODULES = (
+    "layers",
+    "training.losses",
+    "training.optimizers",
+    "training.pixels",
+)  # all modules with classes that Keras saves
 _OPTIONAL = ("jax", "pandas")  # packages that Keras tries to import while it is imported itself
 
 

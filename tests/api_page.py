@@ -44,9 +44,11 @@ MORE = {  # public names that are not in `inception_keras.__all__`: results, exc
     "training.heatmap": ("Heatmap",),
     "training.learning_rate": ("RateTrial",),
     "training.loop": ("TrainingDiverged", "Stopped", "Interrupted"),
+    "training.pixels": ("PixelCrossEntropy", "MeanPixelCrossEntropy", "PixelMetric"),
     "training.predict": ("Predictions",),
     "training.task": ("Metrics",),
     "training.tasks.classification": ("Report",),
+    "training.tasks.segmentation": ("Report",),
     "weights.pretrained": ("FreshWeightsWarning",),
     "weights.published": ("find", "Published"),
 }

@@ -87,6 +87,8 @@ def test_errors_are_one_sentence(monkeypatch):
 
 
 CASES = {
+    "pixels of which many are void": {"masks": "mean"},
+    "the sum of an image's pixels": {"masks": "sum", "rate": 1e-4},
     "aux heads, synchronized batch norm": {},
     "one head, no batch norm": {"aux": False, "batch_norm": None},
     "soft labels": {"soft": True},
@@ -113,7 +115,7 @@ def test_two_workers_give_the_losses_of_one_process(name, capsys):
         for step, (one, two) in enumerate(zip(alone["losses"], first["losses"], strict=True)):
             print(f"  {step:4}  {one:11.7f}  {two:11.7f}")
     assert [first["chief"], second["chief"]] == [True, False]
-    assert_same(alone, first)
+    assert_same(alone, first, tolerance=1e-6 * max(10, *alone["losses"]))
     assert_same(first, second, tolerance=0)
     assert first["any"] == second["any"] == [True, False]
 

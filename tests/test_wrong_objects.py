@@ -37,6 +37,12 @@ def model():
     return keras.Model(image, keras.layers.Dense(3, activation="softmax", name="predictions")(x), name="small")
 
 
+@cache
+def pixels():
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, keras.layers.Conv2D(2, 1)(image))
+
+
 def dataset():
     return tf.data.Dataset.from_tensor_slices((np.zeros((4, 8, 8, 3)), np.zeros(4))).batch(2)
 
@@ -57,6 +63,7 @@ VALID = {
     "Preprocessing": lambda: {"size": (8, 8)},
     "Preprocessing.__call__": lambda: {"self": ik.Preprocessing((8, 8)), "image": np.zeros((8, 8, 3), "uint8")},
     "Preprocessing.resize_and_crop": lambda: {"self": ik.Preprocessing((8, 8)), "image": np.zeros((8, 8, 3), "uint8")},
+    "Preprocessing.pixels": lambda: {"self": ik.Preprocessing((8, 8)), "image": np.zeros((8, 8, 3), "uint8")},
     "Preprocessing.normalise": lambda: {"self": ik.Preprocessing((8, 8)), "pixels": np.zeros((8, 8, 3), "uint8")},
     "Preprocessing.resized": lambda: {"self": ik.Preprocessing((8, 8)), "size": (8, 8)},
     "Preprocessing.to_dict": lambda: {"self": ik.Preprocessing((8, 8))},
@@ -101,6 +108,7 @@ VALID = {
     "register_counter": lambda: {"layer": type("Mine", (keras.layers.Layer,), {}), "counter": lambda *_: 0},
     "save_weights": lambda: {"model": model(), "path": "a.safetensors"},
     "scenes": lambda: {"count": 1},
+    "segment": lambda: {"model": pixels(), "image": np.zeros((8, 8, 3), "uint8")},
     "squeeze_excite": lambda: {"x": maps(), "filters": 2},
     "strategy": lambda: {},
     "strip_aux": lambda: {"model": model()},

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import outside
@@ -30,6 +31,7 @@ CASE: dict[str, Any] = {
     "overflow": None,  # a step whose first image lets gradients overflow in float16
     "model": None,  # an id of the zoo instead of the small net
     "options": {},
+    "masks": None,  # the loss of a net of pixels, "mean" or "sum"; its last batch but one is void
 }
 
 
@@ -103,9 +105,10 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
     """Trains for some steps and returns the losses of each step and the figures at the end."""
     import keras
     import numpy as np
+    import rectangles
     import tensorflow as tf
 
-    from inception_keras import Steps, compile_model, create_model, synchronize_batch_norm
+    from inception_keras import Recipe, Steps, compile_model, create_model, synchronize_batch_norm
     from inception_keras.training.aux_labels import with_aux_labels
     from inception_keras.training.compile import output_names
 
@@ -117,9 +120,15 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
     labels = rng.integers(0, classes, case["images"])
     if case["overflow"] is not None:
         images[case["overflow"] * case["batch"]] *= 1000
+    if case["masks"]:
+        labels = rng.integers(0, 4, (case["images"], 32, 32), "uint8")
+        labels[rng.random(labels.shape) < rng.random((case["images"], 1, 1))] = 255  # as many as may be, in each image
+        labels[case["batch"] : 2 * case["batch"]] = 255
     targets = np.eye(classes, dtype="float32")[labels] * 0.9 + 0.01 if case["soft"] else labels
     with strategy.scope():
-        if case["model"]:
+        if case["masks"]:
+            model = rectangles.net(aux=case["aux"], kernel_regularizer="l2")
+        elif case["model"]:
             model = create_model(case["model"], input_shape=(32, 32, 3), classes=classes, **case["options"])
             for layer in model.layers:  # the masks of dropout are each device's own
                 if isinstance(layer, keras.layers.Dropout):
@@ -132,7 +141,11 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
         optimizer = keras.optimizers.get(
             {"class_name": case["optimizer"], "config": {"learning_rate": case["rate"]} | ema}
         )
-        compile_model(model, optimizer, metrics=("accuracy",) if case["soft"] else ("accuracy", "cross_entropy"))
+        if case["masks"]:
+            recipe = Recipe(task_options={"loss": case["masks"]}, task="segmentation")
+            rectangles.TASK.compile(model, optimizer, recipe, SimpleNamespace(class_names=rectangles.NAMES))
+        else:
+            compile_model(model, optimizer, metrics=("accuracy",) if case["soft"] else ("accuracy", "cross_entropy"))
         if case["soft"]:
             names = output_names(model)
             losses = {name: keras.losses.CategoricalCrossentropy() for name in names}
@@ -156,6 +169,8 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
 
         batches = tf.data.Dataset.from_tensor_slices((images, targets)).batch(case["batch"])
         weights = None if case["class_weight"] is None else dict(enumerate(case["class_weight"]))
+        if case["masks"]:
+            return rectangles.TASK.targets(batches.map(part), model, None, None)
         return with_aux_labels(batches.map(part), model, class_weight=weights)
 
     steps = Steps(model, strategy, next(iter(data((0, 1)))))

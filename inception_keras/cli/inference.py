@@ -1,5 +1,6 @@
 """Uses trained nets: evaluate, predict, heatmap."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +22,9 @@ def evaluate(
         Path | None, typer.Option(help="Another folder of data: its test set, or all images if it has no splits.")
     ] = None,
 ) -> None:
-    """Measures a run's model on a test set.
+    """Measures a run's model on a test set, and shows a row for each class.
 
-    For a classifier, these are the accuracy and a row for each class, and the picture confusion.png.
+    The run's folder gets classes.csv and confusion.png, and for a segmentation examples.png.
     """
     with report_errors():
         from ..training.evaluate import evaluate
@@ -53,12 +54,23 @@ def predict(
     ),
     top: Annotated[int, typer.Option(min=1, help="Number of classes shown for each photograph.")] = 5,
     csv: Annotated[Path | None, typer.Option(help="Also write a row for each photograph to this file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new folder for pictures: of a run of segmentation, colours over the photograph and masks."
+        ),
+    ] = None,
 ) -> None:
-    """Classifies photographs. The exit code is 1 if a photograph could not be read."""
+    """Classifies photographs, or segments them if the run is one of segmentation.
+
+    The exit code is 1 if a photograph could not be read.
+    """
     named = failed = foreign = 0
     with report_errors():
-        from ..training.predict import Predictions, answers
+        from ..training.predict import Predictions, answers, save_pictures
 
+        if out and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+            raise FileExistsError(f"{out} is there already: --out names a new or an empty folder.")
         if csv and not csv.parent.is_dir():
             raise FileNotFoundError(f"There is no folder {csv.parent} for {csv.name}.")
         if csv and csv.is_dir():
@@ -66,7 +78,7 @@ def predict(
         kept = []
         for answer in answers(photo, run=run, model=model, top=top):
             if csv:
-                kept.append(answer)
+                kept.append(replace(answer, pictures={}))
             if answer.foreign:
                 foreign += 1
                 tell_error(f"{answer.photo} {answer.reason}.", "note:", "yellow")
@@ -77,9 +89,16 @@ def predict(
                 named += 1
                 console.print(Text(printable(answer.photo), style="bold"), soft_wrap=True)
                 say(*(f"  {score:.4f}  {name}" for name, score in answer.names))
+                if out and not answer.pictures:
+                    raise ValueError("--out needs a run whose task makes pictures, such as segmentation.")
+                if out:
+                    out.mkdir(parents=True, exist_ok=True)
+                    save_pictures(answer, out)
         if csv:
             Predictions(kept).to_csv(csv)
             say(f"{csv}")
+        if out and named:
+            say(f"{out}")
         if foreign:
             tell_error(f"files that are no images: {foreign:,}", "note:", "yellow")
         if failed and failed + named > 1:

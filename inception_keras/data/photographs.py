@@ -35,19 +35,20 @@ class Photograph:
     def __init__(self, source: Path | Image.Image | np.ndarray, name: str, foreign: str = ""):
         self.source, self.name, self.foreign = source, name, foreign
 
-    def pixels(self, preprocessing: Preprocessing) -> np.ndarray:
-        """Reads the photograph as an input of a net.
+    def pixels(self, preprocessing: Preprocessing, own_size: bool = False) -> np.ndarray:
+        """Reads the photograph as an input of a net; with `own_size`, as `Preprocessing.pixels` does.
 
         Raises:
             UnreadableImage: If the photograph cannot be read; the message is the predicate of a sentence.
         """
+        prepare = preprocessing.pixels if own_size else preprocessing
         try:
             if isinstance(self.source, Path):
-                return preprocessing(read_image(self.source, preprocessing.channels))
+                return prepare(read_image(self.source, preprocessing.channels))
             if isinstance(self.source, Image.Image):
                 with _LOADING:
                     self.source.load()
-            return preprocessing(self.source)
+            return prepare(self.source)
         except UnreadableImage:
             raise
         except FileNotFoundError:

@@ -133,6 +133,11 @@ class Preprocessing:
             picture = picture.crop((left, top, left + width, top + height))
         return np.asarray(picture).reshape(height, width, self.channels)
 
+    def pixels(self, image: Photo) -> np.ndarray:
+        """An image at its own size, as the net would see it before normalisation: uint8 (h, w, channels)."""
+        picture = open_picture(image, self.channels)
+        return np.asarray(picture).reshape(picture.height, picture.width, self.channels)
+
     def fit(self, image: Photo, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """The old name of `resize_and_crop`."""
         warn_of_old_name("Preprocessing.fit", "Preprocessing.resize_and_crop")

@@ -88,3 +88,15 @@ def in_cluster() -> bool:
             f"got {text!r} ({error})."
         ) from None
     return bool(cluster)
+
+
+def worker_index(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """The index of this process among the workers, and the number of workers. The chief has index 0."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.cluster_spec().as_dict():
+        return 0, 1
+    spec = resolver.cluster_spec()
+    chiefs = spec.num_tasks("chief") if "chief" in spec.jobs else 0
+    workers = spec.num_tasks("worker") if "worker" in spec.jobs else 0
+    index = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
+    return index, chiefs + workers

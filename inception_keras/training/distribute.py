@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ..checks import check_callable, check_count, check_model, check_type, got
 from ..layers.normalization import weighing
-from .devices import in_cluster
+from .devices import in_cluster, worker_index
 
 _CPU_DEVICES = 64
 _LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -98,8 +98,11 @@ class Steps:
 
     Each device takes its slice of a global batch. Its loss is weighted by the slice's share of the batch. So losses and
     gradients equal those of one device with the whole batch, even if the slices differ in size. The moving statistics
-    of batch norm are averaged with the same weights after each step, unless the layer is synchronized. Dropout draws
+    of batch norm are averaged by the shares of images after each step, unless the layer is synchronized. Dropout draws
     different masks on each device.
+
+    A loss is a mean over images. If its object has a method `count(y_true)`, it is a mean over so many other things,
+    such as pixels that are not void, and the shares are those of them. All heads must have the same number.
 
     With several workers, all workers must call every method except `is_chief`, in the same order.
 
@@ -142,6 +145,8 @@ class Steps:
             # `fit` does this build as well, but would take wrong shapes from a distributed batch
             model._symbolic_build(data_batch=batch)
         self._loss = model.metrics[0]
+        loss = tf.nest.flatten(model.loss)[0]
+        self._count = getattr(loss, "count", None) if isinstance(loss, keras.losses.Loss) else None
         self._seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
         self._statistics = [
             v
@@ -265,6 +270,7 @@ class Steps:
         """The work of one device in a step; returns its part of the mean loss."""
         model = self._model
         x, y, weights, images = self._slice(batch)
+        counted = self._counted(y, images)
         self._shift_seeds(1)
         with tf.GradientTape() as tape, weighing(tf.cast(images > 0, "float32")):
             outputs = self._outputs(x, images, training=True)
@@ -272,12 +278,13 @@ class Steps:
             loss = mean = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
             if self._replicas > 1:
                 context = tf.distribute.get_replica_context()
-                part = tf.cast(images, "float32") / context.all_reduce("SUM", tf.cast(images, "float32"))
+                mine = tf.stack([tf.cast(images, "float32"), counted])
+                part, share = tf.unstack(tf.math.divide_no_nan(mine, whole := context.all_reduce("SUM", mine)))
                 mean = mean * self._replicas
-                loss = mean * part
+                loss = mean * tf.where(whole[1] > 0, share, part)  # all is void: only penalties of weights are left
             scaled = model.optimizer.scale_loss(loss)
         self._shift_seeds(-1)
-        self._loss.update_state(mean, sample_weight=images)
+        self._loss.update_state(mean, sample_weight=counted)
         gradients = tape.gradient(scaled, model.trainable_weights)
         if self._replicas > 1:
             gradients = self._all_finite(gradients)
@@ -294,7 +301,7 @@ class Steps:
         x, y, weights, images = self._slice(batch)
         outputs = self._outputs(x, images, training=False)
         mean = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=False)
-        self._loss.update_state(mean * self._replicas if self._replicas > 1 else mean, sample_weight=images)
+        self._loss.update_state(mean * self._replicas, sample_weight=self._counted(y, images))
         model.compute_metrics(x, y, outputs, sample_weight=weights)
 
     def _slice(self, batch: Any) -> tuple[Any, Any, Any, tf.Tensor]:
@@ -314,6 +321,10 @@ class Steps:
         if self._replicas > 1:
             x = tf.cond(images > 0, lambda: x, lambda: tf.zeros((1, *x.shape[1:]), x.dtype))
         return x, y, weights, images
+
+    def _counted(self, y: Any, images: tf.Tensor) -> tf.Tensor:
+        """The number of things that the loss of a slice is a mean over."""
+        return tf.cast(images if self._count is None else self._count(tf.nest.flatten(y)[0]), "float32")
 
     def _outputs(self, x: Any, images: tf.Tensor, *, training: bool) -> Any:
         outputs = self._model(x, training=training)
@@ -384,18 +395,6 @@ def watched(workers: int) -> Iterator[None]:
 
 def _on_next(step: Callable, iterator: tf.data.Iterator) -> Any:
     return step(iterator.get_next())
-
-
-def worker_index(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """The index of this process among the workers, and the number of workers. The chief has index 0."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.cluster_spec().as_dict():
-        return 0, 1
-    spec = resolver.cluster_spec()
-    chiefs = spec.num_tasks("chief") if "chief" in spec.jobs else 0
-    workers = spec.num_tasks("worker") if "worker" in spec.jobs else 0
-    index = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
-    return index, chiefs + workers
 
 
 def _reason(error: Exception) -> str:

@@ -1,9 +1,10 @@
-"""Classifies photographs as a stream, so that memory does not grow with their number."""
+"""Says what nets see in photographs, as a stream, so that memory does not grow with their number."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, count, islice
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from ..checks import check_count, check_path, check_text
 from ..data.images import UnreadableImage
 from ..data.photographs import Photograph, Photographs, photographs
 from ..data.preprocessing import Preprocessing, class_names, preprocessing
-from ..files import write_csv
+from ..files import atomic_write, write_csv
 from ..zoo import create_model
 from .folder import load_run
-from .task import load_task
+from .task import Pictures, load_task
 
 _BATCH = 16  # larger batches are hardly faster on a CPU, and need more memory
 
@@ -27,11 +28,15 @@ Names = list[tuple[str, float]]
 
 @dataclass(frozen=True)
 class Answer:
-    """The likeliest classes of one photograph with their probabilities, or the reason why it could not be read."""
+    """The likeliest classes of one photograph with their probabilities, or the reason why it could not be read.
+
+    A segmentation has the shares of pixels instead of probabilities, and pictures to save.
+    """
 
     photo: str  # its path, or "image 3" for the fourth image of a list
     names: Names
     reason: str = ""  # the predicate of a sentence, such as "is empty"
+    pictures: Pictures = field(default_factory=dict)
     foreign: bool = False  # whether it is a file in a folder, but not a photograph
 
 
@@ -69,9 +74,10 @@ class Predictions(list[Names]):
 def predict(
     photos: Photographs, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
 ) -> Predictions:
-    """Classifies photographs.
+    """Classifies photographs, or says which share of each photograph belongs to which class.
 
-    Photographs are read and classified in batches, so that memory does not grow with their number.
+    Photographs are read and classified in batches, so that memory does not grow with their number. With a run of
+    segmentation, they are segmented one by one at their own size; `segment` gives the masks.
 
     Args:
         photos: A path, a folder (with the folders in it), a pattern such as `"photos/*.jpg"`, a PIL image, a uint8
@@ -83,9 +89,10 @@ def predict(
         top: Number of classes to return for each photograph, at least 1.
 
     Returns:
-        A list that has, for each photograph, its likeliest classes with their probabilities, the likeliest first. The
-        entry of a photograph that could not be read is empty; `.skipped` has its path and the reason. `.photos` has the
-        paths in the order of the list.
+        A list that has, for each photograph, its likeliest classes with their probabilities, the likeliest first. A run
+        of segmentation gives the classes with the most pixels, with their shares of the photograph. The entry of a
+        photograph that could not be read is empty; `.skipped` has its path and the reason. `.photos` has the paths in
+        the order of the list.
 
     Raises:
         FileNotFoundError: If the run does not exist, no file matches a pattern, or none of the photographs exists.
@@ -101,7 +108,8 @@ def predict(
         >>> found[1], found.skipped
         ([], (('no/such/photo.jpg', 'is not there'),))
     """
-    found = Predictions(answers(photos, run=run, model=model, top=top))
+    # without the pictures, which keep the photographs in memory
+    found = Predictions(replace(answer, pictures={}) for answer in answers(photos, run=run, model=model, top=top))
     if found.photos and not any(found):
         first = [f"{photo} {reason}" for photo, reason in found.skipped[:10]]
         more = f"; and {len(found.skipped) - 10} more" if len(found.skipped) > 10 else ""
@@ -125,10 +133,28 @@ def answers(
         return _stream(photographs(photos), prepare, net, lambda scores: likeliest(scores, names, top))
     net, config = load_run(check_path("run", run))
     task = load_task(config["recipe"].get("task", "classification"))
-    if task.predict is None:
+    prepare = Preprocessing.from_dict(config["preprocessing"])
+    if (look := task.predict_image) is not None:
+        return _one_by_one(photographs(photos), prepare, lambda pixels: look(net, pixels, config, top))
+    if (name := task.predict) is None:
         raise ValueError(f"predict cannot be used with {run}: its task, {config['recipe']['task']}, has no predict.")
-    prepare, name = Preprocessing.from_dict(config["preprocessing"]), task.predict
     return _stream(photographs(photos), prepare, net, lambda output: name(output, config, top))
+
+
+def save_pictures(answer: Answer, folder: Path) -> None:
+    """Writes the pictures of a photograph, named after it. A number tells photographs of one name apart.
+
+    Raises:
+        OSError: If a picture cannot be written.
+    """
+    stem = Path(answer.photo).stem
+    for name in chain([stem], (f"{stem}_{i}" for i in count(2))):
+        pictures = {folder / f"{name}_{ending}": write for ending, write in answer.pictures.items()}
+        if not any(path.exists() for path in pictures):
+            break
+    for path, write in pictures.items():
+        with atomic_write(path) as part:
+            write(part)
 
 
 def likeliest(scores: np.ndarray, names: Sequence[str], count: int) -> Names:
@@ -147,17 +173,31 @@ def scores_of(net: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: compiled(tf.convert_to_tensor(images)).numpy()
 
 
+def _one_by_one(
+    photos: Iterable[Photograph], prepare: Preprocessing, look: Callable[[np.ndarray], tuple[Names, Pictures]]
+) -> Iterator[Answer]:
+    for photo in photos:
+        pixels = _read(photo, prepare, own_size=True)
+        if isinstance(pixels, str):
+            yield Answer(photo.name, [], pixels, foreign=bool(photo.foreign))
+        else:
+            names, pictures = look(pixels)
+            yield Answer(photo.name, names, pictures=pictures)
+
+
+def _read(photo: Photograph, prepare: Preprocessing, own_size: bool = False) -> np.ndarray | str:
+    """The pixels of a photograph, or the reason why there are none."""
+    if photo.foreign:
+        return photo.foreign
+    try:
+        return photo.pixels(prepare, own_size)
+    except UnreadableImage as error:
+        return str(error)
+
+
 def _stream(
     photos: Iterable[Photograph], prepare: Preprocessing, net: keras.Model, name: Callable[[np.ndarray], Names]
 ) -> Iterator[Answer]:
-    def read(photo: Photograph) -> np.ndarray | str:
-        if photo.foreign:
-            return photo.foreign
-        try:
-            return photo.pixels(prepare)
-        except UnreadableImage as error:
-            return str(error)
-
     stream = iter(photos)
     batches = iter(lambda: list(islice(stream, _BATCH)), [])
     first = list(islice(batches, 2))
@@ -166,13 +206,16 @@ def _stream(
     with ThreadPool(min(_BATCH, os.cpu_count() or 1)) as pool:
         following = None
         for batch in chain(first, batches, [None]):
-            ready, following = following, batch and (batch, pool.map_async(read, batch, chunksize=1))
+            ready, following = (
+                following,
+                batch and (batch, pool.map_async(partial(_read, prepare=prepare), batch, chunksize=1)),
+            )
             if ready:
                 opened = ready[1].get()
                 images = [image for image in opened if not isinstance(image, str)]
                 rows = iter(score(np.stack(images)) if images else ())
                 for photo, image in zip(ready[0], opened, strict=True):
                     if isinstance(image, str):
-                        yield Answer(photo.name, [], image, bool(photo.foreign))
+                        yield Answer(photo.name, [], image, foreign=bool(photo.foreign))
                     else:
                         yield Answer(photo.name, name(next(rows)))

@@ -69,7 +69,8 @@ class Recipe:
         options: Options of the model's builder, such as `{"aux": True}`.
         weights: The weights to start from: None for fresh weights; `"imagenet"` or another published set, with a fresh
             classifier as from `transfer`; or the folder of a run of this model. The run's classifier is kept if the
-            classes are the same. Images are prepared in the same way as for those weights.
+            classes are the same. For segmentation, the run may be of another net: layers of the same name and shape get
+            its weights. Images are prepared in the same way as for those weights.
         freeze: The blocks of a net with pretrained weights that are not trained, as for `transfer`: `"all"`, `"early"`
             (all except those at the last resolution), `"up to BLOCK"` or a shell pattern; None trains every block.
         data: A named data set, `"digits"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or `"cifar100"`; None (in a file
@@ -94,6 +95,7 @@ class Recipe:
             above 0, in which a class that is not named has the weight 1; or `"balanced"`, which gives a class the
             weight images / (classes * images of the class). A mixture of two images gets the mixture of their weights.
             As in Keras, the weighted losses are divided by the number of images. Validation and test are not weighted.
+            For segmentation, read pixels for images.
         sampling: `"natural"` shows every training image once an epoch. `"balanced"` shows as many images, but every
             class equally often: images of rare classes are repeated, and frequent classes show a random part.
         mixup: Alpha of mixup, arXiv:1710.09412; 0 turns it off.
@@ -115,8 +117,8 @@ class Recipe:
         save_minutes: Minutes between two saves of the state within an epoch; 0 saves only at the end of an epoch.
         device: `"auto"`, `"cpu"`, `"gpu"`, or one of several, such as `"gpu:1"`.
         keep_epochs: Epochs whose weights are kept and evaluated, besides the best epoch and the last.
-        task: What the model is trained for: `"classification"`, or `"module:OBJECT"` for a `Task` outside the package,
-            whose module is in the working directory or on Python's path.
+        task: What the model is trained for: `"classification"`, `"segmentation"`, or `"module:OBJECT"` for a `Task`
+            outside the package, whose module is in the working directory or on Python's path.
         task_options: The task's own fields.
 
     Raises:

@@ -18,8 +18,8 @@ from ..weights.store import load_weights
 from ..zoo import find
 from .best import best_epoch
 from .callbacks import Given, check_callbacks
-from .devices import device, evaluated, no_xla_on_cpu
-from .distribute import Steps, strategy, synchronize_batch_norm, watched, worker_index
+from .devices import device, evaluated, no_xla_on_cpu, worker_index
+from .distribute import Steps, strategy, synchronize_batch_norm, watched
 from .facts import check_data, facts_of, prints_of, stored_facts
 from .folder import (
     BEFORE,

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 TASKS = {  # name -> "module:object", imported on first use
     "classification": "inception_keras.training.tasks.classification:TASK",
+    "segmentation": "inception_keras.training.tasks.segmentation:TASK",
 }
 # fields of a recipe that only matter to a task that reads them; other tasks refuse them
 _OF_SOME_TASKS = ("weights", "freeze", "label_smoothing", "class_weight", "aux_weight")
 _DEFAULT: Any = None  # a function that __post_init__ sets
+Pictures = dict[str, Callable[[Path], None]]  # functions that write a picture, by the end of its name: "mask.png"
+PredictImage = Callable[["keras.Model", "np.ndarray", Mapping[str, Any], int], tuple[list[tuple[str, float]], Pictures]]
 
 
 class DataFacts(Protocol):
@@ -74,7 +77,8 @@ class Task:
         build: `(recipe, data) -> model`: the net before its first step, not compiled. Of the data, it may only use
             `class_names` and `image_shape`.
         compile: `(model, optimizer, recipe, data) -> model`: compiles the net with the optimizer. Losses must be means
-            over images, so that several devices give the losses of one. `score` must be a metric or the loss.
+            over images, or say by a method `count` what they are means over, as in `Steps`, so that several devices
+            give the losses of one. `score` must be a metric or the loss.
         smaller_is_better: Whether the smallest `score` is the best, as for an error.
         targets: `(dataset, model, recipe, data) -> dataset`: turns batches of `(images, labels)` into what `fit` and
             `evaluate` take for this net. By default, batches stay unchanged.
@@ -90,8 +94,11 @@ class Task:
         report: `(model, data, recipe, folder) -> report`: measures a finished run on `data.test` for `evaluate`, and
             may write files to the folder of the run. By default, the compiled metrics.
         predict: `(output, config, count) -> [(name, number), ...]`: what `predict` says about an image, given the net's
-            output for it, the run's config.json, and the largest number of entries. Without it, `predict` refuses runs
-            of the task.
+            output for it, the run's config.json, and the largest number of entries. Without it and `predict_image`,
+            `predict` refuses runs of the task.
+        predict_image: `(model, image, config, count) -> (entries, pictures)`: the same for tasks that look at a
+            photograph at its own size, uint8 (h, w, c). `predict --out` saves the pictures: a dict from the end of a
+            file name, such as `"overlay.png"`, to a function that writes the picture to a path.
         check: `(config, model) -> None`: raises a ValueError if a run's config.json lacks what the task needs, or does
             not fit its model. The model is None until it is loaded.
         options: A dataclass of the task's own fields, whose `__post_init__` may check them. In a recipe file, they are
@@ -127,6 +134,7 @@ class Task:
     measure: "Callable[[keras.Model, Recipe, Data], keras.Model]" = _DEFAULT
     report: "Callable[[keras.Model, Data, Recipe, Path], Report]" = _DEFAULT
     predict: "Callable[[np.ndarray, Mapping[str, Any], int], list[tuple[str, float]]] | None" = None
+    predict_image: "PredictImage | None" = None
     check: "Callable[[Mapping[str, Any], keras.Model | None], None]" = _DEFAULT
     options: type | None = None
     reads: tuple[str, ...] = ()
@@ -151,8 +159,9 @@ class Task:
             object.__setattr__(self, "train_targets", self.targets)
         for name in ("build", "compile", "train_targets", *defaults):
             check_callable(name, getattr(self, name))
-        if self.predict is not None:
-            check_callable("predict", self.predict)
+        for name in ("predict", "predict_image"):
+            if getattr(self, name) is not None:
+                check_callable(name, getattr(self, name))
         if self.options is not None and not (isinstance(self.options, type) and is_dataclass(self.options)):
             raise TypeError(f"options must be a dataclass, got {got(self.options)}.")
         if not isinstance(self.reads, (tuple, list)) or not all(name in _OF_SOME_TASKS for name in self.reads):
@@ -240,7 +249,7 @@ def load_task(name: str) -> Task:
 # --------------------------------------------------------------------------------------------------- default functions
 
 
-def load(recipe: "Recipe", preprocessing: "Preprocessing | None") -> "Data":
+def load(recipe: "Recipe", preprocessing: "Preprocessing | None", **more: Any) -> "Data":
     """The data of a recipe. This is the one place where the fields of a recipe become arguments of `load_data`."""
     from ..data.datasets import load_data
 
@@ -258,6 +267,7 @@ def load(recipe: "Recipe", preprocessing: "Preprocessing | None") -> "Data":
         cutmix=recipe.cutmix,
         max_unreadable=recipe.max_unreadable,
         preprocessing=preprocessing,
+        **more,
     )
 
 
