@@ -61,7 +61,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Classifies photographs, or segments them if the run is one of segmentation.
+    """Classifies photographs, or segments them.
 
     The exit code is 1 if a photograph could not be read.
     """

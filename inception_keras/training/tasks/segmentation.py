@@ -19,6 +19,7 @@ from ...data.images import UnreadableImage, read_image
 from ...data.palette import index_image, palette
 from ...data.preprocessing import Preprocessing
 from ...data.targets import VOID, Masks
+from ...data.test_set import load_test_set
 from ...files import atomic_write, write_csv
 from ...scope import without_weights
 from ...weights.store import variables
@@ -60,6 +61,12 @@ class Options:
 def load(recipe: Recipe, preprocessing: Preprocessing | None) -> Data:
     """Images with masks."""
     return load_fields(recipe, preprocessing, task="segmentation", count=TASK.options_of(recipe).count)
+
+
+def load_test(recipe: Recipe, config: Mapping[str, Any], data: str | None, data_dir: Path | None) -> Data:
+    """Other images with masks to test a run on. The values of the masks must be the run's classes."""
+    prepare, most = Preprocessing.from_dict(config["preprocessing"]), recipe.max_unreadable
+    return load_test_set(data, data_dir, config["class_names"], prepare, task="segmentation", max_unreadable=most)
 
 
 def build(recipe: Recipe, data: DataFacts) -> keras.Model:
@@ -271,6 +278,7 @@ TASK = Task(
     targets=targets,
     train_targets=train_targets,
     load=load,
+    load_test=load_test,
     columns=columns,
     inference=strip_aux,
     measure=measure,
