@@ -22,9 +22,9 @@ def evaluate(
         Path | None, typer.Option(help="Another folder of data: its test set, or all images if it has no splits.")
     ] = None,
 ) -> None:
-    """Measures a run's model on a test set, and shows a row for each class.
+    """Measures a run's model on a test set.
 
-    The run's folder gets classes.csv and confusion.png, and for a segmentation examples.png.
+    It shows a row for each class. The run's folder gets classes.csv and confusion.png, and for a segmentation examples.png.
     """
     with report_errors():
         from ..training.evaluate import evaluate
