@@ -24,7 +24,8 @@ def evaluate(
 ) -> None:
     """Measures a run's model on a test set.
 
-    It shows a row for each class. The run's folder gets classes.csv and confusion.png, and for a segmentation examples.png.
+    It shows a row for each class. The run's folder gets classes.csv and confusion.png; that of a segmentation gets
+    examples.png, too.
     """
     with report_errors():
         from ..training.evaluate import evaluate
