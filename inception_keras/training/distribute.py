@@ -269,8 +269,7 @@ class Steps:
     def _train_share(self, batch: Any) -> Any:
         """The work of one device in a step; returns its part of the mean loss."""
         model = self._model
-        x, y, weights, images = self._slice(batch)
-        counted = self._counted(y, images)
+        x, y, weights, images, counted = self._slice(batch)
         self._shift_seeds(1)
         with tf.GradientTape() as tape, weighing(tf.cast(images > 0, "float32")):
             outputs = self._outputs(x, images, training=True)
@@ -280,11 +279,10 @@ class Steps:
                 context = tf.distribute.get_replica_context()
                 mine = tf.stack([tf.cast(images, "float32"), counted])
                 part, share = tf.unstack(tf.math.divide_no_nan(mine, whole := context.all_reduce("SUM", mine)))
-                mean = mean * self._replicas
-                loss = mean * tf.where(whole[1] > 0, share, part)  # all is void: only penalties of weights are left
+                loss = mean * self._replicas * tf.where(whole[1] > 0, share, part)  # else all is void
             scaled = model.optimizer.scale_loss(loss)
         self._shift_seeds(-1)
-        self._loss.update_state(mean, sample_weight=counted)
+        self._loss.update_state(mean * self._replicas, sample_weight=counted)
         gradients = tape.gradient(scaled, model.trainable_weights)
         if self._replicas > 1:
             gradients = self._all_finite(gradients)
@@ -298,14 +296,14 @@ class Steps:
 
     def _test_share(self, batch: Any) -> None:
         model = self._model
-        x, y, weights, images = self._slice(batch)
+        x, y, weights, images, counted = self._slice(batch)
         outputs = self._outputs(x, images, training=False)
         mean = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=False)
-        self._loss.update_state(mean * self._replicas, sample_weight=self._counted(y, images))
+        self._loss.update_state(mean * self._replicas, sample_weight=counted)
         model.compute_metrics(x, y, outputs, sample_weight=weights)
 
-    def _slice(self, batch: Any) -> tuple[Any, Any, Any, tf.Tensor]:
-        """This device's slice of the worker's batch: images, labels, weights, and the number of images.
+    def _slice(self, batch: Any) -> tuple[Any, Any, Any, tf.Tensor, tf.Tensor]:
+        """This device's slice of the worker's batch: images, labels, weights, and their number and that of the loss.
 
         If the slice is empty, one image of zeros is returned. Convolutions of empty batches are wrong on a CPU
         (oneDNN's have the number of input channels), and batch norm needs at least one image.
@@ -320,11 +318,8 @@ class Steps:
         images = tf.shape(x)[0]
         if self._replicas > 1:
             x = tf.cond(images > 0, lambda: x, lambda: tf.zeros((1, *x.shape[1:]), x.dtype))
-        return x, y, weights, images
-
-    def _counted(self, y: Any, images: tf.Tensor) -> tf.Tensor:
-        """The number of things that the loss of a slice is a mean over."""
-        return tf.cast(images if self._count is None else self._count(tf.nest.flatten(y)[0]), "float32")
+        counted = images if self._count is None else self._count(tf.nest.flatten(y)[0])
+        return x, y, weights, images, tf.cast(counted, "float32")
 
     def _outputs(self, x: Any, images: tf.Tensor, *, training: bool) -> Any:
         outputs = self._model(x, training=training)
