@@ -113,9 +113,9 @@ def heatmap(
     """
     if preprocessing is not None:
         check_type("preprocessing", preprocessing, Preprocessing, "a Preprocessing")
+    picture = open_picture(image, 3)
     net, prepare, names = _opened(model, preprocessing, class_names)
     wanted = None if classes is None else _indices(classes, names)
-    picture = open_picture(image, 3)
     *own, channels = net.input_shape[1:]
     size = tuple(side or other for side, other in zip(own, prepare.size, strict=True))
     if channels != prepare.channels:
