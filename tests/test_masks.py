@@ -57,9 +57,7 @@ def load(root: Path, **options):
 
 
 def pairs(dataset) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [
-        (image, mask) for images, masks in dataset for image, mask in zip(images.numpy(), masks.numpy(), strict=True)
-    ]
+    return [pair for images, masks in dataset for pair in zip(np.array(images), np.array(masks), strict=True)]
 
 
 def belong_together(dataset) -> int:
@@ -459,7 +457,7 @@ def test_test_images_without_masks_are_passed_over(tmp_path):
         (["images/1.png", "masks/2.png"], "has no image with a mask: "),
         (["images/1.png", "masks/1.png", "masks/1.bmp"], "has 2 masks, "),
         (["val/images/1.png", "val/masks/1.png"], "has no training images, only those of validation."),
-        (["images/1.png", "masks/1.png"], "has 1 images, too few for a training, a validation and a test set."),
+        (["images/1.png", "masks/1.png"], "has 1 image, too few for a training, a validation and a test set."),
     ],
 )
 def test_folders_that_cannot_be_used(tmp_path, files, expected):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import counted
 from .targets import Labels, Targets
 
 TEST_SHARE = 0.2  # share of the images that becomes the test set, if the data have none
@@ -51,12 +52,11 @@ def complete(parts: dict[str, Part], origin: str, validation: float = 0.1, seed:
     """
     parts = dict(parts)
     for name, share in (("test", TEST_SHARE), ("validation", validation)):
-        if name not in parts:
+        if name not in parts and len(parts["train"]):
             parts["train"], parts[name] = _cut(parts["train"], share, seed)
-    for name in ("train", "validation", "test"):
-        if not len(parts[name]):
-            whole = sum(map(len, parts.values()))
-            raise ValueError(f"{origin} has {whole} images, too few for a training, a validation and a test set.")
+    if not all(len(parts.get(name, ())) for name in ("train", "validation", "test")):
+        whole = counted(sum(map(len, parts.values())), "image")
+        raise ValueError(f"{origin} has {whole}, too few for a training, a validation and a test set.")
     return {name: parts[name] for name in ("train", "validation", "test")}
 
 
