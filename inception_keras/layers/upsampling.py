@@ -1,10 +1,12 @@
 """Layers that bring a map to the size of another one, and transposed convolutions that start as interpolation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import KerasTensor, initializers, layers, ops
 
+from ..arguments import Shape
 from ._support import register, tensorflow
 
 
@@ -30,7 +32,7 @@ class Bilinear(initializers.Initializer):
     def __init__(self, centred: bool = False):
         self.centred = centred
 
-    def __call__(self, shape: Any, dtype: Any = None) -> KerasTensor:
+    def __call__(self, shape: Shape, dtype: str | None = None) -> KerasTensor:
         """(height, width, channels, channels), as `keras.layers.Conv2DTranspose` keeps its kernel."""
         *sizes, outputs, inputs = shape
         rows, columns = (_tent(size, self.centred) for size in sizes)
@@ -88,7 +90,7 @@ class BilinearConv2DTranspose(layers.Conv2DTranspose):
             raise ValueError(f"kernel_size must be at least strides, got {kernel_size} and {strides}.")
         self.learned, self.centred = learned, centred
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the kernel."""
         if input_shape[-1] != self.filters:
             raise ValueError(f"{self.name} needs a map of {self.filters} channels, got {input_shape[-1]}.")
@@ -138,13 +140,13 @@ class CropLike(layers.Layer):
         first = max(self.offset, 0)
         return x[:, first : first + rows, first : first + columns]
 
-    def _pad(self, side: Any, wanted: Any) -> tuple[int, Any]:
+    def _pad(self, side: int | KerasTensor, wanted: int | KerasTensor) -> tuple[int, int | KerasTensor]:
         """The rows or columns of zeros before and behind a side of the map."""
         known = isinstance(side, int) and isinstance(wanted, int)
         lacking = self.offset + wanted - side
         return max(-self.offset, 0), max(lacking, 0) if known else ops.maximum(lacking, 0)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         """(n, h, w, c), (n, h', w', d) -> (n, h', w', c)."""
         x, like = input_shape
         return (x[0], *like[1:3], x[3])
@@ -177,7 +179,7 @@ class ResizeLike(layers.Layer):
             return tf.ensure_shape(tf.cast(resized, x.dtype), self.compute_output_shape([x.shape, like.shape]))
         return ops.image.resize(x, size, interpolation="bilinear")
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         """(n, h, w, c), (n, h', w', d) -> (n, h', w', c)."""
         x, like = input_shape
         return (x[0], *like[1:3], x[3])
