@@ -21,9 +21,10 @@ def check(
     label: Annotated[str | None, typer.Option(help="The column of a CSV file that holds the labels.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the problems to this file.")] = None,
 ) -> None:
-    """Lists broken, misnamed and duplicate images or masks, and a row for each class.
+    """Looks for faults in a folder of data.
 
-    The exit code is 1 if there are problems.
+    It lists broken, misnamed and duplicate images or masks, and shows a row for each class. The exit code is 1 if there
+    are faults.
     """
     with report_errors():
         from ..checks import counted
