@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,13 +13,15 @@ from ..checks import check_number, check_type, got
 from .compile import output_names
 from .losses import check_numbers
 
-Batches = TypeVar("Batches")
 _FORMS = "(images, labels) or (images, labels, weights)"
 
 
 def with_aux_labels(
-    dataset: Batches, model: keras.Model, *, class_weight: Mapping[int, float] | None = None
-) -> Batches:
+    dataset: tf.data.Dataset | keras.utils.PyDataset | Iterator | tuple,
+    model: keras.Model,
+    *,
+    class_weight: Mapping[int, float] | None = None,
+) -> Any:
     """Gives every head of a model the labels and the sample weights of a dataset.
 
     Labels that are already a dict by head stay unchanged, so a second call changes nothing.
@@ -58,14 +60,14 @@ def with_aux_labels(
     same = len(names) == 1 and class_weight is None
     if isinstance(dataset, tf.data.Dataset):
         _check_spec(dataset.element_spec, names, model, class_weight)
-        return dataset if same else cast(Batches, dataset.map(lambda *batch: by_head(batch)))
+        return dataset if same else dataset.map(lambda *batch: by_head(batch))
     if isinstance(dataset, tuple):
         made = by_head(dataset)
-        return dataset if same else cast(Batches, made)
+        return dataset if same else made
     if isinstance(dataset, keras.utils.PyDataset):
-        return dataset if same else cast(Batches, _ByHead(dataset, by_head))
+        return dataset if same else _ByHead(dataset, by_head)
     if isinstance(dataset, Iterator):
-        return dataset if same else cast(Batches, (by_head(batch) for batch in dataset))
+        return dataset if same else (by_head(batch) for batch in dataset)
     raise TypeError(
         f"dataset must be a tf.data.Dataset, a keras.utils.PyDataset, a generator of batches or a tuple of arrays "
         f"{_FORMS}, got {got(dataset)}."
