@@ -1,6 +1,5 @@
-"""Makes inception_keras/assets/scenes.jpg, the photographs that scenes show, from those of scikit-image 0.26.
-
-They are those whose pages say that nobody holds rights in them.
+"""Makes inception_keras/assets/scenes.jpg, the photographs that scenes show, from those of scikit-image 0.26
+and scikit-learn. NOTICE has their licences.
 
     python tests/photographs_of_scenes.py
 """
@@ -9,18 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
+import sklearn.datasets
 from PIL import Image
 
 SIDE = 256
-TRAIN = ("astronaut", "brick", "cell", "chelsea", "grass", "hubble_deep_field", "ihc", "retina")
-VALIDATION = ("clock_motion", "gravel")
-TEST = ("camera", "coffee", "rocket")
+TRAIN = "astronaut brick camera cell chelsea flower grass hubble_deep_field ihc retina".split()
+VALIDATION = ["china", "clock_motion"]
+TEST = ["coffee", "gravel", "rocket"]
+PLACES = Path(skimage.data.data_dir), Path(sklearn.datasets.__file__).parent / "images"
 ZOOM = {"cell": 0.7, "hubble_deep_field": 0.5, "retina": 0.55}  # only the middle of these
 
 
 def square(name: str) -> np.ndarray:
     """The middle of a photograph, uint8 (256, 256, 3)."""
-    path = next(Path(skimage.data.data_dir).glob(f"{name}.*"))
+    path = next(path for place in PLACES for path in place.glob(f"{name}.*"))
     image = Image.open(path).convert("RGB")
     side = round(min(image.size) * ZOOM.get(name, 1))
     left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -192,6 +192,10 @@ def load_data(
     `image_size` and cropped at the centre. An image that cannot be used is left out and listed in `skipped`. A warning
     and `notes` report other data that are not used, such as test images without classes.
 
+    For segmentation, the folder holds images and masks: `images/7.jpg` and `masks/7.png`, with folders of splits in
+    them or around them, or PASCAL VOC's folders. The values of a mask are class indices; 255 is void, unless all masks
+    hold 0 and 255 only. `classes.txt` may name the classes. The guide tells which other names are understood.
+
     If the data have a test set, it is used; otherwise a fifth of the images of each class becomes the test set. If the
     data have no validation set, it is taken from the remaining training images. Equal seeds give equal splits, and
     equal batches in every epoch.

@@ -19,12 +19,12 @@ from .names import SCENE_CLASSES
 SCENE_SIZE = 96
 _SHEET = Path(__file__).parents[1] / "assets" / "scenes.jpg"
 # which photographs of the sheet and which of scikit-learn's digits a split shows: no two splits share one
-_PHOTOGRAPHS = {"train": range(8), "validation": range(8, 10), "test": range(10, 13)}
+_PHOTOGRAPHS = {"train": range(10), "validation": range(10, 12), "test": range(12, 15)}
 _DIGITS = {"train": range(1200), "validation": range(1200, 1400), "test": range(1400, 1797)}
 _OBJECTS = 3  # most objects of a scene
-_RADIUS = 0.19, 0.34  # of an object, as shares of the shorter side of the scene
+_RADIUS = 0.2, 0.36  # of an object, as shares of the shorter side of the scene
 _VISIBLE = 0.6  # smallest share of an object that other objects leave visible
-_CONTRAST = 100  # smallest difference between an object and what lies behind it, summed over red, green and blue
+_CONTRAST = 160  # smallest difference between an object and what lies behind it, summed over red, green and blue
 _TRIES = 6  # to place an object
 
 
@@ -146,7 +146,7 @@ def _draw(dice: _Dice, split: str, image: np.ndarray, mask: np.ndarray) -> list[
         whole.append(int(shown.sum()))
         visible = [*rest, whole[-1]]
     noise = dice.noise(image.shape)
-    strength = 1 + dice.below(24)
+    strength = 1 + dice.below(16)
     image[:] = np.clip(image.astype(np.int16) + ((noise.astype(np.int16) - 128) * strength >> 8), 0, 255)
     mask[:] = np.array(labels, np.uint8)[owner]
     return [(_box(owner == number), label) for number, label in enumerate(labels) if number]
@@ -213,9 +213,10 @@ def _paint(dice: _Dice, split: str, image: np.ndarray, inside: np.ndarray) -> No
 def _texture(dice: _Dice, split: str, height: int, width: int) -> np.ndarray:
     """What fills an object: int32 (height, width, 3)."""
     kind = dice.below(5)
-    if kind < 2:
+    if kind == 0:
         return _photograph(dice, split, height, width, dice.between(0.15, 0.6)).astype(np.int32)
-    one, two = (np.array([dice.below(256) for _ in range(3)]) for _ in range(2))
+    one = np.array([dice.below(256) for _ in range(3)])
+    two = np.clip(one + [dice.below(161) - 80 for _ in range(3)], 0, 255)
     cosine, sine = _direction(dice)
     y, x = np.arange(height)[:, None], np.arange(width)[None, :]
     along, across = cosine * x + sine * y, cosine * y - sine * x
