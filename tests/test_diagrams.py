@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.text import Text
 
 from inception_keras import build_inception, build_naive_inception, create_model, plot_blocks, plot_model
 from inception_keras.analysis import diagrams
@@ -263,3 +264,10 @@ def test_window():
 @pytest.mark.parametrize(("count", "text"), [(0, "0"), (999, "999"), (1000, "1 k"), (1_582_671_872, "1.58 G")])
 def test_engineering(count, text):
     assert engineering(count) == text
+
+
+def test_open_sizes_are_drawn_for_a_given_shape(without_weights):
+    net = create_model("fcn_small32s", input_shape=(None, None, 3))
+    said = [" ".join(text.get_text() for text in draw(net, shape).findobj(Text)) for shape in (None, (96, 96, 3))]
+    assert "? x ? x 3" in said[0] and "MACs" not in said[0]
+    assert "96 x 96 x 3" in said[1] and "?" not in said[1] and " M MACs" in said[1]

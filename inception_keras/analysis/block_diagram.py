@@ -1,5 +1,7 @@
 """Draws a model as a picture for a slide, with trunk, branches and heads. Needs only matplotlib."""
 
+from collections.abc import Sequence
+
 import keras
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,21 +21,21 @@ _STYLES = COLOURS | {"frame": ("#fcfcfc", "#9a9a9a"), "header": ("#ececec", "#9a
 _INK, _ARROW = "#111111", "#444444"
 
 
-def draw(model: keras.Model) -> Figure:
+def draw(model: keras.Model, input_shape: Sequence[int] | None = None) -> Figure:
     """The figure of `plot_blocks`. The `gid` of a box, frame or text names its layer or block."""
     names_shown([model.name, *(layer.name for layer in model.layers)])  # warns about characters that no font has
-    trunk = blocks(model)
+    trunk = blocks(model, input_shape)
     picture = trunk_picture(trunk)
     if slide_scale(picture) < _LEAST:
         picture = trunk_picture(collapse(trunk))
-    return _paint(picture, model.name, _figures(model))
+    return _paint(picture, model.name, _figures(model, input_shape))
 
 
-def _figures(model: keras.Model) -> str:
+def _figures(model: keras.Model, input_shape: Sequence[int] | None) -> str:
     """The number of parameters, and of MACs if they can be counted for these sizes and layers."""
     texts = [f"{model.count_params():,} parameters"]
     try:
-        texts.append(f"{engineering(profile(model).macs)} MACs")
+        texts.append(f"{engineering(profile(model, input_shape=input_shape).macs)} MACs")
     except (TypeError, ValueError):
         pass
     return ", ".join(texts)

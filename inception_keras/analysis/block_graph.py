@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, takewhile
 
 import keras
 
-from ..graph import Node, Shape, ancestors, nodes
+from ..graph import Node, Shape, ancestors, read
 from .captions import activation, dilation, read_inputs, role, width, window, words
 
 _NAMES = {
@@ -113,13 +113,15 @@ class Block:
         return tuple((box.title, box.detail, *(place.get(name, -1) for name in box.inputs)) for box in self.boxes)
 
 
-def blocks(model: keras.Model) -> list[Block]:
+def blocks(model: keras.Model, input_shape: Sequence[int] | None = None) -> list[Block]:
     """The trunk of a model, from the input to the deepest output. Other outputs become heads of trunk blocks.
+
+    Shapes are those for an input of this shape, without the batch; None takes the model's own.
 
     Raises:
         ValueError: If the model has no graph.
     """
-    boxes = _fold(nodes(model))
+    boxes = _fold(read(model, input_shape).nodes)
     trunk = ancestors({box.name: box.inputs for box in boxes}, [_deepest(boxes)])
     sides = _components([box for box in boxes if box.name not in trunk])
     while True:

@@ -3,14 +3,14 @@
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import keras
 import matplotlib
 
-from ..checks import check_bool, check_model, check_path
+from ..checks import check_bool, check_model, check_path, check_shape
 from ..graph import Node, nodes
 from ..text import in_notebook
 from .block_diagram import draw
@@ -63,7 +63,9 @@ def plot_model(model: keras.Model, path: str | Path | None = None, *, horizontal
     return _deliver(render, model, path)
 
 
-def plot_blocks(model: keras.Model, path: str | Path | None = None) -> "Path | SVG":
+def plot_blocks(
+    model: keras.Model, path: str | Path | None = None, *, input_shape: Sequence[int] | None = None
+) -> "Path | SVG":
     """Draws the blocks of a model for a slide of about 16:10, from input to classifier, wrapped into columns.
 
     The branches of a block stand side by side in a frame with the block's name and output shape. Heads stand beside
@@ -74,6 +76,7 @@ def plot_blocks(model: keras.Model, path: str | Path | None = None) -> "Path | S
         model: A functional or built Sequential model.
         path: A `.png`, `.svg` or `.pdf` file. The default is the model's name with `.png` in the current folder. In a
             notebook, the default is to write no file.
+        input_shape: The (height, width, channels) to draw for, if the model's input leaves sizes open.
 
     Returns:
         The Path of the file; in a notebook, a picture that is displayed inline.
@@ -88,12 +91,13 @@ def plot_blocks(model: keras.Model, path: str | Path | None = None) -> "Path | S
         'googlenet.svg'
     """
     check_model("model", model)
+    shape = None if input_shape is None else check_shape("input_shape", input_shape)
 
     def render(file_format: str) -> bytes:
         buffer = io.BytesIO()
         dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # no dates, so that equal nets give equal files
         with matplotlib.rc_context({"svg.hashsalt": "inception_keras", "text.usetex": False}):
-            figure = draw(model)
+            figure = draw(model, shape)
             dpi = min(150, 8000 / max(figure.get_size_inches()))
             figure.savefig(buffer, format=file_format, dpi=dpi, metadata=dates.get(file_format))
         return buffer.getvalue()

@@ -276,7 +276,7 @@ def write_config(
         if changes:
             config["changes"] = changes
     with atomic_write(out / PICTURE) as part:
-        plot_blocks(model, part)
+        plot_blocks(model, part, input_shape=data.image_shape if None in model.inputs[0].shape[1:] else None)
     write_json(out / CONFIG, config)
 
 
