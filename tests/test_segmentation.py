@@ -179,6 +179,8 @@ def test_a_killed_run_ends_as_one_that_nothing_stopped(whole, tmp_path):
 
 
 def test_from_the_command_line(whole, tmp_path):
+    said = here("train", "--resume", "--out", whole.folder, cwd=tmp_path)
+    assert re.search(r"epoch +val loss +val mean iou +test loss +test mean iou", said) and "frequency" not in said
     said = here("evaluate", whole.folder, cwd=tmp_path)
     assert re.search(r"mean IoU 0\.\d{4} on 5 images, pixel accuracy 0\.\d{4}, mean accuracy 0\.\d{4}, frequ", said)
     assert "confusion.png" in said and re.search(r"blue +0\.\d{4} +[01]\.\d{4} +80", said)

@@ -173,6 +173,8 @@ def _tell(result: "Result") -> None:
     score = result.score.replace("_", " ")
     unit = "fit" if kind_of(result.folder) == "linear" else "epoch"  # a linear classifier has a fit for each strength
     names = [name for name in result.rows[0] if name not in ("epoch", "best")]
+    if len(names) > 6:  # a terminal has no room for all; they are in test.csv
+        names = [f"{split}_{name}" for split in ("validation", "test") for name in ("loss", result.score)]
     titles = (name.replace("validation_", "val_").replace("_", " ") for name in names)
     table = Table(unit, *titles, "", box=None)
     for row in result.rows:

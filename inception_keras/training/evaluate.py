@@ -35,8 +35,8 @@ def evaluate(
         data_dir: A folder of data, as for `load_data`.
 
     Returns:
-        Accuracy, macro F1, top-5 accuracy and a row for each class. A run of another task gives the report of that
-        task, by default its metrics.
+        Accuracy, macro F1, top-5 accuracy and a row for each class. A run of segmentation gives the four measures of
+        pixels on images at their own size, and a run of another task the report of that task, by default its metrics.
 
     Warns:
         UserWarning: If confusion.png or classes.csv cannot be written.
