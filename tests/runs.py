@@ -1,14 +1,31 @@
 """Helpers for tests of training runs: a run of a few seconds, and the comparison of two run folders."""
 
+import importlib.util
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
+from inception_keras import zoo
 from inception_keras.weights.store import read
 
+OLD = Path(__file__).parent / "data" / "version_0.1"
 TINY = {"model": "lenet5_modern", "data": "digits", "epochs": 3, "batch_size": 256, "learning_rate": 2e-3, "ema": 0.9}
+
+
+@contextmanager
+def tiny() -> Iterator[ModuleType]:
+    """Makes "tiny" a model id, of a net with an auxiliary head, batch norm and 2,000 weights; yields its module."""
+    spec = importlib.util.spec_from_file_location("make", OLD / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.tiny()
+    yield module
+    del zoo.ZOO["tiny"]
 
 
 def difference(run: Path, other: Path) -> float:

@@ -37,6 +37,7 @@ def test_each_heads_metric_comes_from_that_head(activation):
 @pytest.mark.parametrize("weight", [0.3, 0.0, 1.5])
 def test_the_loss_is_the_weighted_sum(activation, weight):
     model = ik.compile_model(three_heads(activation), "sgd", aux_weight=weight)
+    model.run_eagerly = True  # the first test of this file is of graphs, which take longer
     figures = model.evaluate(ik.with_aux_labels(labelled(0, 1, 1, 2), model), verbose=0, return_dict=True)
     right, wrong = (-np.log(np.exp(z) / (np.exp(3) + 2)) for z in (3, 0))
     losses = {"predictions": (right + 3 * wrong) / 4, "aux_1": (2 * right + 2 * wrong) / 4}
@@ -79,6 +80,7 @@ def test_training_moves_every_head_and_strip_keeps_the_weights():
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
     plain = keras.Model(image, keras.layers.Dense(10, activation="softmax", name="predictions")(x))
     model = ik.compile_model(keras.Model(image, {"predictions": plain.output, **heads}))
+    model.run_eagerly = True
     x = np.random.default_rng(0).normal(size=(8, 16, 16, 1)).astype("float32")
     data = tf.data.Dataset.from_tensors((x, np.arange(8) % 2))
     before = [v.numpy() for v in model.trainable_variables]

@@ -74,7 +74,7 @@ def test_depthwise_equals_keras(options):
 @pytest.mark.parametrize("kernel_size", [2, 3, 5, (1, 7)])
 def test_strides_of_a_depthwise_kernel_on_every_size(kernel_size, strides, known):
     options = {"strides": strides, "use_bias": False}
-    for height in (7, 8, 9, 10):
+    for height in (7, 8):  # and widths 10 and 9: every remainder of every stride
         ours, theirs = own.DepthwiseConv2D(kernel_size, **options), keras.layers.DepthwiseConv2D(kernel_size, **options)
         image = _twins(ours, theirs, (2, height, 17 - height, 3))
         call = tf.function(ours, input_signature=[tf.TensorSpec(image.shape if known else (None, None, None, 3))])
@@ -123,7 +123,7 @@ def test_grouped_in_a_training_step_and_on_disk(tmp_path, gradient_of_groups):
 
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded.predict(batch, verbose=0), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(loaded(batch), expected, rtol=1e-5, atol=1e-6)
     model.export(str(tmp_path / "saved_model"), verbose=False)
     exported = tf.saved_model.load(str(tmp_path / "saved_model"))
     np.testing.assert_allclose(exported.serve(batch), expected, rtol=1e-5, atol=1e-6)

@@ -496,7 +496,8 @@ def test_the_preprocessing_of_weights_replaces_our_own(tmp_path, monkeypatch, in
     write_photos(tmp_path)
     if not in_memory:
         monkeypatch.setattr(listing, "_IN_MEMORY", 0)
-    for size, wanted in ((None, SQUEEZENET1_1), (64, SQUEEZENET1_1.resized((64, 64)))):
+    published, small = (None, SQUEEZENET1_1), (64, SQUEEZENET1_1.resized((64, 64)))
+    for size, wanted in (published, small) if in_memory else (small,):
         data = load_data(None, data_dir=tmp_path, image_size=size, augment=False, preprocessing=SQUEEZENET1_1)
         assert data.preprocessing == wanted and data.image_shape == (*wanted.size, 3)
         images = np.concatenate([everything(part)[0] for part in (data.train, data.validation, data.test)])

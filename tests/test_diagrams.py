@@ -197,7 +197,13 @@ def test_equal_blocks_are_joined(without_weights):
     assert not [text for text in short.axes[0].texts if text.get_text().startswith("x ")]
 
 
-@pytest.mark.parametrize("name", MODELS)
+# of blocks that others have too
+SLOW = ("googlenet_bn", "googlenet_small", "resnet50")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
+)
 def test_nothing_overlaps_or_is_cut_off(without_weights, name):
     figure = draw(model_of(name))
     canvas = FigureCanvasAgg(figure)  # without it, matplotlib makes a renderer of the whole page for each text

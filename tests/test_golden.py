@@ -16,7 +16,7 @@ from inception_keras.weights.torch_names import torch_rules
 from inception_keras.weights.translate import slots
 
 FOLDER = Path(__file__).parent / "golden"
-FAST = {"googlenet", "lenet5", "squeezenet1_1", "resnet18", "mobilenet_v2"}
+FAST = {"lenet5", "squeezenet1_1", "resnet18"}
 SEEN_FAST = {"lenet5", "squeezenet1_1"}
 LIMIT = 2e-5  # of the largest output
 CHANNELS = {"lenet5": 1, "lenet5_modern": 1}  # 3 of the others

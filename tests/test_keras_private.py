@@ -1,6 +1,7 @@
 """What the package uses of Keras though it is not public: all of it is listed, and this version of Keras has it."""
 
 import ast
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -15,8 +16,9 @@ FOLDER = Path(inception_keras.__file__).parent
 OF_OTHERS = {"_replace", "_Unpickler"}  # of named tuples and of the module pickle
 
 
-def _trees():
-    return {path.relative_to(FOLDER): ast.parse(path.read_text()) for path in FOLDER.rglob("*.py")}
+@cache
+def _texts():
+    return {path.relative_to(FOLDER): path.read_text() for path in FOLDER.rglob("*.py")}
 
 
 def _private_names(tree):
@@ -39,12 +41,12 @@ def _own_names(tree):
 
 
 def test_the_list_is_complete():
-    trees = _trees()
+    trees = {path: ast.parse(text) for path, text in _texts().items()}
     own = set(chain.from_iterable(map(_own_names, trees.values()))) | OF_OTHERS
     used = set(chain.from_iterable(map(_private_names, trees.values()))) - own
     listed = set(chain.from_iterable(ATTRIBUTES.values()))
     assert used <= listed, f"list {', '.join(used - listed)} in inception_keras/keras_private.py, or use public names"
-    unused = {name for name in listed if not any(name in path.read_text() for path in FOLDER.rglob("*.py"))}
+    unused = {name for name in listed if not any(name in text for text in _texts().values())}
     assert not unused
     for path, tree in trees.items():
         if path.name != "keras_private.py":
@@ -70,9 +72,7 @@ def objects():
 @pytest.mark.parametrize("kind", ATTRIBUTES)
 def test_this_keras_has_what_is_listed(objects, kind):
     for name in ATTRIBUTES[kind]:
-        users = [
-            str(path) for path in _trees() if path.name != "keras_private.py" and name in (FOLDER / path).read_text()
-        ]
+        users = [str(path) for path, text in _texts().items() if path.name != "keras_private.py" and name in text]
         assert hasattr(objects[kind], name), (
             f"Keras {keras.__version__} has no {name} of a {kind}, which {', '.join(users)} of inception_keras use."
         )

@@ -156,12 +156,14 @@ def test_label_smoothing_and_shares(activation):
     logs = np.log(scores) if activation else scores - np.log(np.exp(scores).sum(1, keepdims=True))
     for share in (0.0, 0.3):
         ik.compile_model(model, "sgd", label_smoothing=share, metrics=("accuracy", "cross_entropy"))
+        model.run_eagerly = True  # which is faster
         target = np.eye(3)[y] * (1 - share) + share / 3
         expected = {"loss": -(target * logs).sum(1).mean(), "accuracy": (scores.argmax(1) == y).mean()}
         for labels in (y, np.eye(3, dtype="float32")[y]):
             figures = model.evaluate(tf.data.Dataset.from_tensors((x, labels)), verbose=0, return_dict=True)
             assert figures == pytest.approx(expected | {"cross_entropy": expected["loss"]}, rel=1e-5)
             ik.compile_model(model, "sgd", label_smoothing=share, metrics=("accuracy", "cross_entropy"))
+            model.run_eagerly = True
     with pytest.raises(ValueError, match="label_smoothing must be a number at least 0 and below 1, got 1"):
         ik.compile_model(model, label_smoothing=1)
 
@@ -169,7 +171,8 @@ def test_label_smoothing_and_shares(activation):
 @pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
 def test_mixed_precision(precision):
     """Weights and heads are float32, layers compute in float16, and a few steps give nearly the same result."""
-    data = ik.load_data("digits", batch_size=64)
+    data = ik.load_data("digits", batch_size=16)
+    batches = data.validation.take(3).cache()
     recipe = ik.Recipe(model="lenet5_modern", learning_rate=1e-3)
     losses = {}
     for name in ("float32", precision):
@@ -183,8 +186,8 @@ def test_mixed_precision(precision):
         assert model.get_layer("predictions").compute_dtype == model.output.dtype == "float32"
         scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         assert scaled == (name == "mixed_float16")
-        model.fit(data.validation.repeat(4), verbose=0, shuffle=False)
-        losses[name] = model.evaluate(data.validation, verbose=0)[0]
+        model.fit(batches.repeat(4), verbose=0, shuffle=False)
+        losses[name] = model.evaluate(batches, verbose=0)[0]
         if scaled:
             assert int(model.optimizer.iterations) == 12  # no step was left out
     assert losses[precision] == pytest.approx(losses["float32"], rel=0.02)

@@ -67,9 +67,11 @@ def test_whatever_interrupts_a_run_it_ends_as_one_that_nothing_did(whole, out, m
     with pytest.raises(
         Stopped, match=r"saved at step 4 of epoch 1 in .*; `.* train --resume .*` goes on from"
     ) as stopped:
-        ik.train(RECIPE, out, verbose=0)
+        ik.train(RECIPE, out, verbose=1)
     monkeypatch.undo()
     assert stopped.value.code == 0
+    bar = capsys.readouterr().out  # so that the message has a line of its own
+    assert "step" in bar.splitlines()[-1] and bar.endswith("\n")
     assert signal.getsignal(signal.SIGTERM) is before
 
     at_step(monkeypatch, 5, fill_the_disk)  # the third of the second epoch

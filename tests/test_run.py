@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from runs import tiny
 from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
@@ -18,9 +19,10 @@ from inception_keras.weights.store import variables
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    fields = {"options": {"aux": True}, "image_size": 15, "batch_size": 256, "learning_rate": 1e-3}
+    fields = {"model": "tiny", "options": {"aux": True}, "batch_size": 256, "learning_rate": 1e-2}
     recipe = ik.Recipe(**fields, epochs=3, keep_epochs=(1,))
-    return ik.train(recipe, tmp_path_factory.mktemp("runs") / "digits", verbose=0)
+    with tiny():
+        yield ik.train(recipe, tmp_path_factory.mktemp("runs") / "digits", verbose=0)
 
 
 def rows(path):
@@ -35,7 +37,7 @@ def test_the_folder_holds_everything(result):
     assert files == {".lock", "config.json", "model.keras", "checkpoints", *tables, *pictures}
     for name in pictures:
         with Image.open(result.folder / name) as picture:
-            assert picture.size > (400, 300)
+            assert picture.width > 100 and picture.height > 300
             assert len(set(picture.convert("L").resize((64, 64)).tobytes())) > 3  # something is drawn
 
 
@@ -44,14 +46,14 @@ def test_metrics_have_a_row_an_epoch_and_every_head(result):
     assert [row["epoch"] for row in table] == ["1", "2", "3"]
     figures = {"learning_rate", "total_loss", "val_total_loss"}
     for part in ("", "val_"):
-        for head in ("", "aux_1_", "aux_2_"):
+        for head in ("", "aux_1_"):
             figures |= {f"{part}{head}loss", f"{part}{head}accuracy"}
     assert set(table[0]) == figures | {"epoch"}
     for row in table:
         assert all(np.isfinite(float(value)) for value in row.values())
-        parts = [float(row[f"{head}loss"]) for head in ("", "aux_1_", "aux_2_")]
-        assert float(row["total_loss"]) == pytest.approx(parts[0] + 0.3 * (parts[1] + parts[2]), rel=1e-3)
-    assert float(table[-1]["learning_rate"]) < 1e-5  # the cosine has come down
+        main, aux = (float(row[f"{head}loss"]) for head in ("", "aux_1_"))
+        assert float(row["total_loss"]) == pytest.approx(main + 0.3 * aux, rel=1e-3)
+    assert float(table[-1]["learning_rate"]) < 1e-4  # the cosine has come down
     assert float(table[-1]["loss"]) < float(table[0]["loss"])
     timing = rows(result.folder / "timing.csv")
     assert [row["epoch"] for row in timing] == ["1", "2", "3"]
@@ -71,7 +73,7 @@ def test_every_kept_checkpoint_is_measured_and_the_best_becomes_the_model(result
 
     model = keras.models.load_model(result.folder / "model.keras")
     assert len(model.outputs) == 1
-    full = ik.create_model("googlenet_cifar", aux=True, input_shape=(15, 15, 1))
+    full = ik.create_model("tiny", aux=True)
     ik.load_weights(full, checkpoint(result.folder, result.best_epoch))
     for name, variable in variables(model).items():
         np.testing.assert_array_equal(variable, variables(full)[name])

@@ -43,6 +43,8 @@ def test_the_net_without_aux_reads_its_own_half(tmp_path):
     ik.load_weights(plain, tmp_path / "stripped.safetensors")
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 1)).astype("float32")
     np.testing.assert_allclose(plain(x), full(x)["predictions"], rtol=1e-6)
+    ik.save_weights(full, tmp_path / "full.safetensors")
+    assert equal(build(weights=tmp_path / "full.safetensors"), plain.get_weights())
 
 
 def test_all_faults_are_listed_and_nothing_changes(model, path, tmp_path):

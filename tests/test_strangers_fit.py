@@ -229,6 +229,7 @@ def test_each_head_counts_by_itself():
     mine = Weighted(7.0)
     top = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="top_2")
     model = ik.compile_model(classifier(*HEADS), metrics=["accuracy", top, mine, highest])
+    model.run_eagerly = True
     x, y = ik.with_aux_labels((IMAGES, LABELS), model)
     figures = model.evaluate(x, y, verbose=0, return_dict=True)
     outputs = {name: np.asarray(scores) for name, scores in model(IMAGES).items()}

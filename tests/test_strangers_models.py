@@ -100,7 +100,8 @@ def test_a_nested_model_is_transferred_frozen_and_trained(make, tmp_path):
     original = {name: np.array(value) for name, value in variables(model).items()}
     equal = [any(np.array_equal(value, other) for other in original.values()) for value in kept.values()]
     assert all(equal) and len(kept) == len(original) - 2
-    ik.compile_model(net, "sgd").fit(IMAGES, np.arange(8) % 5, verbose=0)
+    ik.compile_model(net, "sgd").run_eagerly = make is not transfer_learning  # faster; of one, the graph is tried
+    net.fit(IMAGES, np.arange(8) % 5, verbose=0)
     for name, value in kept.items():
         np.testing.assert_array_equal(variables(net)[name], value, err_msg=name)
     assert not any(np.array_equal(variables(net)[name], value) for name, value in original.items() if name[:4] == head)
@@ -224,7 +225,7 @@ PUBLISHED = {
     "VGG19": (224, 19.632),
     "Xception": (299, 8.357),  # *
 }
-FAST = ("MobileNetV3Small", "ConvNeXtTiny", "EfficientNetV2B0", "NASNetMobile", "DenseNet121")
+FAST = ("MobileNetV3Small", "ConvNeXtTiny", "EfficientNetV2B0")
 EVERY = sorted(name for name in dir(keras.applications) if name[0].isupper())
 ALL = [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in EVERY]
 

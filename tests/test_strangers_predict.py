@@ -56,7 +56,7 @@ def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("strangers")
     photos = table(root / "photos", COLOURS, 10)
     fields = {"model": "lenet5_modern", "data": None, "data_dir": str(photos), "label": "colour", "image_size": 32}
-    recipe = ik.Recipe(**fields, epochs=2, batch_size=4, max_unreadable=0.5)
+    recipe = ik.Recipe(**fields, epochs=2, batch_size=8, max_unreadable=0.5)
     return ik.train(recipe, root / "run", verbose=0).folder
 
 

@@ -64,7 +64,7 @@ for id, options in NETS:
     model.save(f"{name}.h5")  # last: Keras's h5 saving takes the optimizer out of the model's own record
     figures[name] = {"shape": images.shape, "outputs": outputs, "evaluate": measured}
 json.dump(figures, open("figures.json", "w"))
-if TRAINED:
+if RUN:
     ik.train(ik.Recipe(model="lenet5_modern", data="digits", epochs=1), "run", verbose=0)
 """
 
@@ -110,7 +110,7 @@ for name, wanted in json.load(open("figures.json")).items():
             print("opened", name, suffix)
         except Exception as error:
             print("failed", name, suffix, type(error).__name__, str(error)[:300].replace(chr(10), " "))
-if TRAINED:
+if RUN:
     model = keras.models.load_model("run/model.keras")
     data = inception_keras.load_data("digits", augment=False)
     figures = inception_keras.compile_model(model).evaluate(data.test, verbose=0, return_dict=True)
@@ -124,9 +124,9 @@ WITH_HEADS = [id for id in ZOO if id.startswith("googlenet") or id == "inception
 EVERY = [(id, {}) for id in ZOO] + [(id, {"aux": True}) for id in WITH_HEADS]
 
 
-def saved_and_opened(folder, nets, trained):
-    """Saves nets in one process, opens them in another, and returns the differences."""
-    given = f"NETS, TRAINED = {nets!r}, {trained}\n"
+def saved_and_opened(folder, nets, trained, run=False):
+    """Saves nets, and perhaps a run, in one process, opens them in another, and returns the differences."""
+    given = f"NETS, TRAINED, RUN = {nets!r}, {trained}, {run}\n"
     python(given + SAVE, cwd=folder)
     said = python(given + OPEN, cwd=folder).splitlines()
     failed = [line for line in said if line.startswith("failed")]
@@ -135,14 +135,14 @@ def saved_and_opened(folder, nets, trained):
 
 
 @pytest.mark.parametrize(
-    "nets",
+    ("nets", "run"),
     [
-        [("lenet5", {}), ("every_layer", {"aux": True})],
-        pytest.param([("every_layer", {}), ("googlenet_cifar", {"aux": True})], marks=pytest.mark.slow),
+        ([("lenet5", {}), ("every_layer", {"aux": True})], False),
+        pytest.param([("every_layer", {}), ("googlenet_cifar", {"aux": True})], True, marks=pytest.mark.slow),
     ],
 )
-def test_trained_nets_are_opened_in_another_process(tmp_path, nets):
-    assert saved_and_opened(tmp_path, nets, trained=True) == []
+def test_trained_nets_are_opened_in_another_process(tmp_path, nets, run):
+    assert saved_and_opened(tmp_path, nets, trained=True, run=run) == []
 
 
 @pytest.mark.slow
@@ -164,6 +164,7 @@ def test_copies_of_a_compiled_net():
     model = keras.Model(image, heads)
     top = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="top")
     ik.compile_model(model, aux_weight=0.7, label_smoothing=0.2, metrics=["accuracy", "cross_entropy", top])
+    model.run_eagerly = True  # which is faster for few images
     images, labels = np.random.default_rng(0).normal(size=(6, 8, 8, 3)), np.arange(6) % 4
     data = ik.with_aux_labels((images, labels), model)
     model.fit(*data, verbose=0)
@@ -172,5 +173,6 @@ def test_copies_of_a_compiled_net():
     anew.compile_from_config(model.get_compile_config())
     anew.set_weights(model.get_weights())
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), anew):
+        other.run_eagerly = True
         assert other.evaluate(*data, verbose=0, return_dict=True) == pytest.approx(figures)
         assert other.get_compile_config() == model.get_compile_config()

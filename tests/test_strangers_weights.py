@@ -9,8 +9,12 @@ import synthetic
 from outside import python
 from torch_files import Stranger, Tensor, write_legacy, write_zip
 
+from inception_keras import create_model, without_weights
 from inception_keras.weights.formats import suffix_of
+from inception_keras.weights.pretrained import read_source
 from inception_keras.weights.store import read
+from inception_keras.weights.torch_names import torch_rules
+from inception_keras.weights.translate import slots, translate
 
 OUTCOMES = """
 import json
@@ -224,10 +228,6 @@ print("SAID", json.dumps(said))
 
 def _torch_files(folder):
     """Checkpoints of training programs, all of the same SqueezeNet with 7 classes, and the weights of that net."""
-    from inception_keras import create_model, without_weights
-    from inception_keras.weights.torch_names import torch_rules
-    from inception_keras.weights.translate import slots
-
     with without_weights():
         found = slots(create_model("squeezenet1_1", classes=7, **SMALL), torch_rules("squeezenet1_1")[0])
     arrays = synthetic.state_dict({name: slot.shape for name, slot in found.items()})
@@ -335,8 +335,10 @@ CALLS = {
 }
 
 
+# the same net in other wrappers; that they hold its weights is tested without building it
+SAME = ("imagenet.pth.tar", "references.pth", "kuangliu.pkl", "old.pth", "tutorial.tar", "average.pt")
 # other forms of what the others have
-SLOW = ("ours.weights.h5", "ours.h5", "lenet.h5", "top.h5", "notop.weights.h5", "notop.weights.h5 with a head",
+SLOW = (*SAME, "ours.weights.h5", "ours.h5", "lenet.h5", "top.h5", "notop.weights.h5", "notop.weights.h5 with a head",
         "notop.h5 with a head")  # fmt: skip
 
 
@@ -382,6 +384,15 @@ def check(name, said):
     if off is not None:
         assert said["off"] <= off
         assert said.get("same", 52) in (52, 50 if classes != 7 else 52)
+
+
+def test_other_wrappers_hold_the_same_weights(opened, structure):
+    model, truth = create_model(NET, classes=7, **SMALL), dict(np.load(opened[1] / "truth.npz"))
+    for name in SAME:
+        arrays = translate(model, NET, read_source(NET, opened[1] / name).arrays).arrays
+        assert arrays.keys() == truth.keys(), name
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(array, truth[key], name)
 
 
 def test_convert_invents_nothing(opened):

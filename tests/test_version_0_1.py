@@ -1,33 +1,24 @@
 """Runs and recipes of version 0.1 are read and continued. tests/data/version_0.1/README.md says how they were made."""
 
 import csv
-import importlib.util
 import json
 import shutil
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from runs import difference
+from runs import OLD, difference, tiny
 
 import inception_keras as ik
-from inception_keras import zoo
 from inception_keras.training.folder import load_run
 from inception_keras.training.state import restore
-
-OLD = Path(__file__).parent / "data" / "version_0.1"
 
 
 @pytest.fixture(scope="module")
 def make():
     """The module that made the runs; its net is a model id as long as this module's tests run."""
-    spec = importlib.util.spec_from_file_location("make", OLD / "make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.tiny()
-    yield module
-    del zoo.ZOO["tiny"]
+    with tiny() as module:
+        yield module
 
 
 @pytest.fixture

@@ -91,7 +91,8 @@ def test_takes_its_smallest_input_and_its_options(id):
 def test_ends_at_its_last_maps_without_its_top(id):
     whole, maps = _published(id), create_model(id, include_top=False)
     assert len(maps.output_shape) == 4
-    assert _names(maps) == [name for name in _names(whole) if name in set(_names(maps))]
+    names = set(_names(maps))
+    assert _names(maps) == [name for name in _names(whole) if name in names]
     assert "predictions" not in _names(maps)
     assert maps.count_params() < whole.count_params()
     assert maps.name == id

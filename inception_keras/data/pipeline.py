@@ -1,7 +1,7 @@
 """Turns a split of a data set into batches: shuffles, decodes, augments and normalises."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain, count
 from math import prod
@@ -85,6 +85,13 @@ class Batches:
             dataset = dataset.map(self._finish, _AUTO)
         length = tf.data.INFINITE_CARDINALITY if endless else len(self) - skip
         return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AUTO)
+
+    def first(self) -> tuple[Any, Any]:
+        """The first batch in the stored order. Without a dataset this takes a tenth of the time."""
+        plain, zero = replace(self, seed=None), tf.constant(0, tf.int64)
+        with tf.device("CPU:0"):
+            plan = plain._plan(plain._order(zero), zero, zero, (0, 1))
+            return plain._finish(plain._gather(plan) if self._in_memory else plain._each(plain._slow, plan))
 
     # -- which images are in a batch
 

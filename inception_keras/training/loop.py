@@ -95,7 +95,7 @@ class Loop:
         self._cut: dict[int, int] = {}  # number of steps of each epoch that a callback ended before its last step
         self._saved = time.monotonic()
         self._skipped = len(data.skipped)  # number of skipped images that were already printed
-        self._validation = cache(lambda shard: task.targets(data.split("validation", shard), model, recipe, data))
+        self._validation = cache(lambda shard: task.targets(self._split(shard), model, recipe, data))
 
     def resume(self) -> None:
         """Restores the state in the folder, if there is one.
@@ -174,6 +174,10 @@ class Loop:
                 self._keep_last()
             self._callbacks.call("on_train_end")
             self._raise(self._steps.any(self._callbacks.error is not None)[0])
+
+    def _split(self, shard: tuple[int, int]) -> tf.data.Dataset:
+        """A worker's share of the validation split. If there is one worker, `finish` uses the same dataset."""
+        return self._data.validation if shard == (0, 1) else self._data.split("validation", shard)
 
     def _is_over(self, rows: list[dict]) -> bool:
         return is_over(self._recipe, rows, self._task) or self.ended >= self._recipe.epochs

@@ -216,7 +216,8 @@ def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Str
             synchronize_batch_norm(model)
         compiled = task.compile(model, build_optimizer(recipe, model), recipe, data)
         no_xla_on_cpu(check_type(f"What compile of the task {recipe.task} returns", compiled, *_MODEL))
-    steps = Steps(model, spread, next(iter(task.train_targets(data.split("train"), model, recipe, data))))
+    first = tf.data.Dataset.from_tensors(data.batches["train"].first())
+    steps = Steps(model, spread, next(iter(task.train_targets(first, model, recipe, data))))
     there = task.columns(steps.metrics(), model, "")
     for name in ("loss", task.score):
         if name not in there:
