@@ -80,7 +80,7 @@ def test_options_of_a_model():
 
 def test_plot(tmp_path):
     for name in ("blocks.png", "blocks.svg", "blocks.pdf"):
-        result = run("plot", "squeezenet1_1", "--out", tmp_path / "new" / name)
+        result = run("plot", "lenet5", "--out", tmp_path / "new" / name)
         assert result.exit_code == 0, result.output
         assert (tmp_path / "new" / name).stat().st_size > 5_000
 

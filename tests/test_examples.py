@@ -25,9 +25,14 @@ SLOW = {"inception_keras.training.finetune"}  # whose examples are all of the di
 
 
 @pytest.fixture(scope="module")
-def trained_once():
-    """`train`, which copies a run that an earlier example has trained, and so saves seconds."""
-    folders = {}
+def once():
+    """Functions that repeat what an earlier example has done only if it was something else, which saves seconds."""
+    folders, trials = {}, {}
+
+    def find_learning_rate(recipe, **options):
+        key = repr((recipe, options))
+        trials[key] = trials.get(key) or ik.find_learning_rate(recipe, **options)
+        return trials[key]
 
     def train(recipe, out, *, resume=False, **options):
         key = repr(recipe)
@@ -39,14 +44,14 @@ def trained_once():
             folders[key] = shutil.copytree(out, out.with_name("copy"))
         return result
 
-    return train
+    return {"train": train, "find_learning_rate": find_learning_rate}
 
 
 @pytest.mark.parametrize("name", [pytest.param(m, marks=pytest.mark.slow) if m in SLOW else m for m in MODULES])
-def test_docstrings(name, tmp_path, trained_once):
+def test_docstrings(name, tmp_path, once):
     module = importlib.import_module(name)
     names = {"keras": keras, "tmp_path": tmp_path} | {name: getattr(ik, name) for name in ik.__all__} | vars(module)
-    names["train"] = trained_once
+    names |= once
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     # these examples are of shapes and names

@@ -102,7 +102,9 @@ def test_skipped_images_are_not_decoded(tmp_path, monkeypatch):
     assert len(opened) == 4
 
 
-@pytest.mark.parametrize("split, workers", [("train", 5), ("test", 3)])
+@pytest.mark.parametrize(
+    "data, split, workers", [("memory", "train", 5), ("files", "train", 5), ("files", "test", 3)], indirect=["data"]
+)
 def test_the_shares_of_all_workers_are_the_batch(data, split, workers):
     make = (lambda shard: data.epoch(1, 1, shard)) if split == "train" else (lambda shard: data.split("test", shard))
     shares = [list(make((index, workers)).as_numpy_iterator()) for index in range(workers)]
@@ -425,7 +427,7 @@ def test_a_batch_of_one_image_that_goes(tmp_path, monkeypatch, kind):
         np.testing.assert_array_equal(both, np.concatenate(parts))
 
 
-@pytest.mark.parametrize("kind", ["none", "crop"])
+@pytest.mark.parametrize("kind", ["none", pytest.param("crop", marks=SLOW)])
 def test_too_many_files_that_go_stop_the_run(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(listing, "_IN_MEMORY", 0)
     write_jpegs(tmp_path, 20)

@@ -103,7 +103,7 @@ def small():
         return ik.transfer(ik.create_model("squeezenet1_1"), 3, freeze=None)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_freezing_names_blocks_exactly(small, data):
     """After a series of freezes and unfreezes, the last one decides about a block; the classifier's state is fixed."""
@@ -136,7 +136,7 @@ def test_freezing_names_blocks_exactly(small, data):
         assert small.get_layer("predictions").trainable
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(pattern=st.text(max_size=12))
 def test_any_text_is_a_pattern_or_one_sentence(small, pattern):
     try:
@@ -249,10 +249,10 @@ def check_folder(result, shapes, tail):
     model, _ = load_run(result.folder)
     data = ik.load_data(None, data_dir=shapes, preprocessing=prepare, augment=False)
     images, labels = next(data.test.as_numpy_iterator())
-    scores = model.predict(images, verbose=0)
+    scores = model(images).numpy()
     assert (scores.argmax(axis=1) == labels).mean() == pytest.approx(report.accuracy)
     named = ik.predict([shapes / "disc" / "0.png"], run=result.folder, top=3)[0]
-    seen = model.predict(prepare(shapes / "disc" / "0.png")[None], verbose=0)[0]
+    seen = model(prepare(shapes / "disc" / "0.png")[None]).numpy()[0]
     for name, score in named:
         assert score == pytest.approx(seen[data.class_names.index(name)], abs=1e-5)
     assert (result.folder / "checkpoints" / f"epoch_{result.best_epoch:03}.safetensors").is_file()

@@ -41,6 +41,7 @@ def _check(lines: list[str], model: str) -> None:
     assert lines[4].startswith('8: error: Module has no attribute "create_modell"')
 
 
+@pytest.mark.slow  # `make lint` checks the package itself
 def test_a_checker_sees_the_types_of_public_names(tmp_path):
     keras = tmp_path / "keras"  # in place of Keras, which has no stubs and takes mypy half a minute
     keras.mkdir()

@@ -276,27 +276,31 @@ def test_callbacks_are_called_as_fit_calls_them(called):
         ik.train(TWO, home / "run", callbacks=[mine], verbose=0)
 
 
-def test_a_callback_may_end_the_run(tmp_path, capsys):
-    def stop(callback):
-        callback.model.stop_training = True
+def stop(callback):
+    callback.model.stop_training = True
 
+
+def test_a_callback_may_end_the_run_within_an_epoch(tmp_path, capsys):
     def never(callback):
         raise AssertionError("a finished run goes on")
 
-    recipe = TWO.with_changes(epochs=9)
-    at_an_end = ik.train(recipe, tmp_path / "end", callbacks=[Recorder("epoch_end 1", stop)], verbose=0)
-    assert at_an_end.rows[-1]["epoch"] == len(metrics(tmp_path / "end")) == 2
-    ik.train(None, tmp_path / "end", resume=True, callbacks=[Recorder("train_begin", never)], verbose=2)
-    assert "a callback ended it after epoch 2. More than 9 --epochs let it go on." in capsys.readouterr().out
-    within = Recorder("train_batch_end 1", stop)
-    ended = ik.train(recipe, tmp_path / "within", callbacks=[within], verbose=0)
+    within, recipe = Recorder("train_batch_end 1", stop), TWO.with_changes(epochs=9)
+    ended = ik.train(recipe, tmp_path / "run", callbacks=[within], verbose=0)
     assert [row["epoch"] for row in ended.rows] == [1]
-    (timing,) = csv.DictReader((tmp_path / "within" / "timing.csv").read_text().splitlines())
+    (timing,) = csv.DictReader((tmp_path / "run" / "timing.csv").read_text().splitlines())
     images = float(timing["images_per_second"]) * float(timing["seconds"])
     assert images == pytest.approx(2 * recipe.batch_size, rel=1e-3)
     assert within.calls[-1] == "train_end"
     assert within.calls.count("train_batch_end 2") == 0
     assert within.calls.count("epoch_end 0") == within.calls.count("test_end") == 1
+    ik.train(None, tmp_path / "run", resume=True, callbacks=[Recorder("train_begin", never)], verbose=2)
+    assert "a callback ended it after epoch 1. More than 9 --epochs let it go on." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_callback_may_end_the_run_at_the_end_of_an_epoch(tmp_path):
+    run = ik.train(TWO.with_changes(epochs=9), tmp_path, callbacks=[Recorder("epoch_end 1", stop)], verbose=0)
+    assert run.rows[-1]["epoch"] == len(metrics(tmp_path)) == 2
 
 
 @pytest.mark.slow
@@ -309,21 +313,30 @@ def test_early_stopping_ends_a_run_that_may_get_more_epochs(tmp_path):
     assert more.rows[-1]["epoch"] == 4  # the patience of a callback begins anew
 
 
+def fail(callback):
+    raise ZeroDivisionError("of the user's")
+
+
+def test_an_error_in_a_callback_ends_the_run_with_a_saved_state(tmp_path):
+    with pytest.raises(ZeroDivisionError, match=r"^of the user's$"):
+        ik.train(TWO, tmp_path, callbacks=[Recorder("train_batch_end 1", fail)], verbose=0)
+    _, facts, _ = load_state(tmp_path / "checkpoints")
+    assert (facts["step"], len(facts["rows"])) == (2, 0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "step", "epochs"),
     [
         ("train_batch_end 1", 2, 0),
-        pytest.param("train_begin", 0, 0, marks=pytest.mark.slow),
-        pytest.param("train_batch_begin 1", 2, 0, marks=pytest.mark.slow),
-        pytest.param("test_batch_end 0", 0, 1, marks=pytest.mark.slow),
-        pytest.param("epoch_end 0", 0, 1, marks=pytest.mark.slow),
-        pytest.param("epoch_begin 1", 1, 1, marks=pytest.mark.slow),
+        ("train_begin", 0, 0),
+        ("train_batch_begin 1", 2, 0),
+        ("test_batch_end 0", 0, 1),
+        ("epoch_end 0", 0, 1),
+        ("epoch_begin 1", 1, 1),
     ],
 )
-def test_an_error_in_a_callback_ends_the_run_with_a_saved_state(called, tmp_path, at, step, epochs):
-    def fail(callback):
-        raise ZeroDivisionError("of the user's")
-
+def test_a_run_that_an_error_in_a_callback_ended_goes_on(called, tmp_path, at, step, epochs):
     out, recorder, resumed = tmp_path / "run", Recorder(at, fail), Recorder()
     with pytest.raises(ZeroDivisionError, match=r"^of the user's$"):
         ik.train(TWO, out, callbacks=[recorder], verbose=0)

@@ -16,15 +16,18 @@ CLASSIFIERS = list_models()
 NAME = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*")
 # one net of each builder
 FEW = list({entry.builder: id for id, entry in reversed(ZOO.items())}.values())
-FEW_FAST = [id if id in FEW else pytest.param(id, marks=pytest.mark.slow) for id in IDS]
-FEW_WITH_A_TOP = [id if id in FEW else pytest.param(id, marks=pytest.mark.slow) for id in CLASSIFIERS]
+LARGE = ("inception_resnet_v2", "dpn68", "inception_v4")  # which take longer to build than all others
+SMALL = [id for id in FEW if id not in LARGE]
+FEW_FAST = [id if id in SMALL else pytest.param(id, marks=pytest.mark.slow) for id in IDS]
+FEW_WITH_A_TOP = [id if id in SMALL else pytest.param(id, marks=pytest.mark.slow) for id in CLASSIFIERS]
 # nets that differ from smaller ones of the same builder in depth, width or groups alone
 DEEP = re.compile(
     r"(densenet1[69]|densenet2|resnet1[05]|resnext101|wide_resnet101|seresnet1[05]|seresnext101|senet154|dpn[91])|shufflenet_v1_g[248]|"
     r"(plain|resnet)(44|56|110)_cifar|mobilenet_v1_0[57]|mnasnet._75|mnasnet1_3|shufflenet_v2_x(1_5|2_0)"
 )
 EVERY = [pytest.param(id, marks=pytest.mark.slow) if DEEP.match(id) else id for id in IDS]
-SIZELESS = ["googlenet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet_v3_small", "densenet121"]
+SIZELESS = ["googlenet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet_v3_small"]
+SIZELESS += [pytest.param("densenet121", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(autouse=True)

@@ -127,18 +127,19 @@ def answers(
     """
     check_count("top", top)
     check_text("model", model)
+    given = photographs(photos)  # before the net, so that an error does not wait for it
     if run is None:
         prepare, names = preprocessing(model), class_names()
         net = create_model(model, weights="imagenet", input_shape=(*prepare.size, 3))
-        return _stream(photographs(photos), prepare, net, lambda scores: likeliest(scores, names, top))
+        return _stream(given, prepare, net, lambda scores: likeliest(scores, names, top))
     net, config = load_run(check_path("run", run))
     task = load_task(config["recipe"].get("task", "classification"))
     prepare = Preprocessing.from_dict(config["preprocessing"])
     if (look := task.predict_image) is not None:
-        return _one_by_one(photographs(photos), prepare, lambda pixels: look(net, pixels, config, top))
+        return _one_by_one(given, prepare, lambda pixels: look(net, pixels, config, top))
     if (name := task.predict) is None:
         raise ValueError(f"predict cannot be used with {run}: its task, {config['recipe']['task']}, has no predict.")
-    return _stream(photographs(photos), prepare, net, lambda output: name(output, config, top))
+    return _stream(given, prepare, net, lambda output: name(output, config, top))
 
 
 def save_pictures(answer: Answer, folder: Path) -> None:
