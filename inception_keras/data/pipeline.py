@@ -86,7 +86,7 @@ class Batches:
         length = tf.data.INFINITE_CARDINALITY if endless else len(self) - skip
         return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AUTO)
 
-    def first(self) -> tuple[Any, Any]:
+    def first(self) -> tuple[tf.Tensor, Any]:
         """The first batch in the stored order. Without a dataset this takes a tenth of the time."""
         plain, zero = replace(self, seed=None), tf.constant(0, tf.int64)
         with tf.device("CPU:0"):
@@ -164,7 +164,7 @@ class Batches:
 
         def quick(plan: Tensors) -> Tensors:
             none = {"images": black, "chosen": tf.zeros(1, tf.int64), "windows": tf.zeros((1, 4))}
-            return tf.cond(plan["step"] < len(self), lambda: self._each(self._quick, plan), lambda: plan | none)
+            return tf.cond(plan["step"] < len(self), lambda: self._all_quick(plan), lambda: plan | none)
 
         def with_missing(expected: tf.Tensor, batch: Tensors) -> tuple[tf.Tensor, tuple[tf.Tensor, Tensors]]:
             end = batch["step"] + 1
@@ -181,7 +181,7 @@ class Batches:
         def complete(step: tf.Tensor, batch: Tensors) -> Tensors:
             def careful() -> Tensors:
                 number = batch["number"]
-                return self._each(self._careful, self._plan(self._order(number), number, step, shard))
+                return self._all_careful(self._plan(self._order(number), number, step, shard))
 
             return tf.cond(batch["step"] == step, lambda: batch, careful)
 
@@ -200,6 +200,10 @@ class Batches:
             images = augment.crop(images, windows)
         scale = np.divide(stored.shape[1:3], (height, width), dtype=np.float32)
         return plan | {"images": images, "chosen": chosen, "windows": tf.cast(windows, tf.float32) * np.tile(scale, 2)}
+
+    # traced once for all epochs and all workers' shares, as that takes half a second
+    _all_quick = cached_property(lambda self: tf.function(partial(self._each, self._quick), autograph=False))
+    _all_careful = cached_property(lambda self: tf.function(partial(self._each, self._careful), autograph=False))
 
     def _each(self, read: Callable[[Tensors], Tensors], plan: Tensors) -> Tensors:
         """Applies `read` to each image of a batch.
