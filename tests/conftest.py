@@ -26,9 +26,9 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# take more than 10 s each, and begin first, so that all processes of `make test` end at about the same time
-LONG = """pipeline wishes zoo examples transfer run strangers_caffe data resume every_net golden strangers_models
-strangers_saving strangers_weights strangers_predict strangers_fit diagrams googlenet strangers_output""".split()
+# take the longest and begin first, so that all processes of `make test` end at about the same time
+LONG = """pipeline zoo examples wishes transfer strangers_weights strangers_fit data resume strangers_models
+strangers_predict strangers_caffe torch_weights golden convolutions strangers_output googlenet diagrams run""".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

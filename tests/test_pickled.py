@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_data import RANDOM, everything, pixels, write_tar
+from test_data import RANDOM, write_tar
 from test_formats import refused
 
 from inception_keras import load_data
@@ -77,9 +77,9 @@ def test_cifar_in_pythons_form(tmp_path, classes, protocol, place):
     data = load_data(None, data_dir=tmp_path)
     assert data.counts["test"] == 2 * classes and data.class_names[:2] == ("class 0", "class 1")
     assert data.counts["train"] + data.counts["validation"] == (40 if classes == 10 else 400)
-    found, labels = everything(data.test)
-    np.testing.assert_array_equal(pixels(found), images)
-    assert labels.tolist() == [i % classes for i in range(2 * classes)]
+    part = data.batches["test"].part
+    np.testing.assert_array_equal(part.images, images)
+    assert part.labels.tolist() == [i % classes for i in range(2 * classes)]
 
 
 class _Call:

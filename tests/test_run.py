@@ -140,18 +140,6 @@ def test_the_command_line_works_on_the_folder(result, tmp_path):
     assert run.output.count("  0.") + run.output.count("  1.") == 3
 
 
-def test_a_corrupt_image_is_left_out_counted_and_named(tmp_path):
-    pets = folder_of_two_classes(tmp_path)
-    whole = (pets / "cat" / "0.png").read_bytes()
-    (pets / "cat" / "broken.png").write_bytes(whole[: len(whole) // 2])
-    words = ["train", "lenet5_modern", "--data-dir", str(pets), "--image-size", "32", "--epochs", "1"]
-    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run")])
-    assert result.exit_code == 0, result.output
-    assert "1 images were left out:" in result.output
-    assert "broken.png cannot be read" in result.output
-    assert "broken.png cannot be read" in json.loads((tmp_path / "run" / "config.json").read_text())["skipped"][0]
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

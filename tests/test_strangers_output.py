@@ -1,5 +1,6 @@
 """Output for users: names unchanged, no messages of libraries, and pictures in any script."""
 
+import json
 import os
 import pty
 import shutil
@@ -102,7 +103,10 @@ def test_a_run_in_a_pipe_is_a_line_an_epoch(script):
         assert [figure.split(":")[0] for figure in line.split(" - ")[3:]] == [
             *("loss", "accuracy", "val_loss", "val_accuracy")
         ]
-    assert "photos/[red]fox/[b]broken\N{REPLACEMENT CHARACTER}[31m.png" in said
+    assert "1 images were left out:" in said
+    assert "photos/[red]fox/[b]broken\N{REPLACEMENT CHARACTER}[31m.png cannot be read" in said
+    [skipped] = json.loads((root / "run" / "config.json").read_text())["skipped"]
+    assert "[b]broken\x1b[31m.png cannot be read" in skipped
 
     checked = CliRunner().invoke(app, ["data", "check", str(root / "photos")])
     assert checked.exit_code == 1

@@ -22,8 +22,9 @@ FEW_FAST = [id if id in SMALL else pytest.param(id, marks=pytest.mark.slow) for 
 FEW_WITH_A_TOP = [id if id in SMALL else pytest.param(id, marks=pytest.mark.slow) for id in CLASSIFIERS]
 # nets that differ from smaller ones of the same builder in depth, width or groups alone
 DEEP = re.compile(
-    r"(densenet1[69]|densenet2|resnet1[05]|resnext101|wide_resnet101|seresnet1[05]|seresnext101|senet154|dpn[91])|shufflenet_v1_g[248]|"
-    r"(plain|resnet)(44|56|110)_cifar|mobilenet_v1_0[57]|mnasnet._75|mnasnet1_3|shufflenet_v2_x(1_5|2_0)"
+    r"(densenet1[69]|densenet2|resnet1[05]|resnet34|resnext|wide_resnet|seresnet1[05]|seresnet34|seresnext|senet154)|"
+    r"dpn[91]|shufflenet_v1_g[248]|(plain|resnet)(32|44|56|110)_cifar|mobilenet_v1_0[57]|mnasnet._75|mnasnet1_3|"
+    r"shufflenet_v2_x(1_5|2_0)"
 )
 EVERY = [pytest.param(id, marks=pytest.mark.slow) if DEEP.match(id) else id for id in IDS]
 SIZELESS = ["googlenet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet_v3_small"]
