@@ -86,7 +86,7 @@ class Batches:
         length = tf.data.INFINITE_CARDINALITY if endless else len(self) - skip
         return dataset.apply(tf.data.experimental.assert_cardinality(length)).prefetch(_AUTO)
 
-    def first(self) -> tuple[tf.Tensor, Any]:
+    def first(self) -> tuple[tf.Tensor, tf.Tensor | Tensors]:
         """The first batch in the stored order. Without a dataset this takes a tenth of the time."""
         plain, zero = replace(self, seed=None), tf.constant(0, tf.int64)
         with tf.device("CPU:0"):
