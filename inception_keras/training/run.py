@@ -216,7 +216,8 @@ def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Str
             synchronize_batch_norm(model)
         compiled = task.compile(model, build_optimizer(recipe, model), recipe, data)
         no_xla_on_cpu(check_type(f"What compile of the task {recipe.task} returns", compiled, *_MODEL))
-    first = tf.data.Dataset.from_tensors(data.batches["train"].first())
+    batches = data.batches["train"]
+    first = tf.data.Dataset.from_tensor_slices(batches.first()).batch(batches.size)  # of any size, as in an epoch
     steps = Steps(model, spread, next(iter(task.train_targets(first, model, recipe, data))))
     there = task.columns(steps.metrics(), model, "")
     for name in ("loss", task.score):
