@@ -81,7 +81,9 @@ def script(tmp_path_factory):
     """A folder with photographs as people have them, and what a script about them prints in a new process."""
     root = tmp_path_factory.mktemp("script")
     dataset(root / "photos")
-    (root / "photos" / "[red]fox" / "[b]broken\x1b[31m.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    broken = root / "photos" / "[red]fox" / "[b]broken\x1b[31m.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), "uint8")).save(broken)
+    broken.write_bytes(broken.read_bytes()[:2000])
     pictures = root / "pictures"
     save(pictures / "고양이.png")
     Image.new("L", (9500, 9500)).save(pictures / "large.png")
