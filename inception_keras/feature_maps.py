@@ -95,8 +95,11 @@ class Head:
 def heads(model: keras.Model) -> list[Head]:
     """The heads of a net of the zoo, the main one first. Empty for a net without a top or with no weights in it."""
     graph = read(model)
-    if graph.main != "predictions" or len(graph[graph.main].output_shapes[0]) != 1:
+    rank = len(graph[graph.main].output_shapes[0])
+    if graph.main != "predictions" or rank not in (1, 3):
         return []
+    if rank == 3:
+        return [head for output in dict.fromkeys([graph.main, *graph.outputs]) for head in _of_pixels(graph, output)]
     trunk = {node.name for node in graph.ancestors(last_map(graph).name)}
     found = []
     for output in dict.fromkeys([graph.main, *graph.outputs]):
@@ -105,6 +108,26 @@ def heads(model: keras.Model) -> list[Head]:
         if weighted and weighted[-1].weights[0].shape[-1] == graph[output].output_shapes[0][-1]:
             found.append(Head(weighted[-1].layer, tuple(node.layer for node in reversed(weighted[:-1]))))
     return found
+
+
+def _of_pixels(graph: Graph, output: str) -> list[Head]:
+    """The heads that make an output of scores for each pixel, one for each map that scores are taken from.
+
+    Transposed convolutions, which only enlarge scores, are heads as well.
+    """
+    todo, scoring = [output], dict[str, Node]()
+    seen = set(todo)
+    while todo:
+        node = graph[todo.pop()]
+        if node.weights:
+            scoring[node.name] = node
+        if not node.weights or isinstance(node.layer, layers.Conv2DTranspose):
+            todo += [name for name in node.inputs if name not in seen]
+            seen.update(node.inputs)
+    way = graph.ancestors(output)
+    rest = [node.layer for node in way if node.weights and node.block == output and node.name not in scoring]
+    first, *others = [node.layer for node in way if node.name in scoring] or [None]
+    return [Head(first, tuple(rest)), *(Head(layer, ()) for layer in others)] if first else []
 
 
 def _maps(found: Sequence[Node]) -> list[Node]:

@@ -38,6 +38,7 @@ class Entry:
     top5: float | None = None
     source: str = ""  # who published the accuracy
     task: str = "classification"
+    trunk: str = ""  # of a net for segmentation: the id of the classifier that it is made of
     miou: float | None = None  # mean intersection over union in per cent, of nets for segmentation
 
 
@@ -164,19 +165,19 @@ ZOO = {
     "shufflenet_v2_x1_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.0}, _SHUFFLENET_V2, 2018, 224, 1, 2_278_604, 0.145, 69.362, 88.316, "torchvision"),
     "shufflenet_v2_x1_5": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 1.5}, _SHUFFLENET_V2, 2018, 224, 1, 3_503_624, 0.296, 72.996, 91.086, "torchvision"),
     "shufflenet_v2_x2_0": Entry("shufflenet_v2:build_shufflenet_v2", {"width": 2.0}, _SHUFFLENET_V2, 2018, 224, 1, 7_393_996, 0.583, 76.23, 93.006, "torchvision"),
-    "fcn32s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 32}, _FCN, 2014, 500, 1, 134_346_581, 181.366, source="authors", task="segmentation", miou=63.6),
-    "fcn16s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 16}, _FCN, 2014, 500, 1, 134_357_354, 181.448, source="authors", task="segmentation", miou=65.0),
-    "fcn8s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 8}, _FCN, 2014, 500, 1, 134_362_751, 181.529, source="authors", task="segmentation", miou=65.5),
-    "fcn8s_atonce": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 8, "at_once": True}, _FCN, 2014, 500, 1, 134_362_751, 181.529, source="authors", task="segmentation", miou=65.4),
+    "fcn32s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 32}, _FCN, 2014, 500, 1, 134_346_581, 181.366, source="authors", task="segmentation", trunk="vgg16", miou=63.6),
+    "fcn16s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 16}, _FCN, 2014, 500, 1, 134_357_354, 181.448, source="authors", task="segmentation", trunk="vgg16", miou=65.0),
+    "fcn8s": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 8}, _FCN, 2014, 500, 1, 134_362_751, 181.529, source="authors", task="segmentation", trunk="vgg16", miou=65.5),
+    "fcn8s_atonce": Entry("segmentation.fcn:build_fcn_vgg", {"stride": 8, "at_once": True}, _FCN, 2014, 500, 1, 134_362_751, 181.529, source="authors", task="segmentation", trunk="vgg16", miou=65.4),
     "fcn_alexnet": Entry("segmentation.fcn:build_fcn_alexnet", {}, _FCN, 2014, 500, 1, 56_954_261, 21.424, source="authors", task="segmentation", miou=48.0),
-    "fcn_googlenet32s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 32}, _FCN, 2014, 500, 31, 5_995_077, 8.166, task="segmentation"),
-    "fcn_googlenet16s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 16}, _FCN, 2014, 500, 31, 6_012_570, 8.212, task="segmentation"),
-    "fcn_googlenet8s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 8}, _FCN, 2014, 500, 31, 6_022_671, 8.258, task="segmentation"),
+    "fcn_googlenet32s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 32}, _FCN, 2014, 500, 31, 5_995_077, 8.166, task="segmentation", trunk="googlenet"),
+    "fcn_googlenet16s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 16}, _FCN, 2014, 500, 31, 6_012_570, 8.212, task="segmentation", trunk="googlenet"),
+    "fcn_googlenet8s": Entry("segmentation.fcn_backbone:build_fcn_googlenet", {"stride": 8}, _FCN, 2014, 500, 31, 6_022_671, 8.258, task="segmentation", trunk="googlenet"),
     "fcn_small32s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 32}, _FCN, 2014, 96, 32, 924_549, 0.195, task="segmentation"),
     "fcn_small16s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 16}, _FCN, 2014, 96, 32, 927_258, 0.196, task="segmentation"),
     "fcn_small8s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 8}, _FCN, 2014, 96, 32, 929_967, 0.196, task="segmentation"),
-    "fcn_resnet50": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 50}, _ATROUS, 2017, 520, 1, 32_957_013, 142.726, source="torchvision", task="segmentation", miou=60.5),
-    "fcn_resnet101": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 101}, _ATROUS, 2017, 520, 1, 51_949_141, 222.747, source="torchvision", task="segmentation", miou=63.7),
+    "fcn_resnet50": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 50}, _ATROUS, 2017, 520, 1, 32_957_013, 142.726, source="torchvision", task="segmentation", trunk="resnet50", miou=60.5),
+    "fcn_resnet101": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 101}, _ATROUS, 2017, 520, 1, 51_949_141, 222.747, source="torchvision", task="segmentation", trunk="resnet101", miou=63.7),
 }
 # fmt: on
 
@@ -287,6 +288,8 @@ def create_model(
 
         source = read_source(id, weights)
         whole = _whole(builder, {"name": id} | entry.options | options)
+        if entry.trunk:
+            source = _of_classifier(whole, entry.trunk, source)
         if classes is None and include_top and (found := classes_of(whole, id, source)):
             common["classes"] = found
     options = {"name": id} | entry.options | common | options
@@ -305,6 +308,16 @@ def create_model(
                 stacklevel=2,
             )
     return model
+
+
+def _of_classifier(model: "keras.Model", trunk: str, source: "Source") -> "Source":
+    """The source; if it holds the weights of the classifier `trunk`, its weights for a net that is made of it."""
+    from .weights.pretrained import fits, of_classifier
+
+    if fits(model, model.name, source):
+        return source
+    row = find(trunk)
+    return of_classifier(model, trunk, _whole(_builder(row), {"name": trunk} | row.options), source)
 
 
 def _what_fits(id: str, source: "Source") -> str:

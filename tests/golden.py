@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import references
+import references_fcn
 import synthetic
 import timm
 import torch
@@ -91,6 +92,16 @@ for _depth in (50, 101, 152):
     REFERENCES[f"resnet{_depth}_caffe"] = (partial(references.resnet_v1, _depth, caffe=True), SIZES, 0.4)
 REFERENCES["lenet5"] = (references.LeNet5, ((32, 32), (35, 33)), 0.5)
 REFERENCES["lenet5_modern"] = (references.LeNet5Modern, ((32, 32), (35, 33)), 1.0)
+
+SMALL = ((17, 24), (33, 45))
+for _stride in (32, 16, 8):
+    REFERENCES[f"fcn{_stride}s"] = (partial(references_fcn.FcnVgg, _stride), SMALL, 1.15 if _stride == 32 else 1.0)
+    REFERENCES[f"fcn_googlenet{_stride}s"] = (partial(references_fcn.FcnGoogLeNet, _stride), SIZES, 1.0)
+    REFERENCES[f"fcn_small{_stride}s"] = (partial(references_fcn.FcnSmall, _stride), SIZES, 1.0)
+REFERENCES["fcn8s_atonce"] = (partial(references_fcn.FcnVgg, 8, (0.01, 0.0001)), SMALL, 1.0)
+REFERENCES["fcn_alexnet"] = (references_fcn.FcnAlexNet, SMALL, 1.0)
+for _id in ("fcn_resnet50", "fcn_resnet101"):
+    torchvision_net(_id, sizes=((64, 64), (97, 75)), gain=0.4, weights_backbone=None, aux_loss=True, num_classes=4)
 CHANNELS = {"lenet5": 1, "lenet5_modern": 1}  # 3 of the others
 
 # class of net -> the smallest image that its heads can take, {our head: (the module that feeds it, the head)}; by
@@ -114,7 +125,9 @@ def outputs(net: torch.nn.Module, image: np.ndarray) -> Iterator[tuple[str, np.n
         yield name, net.get_submodule(head)(seen[name]).numpy()
     given = net(batch)
     for name, values in given.items() if isinstance(given, dict) else [("predictions", given)]:
-        yield name, values.numpy()
+        if values.ndim == 4:  # every third row and column of the scores of pixels
+            values = values.permute(0, 2, 3, 1)[:, ::3, ::3]
+        yield "predictions" if name == "out" else name, values.numpy()
 
 
 @torch.inference_mode()

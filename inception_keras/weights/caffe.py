@@ -85,7 +85,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: If the file is not a complete `.caffemodel`, has no weights, or holds CaffeNet. CaffeNet has the
-            layer names and shapes of AlexNet but computes something else.
+            layer names and shapes of AlexNet but computes something else. FCN-AlexNet is read.
         FileNotFoundError: If there is no such file.
     """
     path = Path(path)
@@ -115,10 +115,10 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 def refuse_caffenet(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Raises a ValueError if a net has the layers of AlexNet. Call it for nets that pool before they normalise."""
-    if {"conv5.weight", "fc6.weight", "fc7.weight"} <= arrays.keys():
+    if {"conv5.weight", "fc6.weight", "fc7.weight"} <= arrays.keys() and "score_fr.weight" not in arrays:
         raise ValueError(
             f"{path} is CaffeNet, which pools before it normalises; alexnet_2012 normalises first, as bvlc_alexnet "
-            "does, and would give other scores. No net here is CaffeNet."
+            "does, and would give other scores. No classifier here is CaffeNet."
         )
 
 

@@ -103,6 +103,15 @@ _DENSENET: Rules = [  # shicai/DenseNet-Caffe
     (r"predictions", "fc6"),
 ]
 
+_FCN: Rules = [  # shelhamer/fcn.berkeleyvision.org
+    *_VGG[:2],
+    (r"score_fr", "score_fr"),
+    (r"score_pool_(\d)", "score_pool{1}"),
+    (r"upscore_pool_(\d)", "upscore_pool{1}"),
+    (r"upscore_32", "upscore"),
+    (r"upscore_(\d+)", "upscore{1}"),
+]
+
 CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("googlenet", _GOOGLENET),
     ("alexnet_2012", ALEXNET_2012),
@@ -116,7 +125,13 @@ CAFFE: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("seresnext*", _SENET),
     ("senet154", _SENET),
     ("densenet*", _DENSENET),
+    *((id, _FCN) for id in ("fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce")),
+    ("fcn_alexnet", [*ALEXNET_2012[:2], *_FCN[2:]]),
 ]
+
+CONSTANTS = {  # id: the entries that are numbers of the net here, and these numbers
+    "fcn8s_atonce": {"scale_pool4.weight": 0.01, "scale_pool3.weight": 0.0001},
+}
 
 DIFFERENCES = {  # id: (the layer that differs from Caffe's, the difference)
     "squeezenet1_0": (

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..checks import some
 from ..feature_maps import heads
-from ..graph import nodes
+from ..graph import nodes, read
 from . import caffe, keras_file, onnx, store, torch_file
 from .caffe_names import DIFFERENCES
 from .fetch import fetch
@@ -108,7 +108,9 @@ def load(model: keras.Model, id: str, weights: Source | str | Path, whole: keras
     source = weights if isinstance(weights, Source) else read_source(id, weights)
     translated = _translated(model, id, source, whole)
     arrays = _with_other_channels(model, translated.arrays)
-    fresh, said = _fresh_heads(model, arrays, source.origin)
+    arrays, said = _without_other_scores(model, arrays, source.origin)
+    fresh, more = _fresh_heads(model, arrays, source.origin)
+    said += more
     store.assign(model, arrays | fresh, origin=source.origin)
     for warning in said:  # only now: if the file does not fit, the error says everything
         warnings.warn(warning, FreshWeightsWarning, stacklevel=3)
@@ -132,6 +134,27 @@ def fits(whole: keras.Model, id: str, source: Source) -> bool:
     own, in_heads = store.variables(whole), _of_heads(whole)
     same = all(name in arrays and arrays[name].shape == tuple(own[name].shape) for name in own.keys() - in_heads)
     return same and arrays.keys() <= own.keys()
+
+
+def of_classifier(model: keras.Model, id: str, whole: keras.Model, source: Source) -> Source:
+    """The weights of a classifier for a net for segmentation that is made of it; any other file as it is.
+
+    The last layers of the classifier's heads are left out. Its other dense layers become convolutions.
+
+    Args:
+        model: The net for segmentation.
+        id: The id of the classifier in the zoo.
+        whole: The classifier with all of its heads.
+        source: The content of a file.
+    """
+    if not fits(whole, id, source) or (found := translate(whole, id, source.arrays)).outside:
+        return source
+    own = store.variables(model)
+    kept = {name: array for name, array in found.arrays.items() if name in own}
+    for name, array in kept.items():
+        if array.ndim == 2:
+            kept[name] = array.reshape(own[name].shape)
+    return Source(kept, source.origin)
 
 
 def _translated(model: keras.Model, id: str, source: Source, whole: keras.Model | None) -> Translation:
@@ -186,6 +209,7 @@ def _fresh_heads(
     This concerns heads that the file lacks or has for another number of classes.
     """
     own, kept, said, found = store.variables(model), dict[str, np.ndarray](), list[str](), heads(model)
+    lacking: list[str] = []
     trunk_is_there = all(name in arrays for name in own.keys() - _of_heads(model))
     for head in found:
         layer, names = head.classifier, _names(head.classifier)
@@ -193,9 +217,13 @@ def _fresh_heads(
         if not shapes and trunk_is_there:
             absent = [each for each in (*head.rest[::-1], layer) if not any(name in arrays for name in _names(each))]
             names = [name for each in absent for name in _names(each)]
+            if _scores_pixels(model):
+                lacking += [each.name for each in absent]
+                kept |= {name: own[name].numpy() for name in names}
+                continue
             listed = some([each.name for each in absent], 10)
             says = f"{listed} of {model.name} keep fresh weights: {origin} has none of them."
-        elif any(ours[-1] != theirs[-1] for ours, theirs in shapes) and all(a[:-1] == b[:-1] for a, b in shapes):
+        elif any(ours[-1] != theirs[-1] for ours, theirs in shapes) and all(map(_equal_but_classes, shapes)):
             says = (
                 f"{layer.name} of {model.name} stays as it is: it has {shapes[0][0][-1]} classes, "
                 f"{origin} has {shapes[0][1][-1]}."
@@ -204,7 +232,35 @@ def _fresh_heads(
             continue
         kept |= {name: own[name].numpy() for name in names}
         said.append(says)
+    if lacking:
+        said.append(f"{some(lacking, 10)} of {model.name} keep fresh weights: {origin} has none of them.")
     return kept, said
+
+
+def _equal_but_classes(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
+    """Whether two shapes of a variable differ in the number of classes alone, which a kernel may have twice."""
+    ours, theirs = shapes
+    return len(ours) == len(theirs) and all(
+        a == b or (a, b) == (ours[-1], theirs[-1]) for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def _scores_pixels(model: keras.Model) -> bool:
+    """Whether a net gives scores for each pixel."""
+    graph = read(model)
+    return len(graph[graph.main].output_shapes[0]) == 3
+
+
+def _without_other_scores(
+    model: keras.Model, arrays: dict[str, np.ndarray], origin: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays without those of layers that only an FCN of another stride has, and a warning that names them."""
+    own = store.variables(model)
+    if not _scores_pixels(model) or not any(name.startswith("score_fr/") for name in own):
+        return arrays, []
+    left = [name for name in arrays if name not in own and name.startswith(("score_", "upscore"))]
+    says = f"{some(left, 10)} of {origin} are left out: {model.name} has no such layers."
+    return {name: array for name, array in arrays.items() if name not in left}, [says] * bool(left)
 
 
 def _of_heads(model: keras.Model) -> set[str]:

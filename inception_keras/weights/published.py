@@ -1,4 +1,4 @@
-"""The published ImageNet weights of the nets of the zoo: their addresses and the preprocessing that they expect."""
+"""The published weights of the nets of the zoo: their addresses and the preprocessing that they expect."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +110,15 @@ _KERAS_FILES = """
     xception            xception/xception                           299 half     0a58e3b7378bc2990ea3b43d5981f1f6
     inception_resnet_v2 inception_resnet_v2/inception_resnet_v2     299 half     e693bd0210a403b3192acc6073ad2e96
 """
+_TRUNKS = {  # a net for segmentation: the classifier whose published weights it starts from
+    **dict.fromkeys(("fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce"), "vgg16"),
+    "fcn_resnet50": "resnet50",
+    "fcn_resnet101": "resnet101",
+}
+_COCO = {  # trained on the images of COCO that have Pascal VOC's classes
+    "fcn_resnet50": "fcn_resnet50_coco-1167a1af.pth",
+    "fcn_resnet101": "fcn_resnet101_coco-7ecb50ca.pth",
+}
 _NORMALISATIONS: dict[str, dict[str, Any]] = {
     "imagenet": {"scale": 255.0, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
     "half":     {"scale": 255.0, "mean": (0.5,), "std": (0.5,)},
@@ -148,6 +157,11 @@ def _published() -> dict[str, dict[str, Published]]:
         )
     }
     found["inception_v3"]["torchvision"].preprocessing.update(_NORMALISATIONS["half"])  # for the same reason
+    for id, trunk in _TRUNKS.items():
+        found[id] = dict(found[trunk])
+    for id, file in _COCO.items():  # images of any size; torchvision's figures are of a shorter side of 520
+        options = {"size": (520, 520), "resize": 520} | _NORMALISATIONS["imagenet"]
+        found[id]["coco"] = Published(_TORCH + file, "BSD-3-Clause", options | {"interpolation": "bilinear"})
     squeezenet = _preprocessing("256", "227", "bilinear", "caffe") | {"mean": (104.006, 116.669, 122.679)}
     embedded = Published("squeezenet1_1_imagenet.safetensors", "BSD-2-Clause", squeezenet)
     found["squeezenet1_1"] = {"authors": embedded} | found["squeezenet1_1"]
@@ -156,7 +170,7 @@ def _published() -> dict[str, dict[str, Published]]:
 
 PUBLISHED = _published()  # by id, then by set; the first set of a net is called "imagenet"
 
-SETS = ("imagenet", "authors", "torchvision", "torchvision_v2", "timm", "keras")
+SETS = ("imagenet", "authors", "torchvision", "torchvision_v2", "timm", "keras", "coco")
 
 
 def find(id: str, weights: str = "imagenet") -> Published:
@@ -164,8 +178,8 @@ def find(id: str, weights: str = "imagenet") -> Published:
 
     Args:
         id: A net of the zoo.
-        weights: `"authors"`, `"torchvision"`, `"torchvision_v2"`, `"timm"` or `"keras"`; `"imagenet"` is the first of
-            these that the net has.
+        weights: `"authors"`, `"torchvision"`, `"torchvision_v2"`, `"timm"`, `"keras"` or `"coco"`; `"imagenet"` is the
+            first of these that the net has.
 
     Raises:
         ValueError: If the net has no such set.

@@ -179,6 +179,19 @@ _RESNET: Rules = [
     ),
     (r"predictions", "fc"),
 ]
+_FCN_RESNET: Rules = [
+    *with_bn(
+        [
+            (r"conv_1", "backbone.conv1", "backbone.bn1"),
+            (rf"{_BLOCK}-conv_(\d)", f"backbone.{_LAYER}.conv{{3}}", f"backbone.{_LAYER}.bn{{3}}"),
+            (rf"{_BLOCK}-shortcut", f"backbone.{_LAYER}.downsample.0", f"backbone.{_LAYER}.downsample.1"),
+            (r"predictions-conv", "classifier.0", "classifier.1"),
+            (r"aux-conv", "aux_classifier.0", "aux_classifier.1"),
+        ]
+    ),
+    (r"predictions-score", "classifier.4"),
+    (r"aux-score", "aux_classifier.4"),
+]
 
 
 def _vgg(counts: tuple[int, ...], step: int) -> Rules:
@@ -333,6 +346,7 @@ TORCH: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("plain*_cifar", _RESNET),
     ("resnext*", _RESNET),
     ("wide_resnet*", _RESNET),
+    ("fcn_resnet*", _FCN_RESNET),
     ("densenet*", _densenet("")),
     ("densenet*", _densenet(".")),
     ("mobilenet_v2", _MOBILENET_V2),

@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 from ..graph import Graph, Node, read
-from .caffe_names import caffe_rules
+from .caffe_names import CONSTANTS, caffe_rules
 from .keras_file import named
 from .keras_names import keras_rules
 from .rules import Rules, module_of
@@ -136,6 +136,8 @@ def translate(
     entries: dict[str, np.ndarray] = {}
     for key in keys[best.counted]:
         array, inner = files[best.counted][key], key.removeprefix(prefix)
+        if best.caffe and np.all(array == np.float32(CONSTANTS.get(id, {}).get(inner, np.nan))):
+            continue
         if key.startswith(prefix) and inner not in spare:
             slot = best.slots.get(inner)
             entries |= {slot.variable: slot.turn(array)} if slot else {inner: array}
