@@ -35,6 +35,9 @@ def every_layer(input_shape, classes, aux=False):
     x = layers.CeilAveragePooling2D(3, 2, name="ceil_average")(x)
     x = layers.MaxPooling2D(3, 1, name="max")(layers.AdaptiveAveragePooling2D(6, name="average")(x))
     x = layers.Subsampling2D("tanh", name="sub")(x)
+    like = x
+    x = layers.BilinearConv2DTranspose(8, 4, 2, name="enlarged")(x)
+    x = layers.ResizeLike(name="resized")([layers.CropLike(1, name="cropped")([x, like]), like])
     x = layers.TableConv2D([[0, 1], [2, 3, 7]], 2, name="table")(x)
     x = keras.layers.Flatten(name="flat")(x)
     heads = {"aux_1": keras.layers.Dense(classes, "softmax", name="aux_1")(x)} if aux else {}

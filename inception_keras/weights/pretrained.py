@@ -204,12 +204,12 @@ def _with_other_channels(model: keras.Model, arrays: dict[str, np.ndarray]) -> d
 def _fresh_heads(
     model: keras.Model, arrays: dict[str, np.ndarray], origin: str
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The model's own weights of heads that the file has no weights for, and a warning for each of these heads.
+    """The model's own weights of heads that the file has no weights for, and warnings that name these heads.
 
     This concerns heads that the file lacks or has for another number of classes.
     """
-    own, kept, said, found = store.variables(model), dict[str, np.ndarray](), list[str](), heads(model)
-    lacking: list[str] = []
+    own, kept, found = store.variables(model), dict[str, np.ndarray](), heads(model)
+    lacking, others, counts = list[str](), list[str](), (0, 0)
     trunk_is_there = all(name in arrays for name in own.keys() - _of_heads(model))
     for head in found:
         layer, names = head.classifier, _names(head.classifier)
@@ -217,23 +217,19 @@ def _fresh_heads(
         if not shapes and trunk_is_there:
             absent = [each for each in (*head.rest[::-1], layer) if not any(name in arrays for name in _names(each))]
             names = [name for each in absent for name in _names(each)]
-            if _scores_pixels(model):
-                lacking += [each.name for each in absent]
-                kept |= {name: own[name].numpy() for name in names}
-                continue
-            listed = some([each.name for each in absent], 10)
-            says = f"{listed} of {model.name} keep fresh weights: {origin} has none of them."
+            lacking.append(some([each.name for each in absent], 10))
         elif any(ours[-1] != theirs[-1] for ours, theirs in shapes) and all(map(_equal_but_classes, shapes)):
-            says = (
-                f"{layer.name} of {model.name} stays as it is: it has {shapes[0][0][-1]} classes, "
-                f"{origin} has {shapes[0][1][-1]}."
-            )
+            others.append(layer.name)
+            counts = shapes[0][0][-1], shapes[0][1][-1]
         else:
             continue
         kept |= {name: own[name].numpy() for name in names}
-        said.append(says)
-    if lacking:
-        said.append(f"{some(lacking, 10)} of {model.name} keep fresh weights: {origin} has none of them.")
+    if _scores_pixels(model):  # its many heads share a sentence
+        lacking, others = ([some(names, 10)] * bool(names) for names in (lacking, others))
+    said = [f"{names} of {model.name} keep fresh weights: {origin} has none of them." for names in lacking]
+    for names in others:
+        stays = "stay as they are: they have" if ", " in names else "stays as it is: it has"
+        said.append(f"{names} of {model.name} {stays} {counts[0]} classes, {origin} has {counts[1]}.")
     return kept, said
 
 
