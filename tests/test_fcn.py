@@ -159,14 +159,16 @@ def test_costs_what_torchvision_says(without_weights):
         assert profile(create_model(id, aux=True)).macs / 1e9 == pytest.approx(gmacs, abs=6e-4)
 
 
-def test_dilation_is_drawn_and_skips_are_no_inputs_of_the_output(without_weights):
+def test_dilation_is_drawn_and_skips_stand_beside_the_trunk(without_weights):
     details = {box.name: box.detail for block in blocks(create_model("fcn_resnet50")) for box in block.boxes}
     assert details["stage_5-block_3-conv_2"] == "512, dilation 4, BN, ReLU"
     assert details["stage_5-block_1-conv_2"] == "512, dilation 2, BN, ReLU"
     assert details["stage_4-block_1-conv_2"] == "256, BN, ReLU"
-    boxes = {box.name: box for block in blocks(create_model("fcn8s")) for box in block.boxes}
-    assert boxes["predictions"].inputs == ["upscore_8"]
-    assert boxes["score_pool_3"].inputs == ["pool_3"]
+    trunk = {block.name: block for block in blocks(create_model("fcn8s"))}
+    assert trunk["predictions"].boxes[0].inputs == ["upscore_8"]
+    assert [head.name for head in trunk["pool_3"].heads] == ["score_pool_3"]
+    assert (trunk["fuse_pool_3"].boxes[0].title, trunk["fuse_pool_3"].boxes[0].detail) == ("add", "+ score_pool_3")
+    assert "inception_5b" in [block.name for block in blocks(create_model("fcn_googlenet8s"))]
 
 
 # of each family, a net and its strides from 8 on

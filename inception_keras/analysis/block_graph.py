@@ -46,6 +46,7 @@ class Box:
 
     layers: list[Node]
     inputs: list[str]
+    skips: list[str] = field(default_factory=list)  # inputs that are named in the box instead of drawn as arrows
 
     @property
     def name(self) -> str:
@@ -83,6 +84,7 @@ class Box:
             dilation(first.layer),
             _ACTIVATIONS.get(built_in, built_in),
             *map(_word, others),
+            *(f"+ {name}" for name in self.skips),
         ]
         return ", ".join(filter(None, parts))
 
@@ -121,7 +123,7 @@ def blocks(model: keras.Model, input_shape: Sequence[int] | None = None) -> list
     Raises:
         ValueError: If the model has no graph.
     """
-    boxes = _fold(read(model, input_shape).nodes)
+    boxes = _without_long_skips(_fold(read(model, input_shape).nodes))
     trunk = ancestors({box.name: box.inputs for box in boxes}, [_deepest(boxes)])
     sides = _components([box for box in boxes if box.name not in trunk])
     while True:
@@ -193,6 +195,29 @@ def _fold(graph: list[Node]) -> list[Box]:
             box_of[node.name] = Box([node], list(dict.fromkeys(box_of[name].name for name in inputs)))
             found.append(box_of[node.name])
     return _late_inputs(found)
+
+
+def _without_long_skips(boxes: list[Box]) -> list[Box]:
+    """Takes away the arrows from a trunk to the maps that are enlarged after it.
+
+    Where a layer joins an enlarged map with others, the others are only named. So the trunk keeps its blocks, and what
+    leads to a join, such as the scores of a skip, stands beside the block that it reads.
+    """
+    by_name = {box.name: box for box in boxes}
+
+    def origin(name: str) -> Box:
+        box = by_name[name]
+        while box.role == "other" and len(box.inputs) == 1:
+            box = by_name[box.inputs[0]]
+        return box
+
+    for box in boxes:
+        if box.role == "merge":
+            enlarged = [name for name in box.inputs if "Transpose" in origin(name).layers[0].kind]
+            if 0 < len(enlarged) < len(box.inputs):
+                others = [name for name in box.inputs if name not in enlarged]
+                box.inputs, box.skips = enlarged, [origin(name).name for name in others]
+    return boxes
 
 
 def _accompanies(node: Node, before: Box) -> bool:

@@ -222,6 +222,7 @@ def _peak() -> int:
 
 def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> list[Callable]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
     import numpy as np
     import tensorflow as tf
 
@@ -232,10 +233,14 @@ def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> lis
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     model = create_model(id, input_shape=(size, size, 3), classifier_activation=None)
-    compile_model(model, SGD(0.01, momentum=0.9), metrics=())
     rng = np.random.default_rng(0)
     images = tf.constant(rng.normal(size=(batch, size, size, 3)).astype("float32"))
-    labels = tf.constant(rng.integers(0, 1000, batch))
+    if find(id).task == "segmentation":
+        model.compile(SGD(0.01, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        labels = tf.constant(rng.integers(0, 21, (batch, size, size)))
+    else:
+        compile_model(model, SGD(0.01, momentum=0.9), metrics=())
+        labels = tf.constant(rng.integers(0, 1000, batch))
     if work == "inference":
         return [lambda: model.predict_on_batch(images)]
     return [lambda: model.train_on_batch(images, labels)]
@@ -248,13 +253,16 @@ def _torch_calls(net: tuple[str, str], work: str, batch: int, size: int, threads
 
     torch.set_num_threads(threads)
     library, name = net
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    pixels = library == "torchvision" and name.startswith("fcn_")
+    options: dict = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if pixels:
+        options = {"weights_backbone": None, "aux_loss": False}
     build: Any = torchvision.models.get_model if library == "torchvision" else timm.create_model
     calls = []
     for layout in (torch.channels_last, torch.contiguous_format):
         model = build(name, **options).to(memory_format=layout)
         images = torch.randn(batch, 3, size, size).to(memory_format=layout)
-        labels = torch.randint(0, 1000, (batch,))
+        labels = torch.randint(0, 21, (batch, size, size)) if pixels else torch.randint(0, 1000, (batch,))
         if name in ("googlenet", "inception_v3"):
             model.aux_logits = False  # the nets compared have no auxiliary heads
             model.aux1 = model.aux2 = model.AuxLogits = None
@@ -276,7 +284,9 @@ def _torch_call(torch: ModuleType, model: Any, work: str, images: Any, labels: A
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(model(images), labels).backward()
+        outputs = model(images)
+        scores = outputs["out"] if isinstance(outputs, dict) else outputs
+        torch.nn.functional.cross_entropy(scores, labels).backward()
         optimizer.step()
 
     return step
