@@ -236,7 +236,8 @@ def create_model(
     Args:
         id: One of `list_models(task=None)`.
         weights: None for fresh weights, `"imagenet"` for published weights, or the path or URL of a file of this
-            package, PyTorch, Keras or Caffe. The file's content shows its format. Auxiliary heads in the file are
+            package, PyTorch, Keras or Caffe. The file's content shows its format. A net for segmentation also takes
+            those of the classifier that it is made of. Auxiliary heads in the file are
             ignored if the model has none. A head keeps fresh weights, with a warning, if the file lacks it or has it
             for another number of classes.
         input_shape: (height, width, channels); None for the published shape. Height and width may be None if the net
@@ -268,13 +269,12 @@ def create_model(
     builder = _builder(entry)
     common = {"input_shape": input_shape, "classes": classes}
     common = {name: value for name, value in common.items() if value is not None}
-    head = {"classifier_activation": classifier_activation}
-    if entry.task == "segmentation":
-        head = {}
-        if classifier_activation not in ("softmax", None):
-            raise ValueError(f"{id} gives scores only, got classifier_activation={classifier_activation!r}.")
-        if not check_bool("include_top", include_top):
-            raise ValueError(f"include_top=False is for classifiers; features(create_model({id!r})) gives maps of it.")
+    pixels = entry.task == "segmentation"
+    head = {} if pixels else {"classifier_activation": classifier_activation}
+    if pixels and classifier_activation not in ("softmax", None):
+        raise ValueError(f"{id} gives scores only, got classifier_activation={classifier_activation!r}.")
+    if pixels and not check_bool("include_top", include_top):
+        raise ValueError(f"include_top=False is for classifiers; features(create_model({id!r})) gives maps of it.")
     _check_options(id, entry, builder, options | common | head)
     check_choice("pooling", pooling, (None, "avg", "max"))
     if check_bool("include_top", include_top) and pooling is not None:
@@ -316,8 +316,8 @@ def _of_classifier(model: "keras.Model", trunk: str, source: "Source") -> "Sourc
 
     if fits(model, model.name, source):
         return source
-    row = find(trunk)
-    return of_classifier(model, trunk, _whole(_builder(row), {"name": trunk} | row.options), source)
+    classifier = _whole(_builder(find(trunk)), {"name": trunk} | find(trunk).options)
+    return of_classifier(model, trunk, classifier, source)
 
 
 def _what_fits(id: str, source: "Source") -> str:

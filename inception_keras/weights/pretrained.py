@@ -227,9 +227,9 @@ def _fresh_heads(
     if _scores_pixels(model):  # its many heads share a sentence
         lacking, others = ([some(names, 10)] * bool(names) for names in (lacking, others))
     said = [f"{names} of {model.name} keep fresh weights: {origin} has none of them." for names in lacking]
-    for names in others:
-        stays = "stay as they are: they have" if ", " in names else "stays as it is: it has"
-        said.append(f"{names} of {model.name} {stays} {counts[0]} classes, {origin} has {counts[1]}.")
+    for listed in others:
+        stays = "stay as they are: they have" if ", " in listed else "stays as it is: it has"
+        said.append(f"{listed} of {model.name} {stays} {counts[0]} classes, {origin} has {counts[1]}.")
     return kept, said
 
 
