@@ -15,7 +15,7 @@ from inception_keras.data.images import UnreadableImage
 from inception_keras.data.mask_file import read_mask
 from inception_keras.data.mask_folders import list_masks
 from inception_keras.data.names import VOC_CLASSES
-from inception_keras.data.palette import index_image
+from inception_keras.data.palette import coloured, index_image
 from inception_keras.data.test_set import load_test_set
 
 SIDE = 8
@@ -173,6 +173,37 @@ def test_an_image_that_is_its_mask_stays_so(tmp_path):
     folder(tmp_path, "images/{}.png", "masks/{}.png", 10)
     for image, mask in pairs(load(tmp_path, augment="shift", flip=True).train):
         assert np.array_equal(np.round((image[..., 0] + 1) * 127.5 / 20), np.where(mask == 255, 0, mask))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("augment", ["none", "shift", "crop"])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_whatever_moves_an_image_moves_its_mask(tmp_path, monkeypatch, augment, flip, in_memory):
+    monkeypatch.setattr(listing, "_IN_MEMORY", 2**29 * in_memory)
+    random = np.random.default_rng(0)
+    for number in range(12):  # blocks of classes; the image is the mask in VOC's colours
+        mask = random.integers(0, 21, (5, 4), np.uint8).repeat(14 + number, axis=0).repeat(20, axis=1)
+        write(tmp_path / f"masks/{number}.png", mask)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(coloured(mask)).save(tmp_path / f"images/{number}.png")
+    data = load(tmp_path, augment=augment, flip=flip, image_size=(64, 48))
+    seen = [pair for epoch in range(3) for pair in pairs(data.epoch(epoch))]
+    different = len({mask.tobytes() for _, mask in seen})
+    assert different == 8 if augment == "none" and not flip else different > 8
+    shares = []
+    for image, mask in seen:
+        shown, void = np.round((image + 1) * 127.5), mask == 255
+        reach = 6 if augment == "crop" else 2  # a small crop is enlarged, and with it the borders of its classes
+        around = np.pad(mask, reach, constant_values=254)  # behind the edge, there may be another class
+        windows = np.lib.stride_tricks.sliding_window_view(around, 2 * (2 * reach + 1,))
+        within = (windows == mask[..., None, None]).all(axis=(2, 3)) & ~void
+        shares.append(within.mean())
+        assert void.mean() < 0.25
+        assert (np.abs(shown - coloured(mask))[within] <= 2).all()
+        if augment != "shift":
+            assert not void.any()
+    assert np.mean(shares) > 0.1  # of the pixels are compared
 
 
 def voc(root: Path, nested: str = "") -> Path:

@@ -168,7 +168,7 @@ def test_the_palette_is_that_of_voc():
             index >>= 3
         colours.append(colour)
     assert palette().tolist() == colours and palette().dtype == np.uint8
-    published = {"aeroplane": (128, 0, 0), "person": (192, 128, 128), "tv monitor": (0, 64, 128)}
+    published = {"aeroplane": (128, 0, 0), "person": (192, 128, 128), "tvmonitor": (0, 64, 128)}
     for name, colour in published.items():
         assert tuple(palette()[VOC_CLASSES.index(name)]) == colour
     assert tuple(palette()[255]) == (224, 224, 192) and len(VOC_CLASSES) == 21
