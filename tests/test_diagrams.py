@@ -198,7 +198,7 @@ def test_equal_blocks_are_joined(without_weights):
 
 
 # of blocks that others have too
-SLOW = ("googlenet_bn", "googlenet_small", "resnet50")
+SLOW = ("googlenet_bn", "googlenet_small", "resnet50", "mobilenet_v2")
 
 
 @pytest.mark.parametrize(

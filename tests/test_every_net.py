@@ -9,7 +9,7 @@ from inception_keras import create_model, list_models, without_weights
 from inception_keras.weights.store import save_weights
 from inception_keras.zoo import ZOO
 
-FAST = ("lenet5", "alexnet_2012", "resnet20_cifar", "squeezenet1_1")
+FAST = ("lenet5", "resnet20_cifar", "squeezenet1_1")
 IDS = [id if id in FAST else pytest.param(id, marks=pytest.mark.slow) for id in list_models()]
 
 

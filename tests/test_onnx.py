@@ -42,15 +42,15 @@ def _kernels(net, names):
         yield theirs, ours, array, np.ascontiguousarray(given), rng.standard_normal(bias, "float32")
 
 
+@pytest.mark.slow  # tests/test_strangers_caffe.py has a faster one
 @pytest.mark.parametrize(
     ("id", "names", "options"),
     [
         ("googlenet", GOOGLENET, {"aux": True}),
-        pytest.param(
+        (
             "alexnet_2012",
             {f"conv{i}": f"conv_{i}" for i in range(1, 6)} | {"fc6": "fc_6", "fc7": "fc_7", "fc8": "predictions"},
             {},
-            marks=pytest.mark.slow,
         ),
     ],
 )

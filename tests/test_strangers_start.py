@@ -1,5 +1,6 @@
 """Imports the package in new processes, from working directories with all kinds of files."""
 
+import pytest
 from outside import is_quiet, python
 
 FOLDERS = "pandas jax keras numpy torch scipy tensorflow rich psutil models data".split()
@@ -20,6 +21,7 @@ def test_a_backend_that_is_not_installed_is_told(tmp_path):
     assert "ImportError: Keras's backend is 'jax' by the environment variable KERAS_BACKEND, but jax is not" in said
 
 
+@pytest.mark.slow
 def test_what_keeps_keras_from_being_imported_is_told(tmp_path):
     (tmp_path / "pandas.py").write_text("bears = 2")
     said = python("from inception_keras import load_data", tmp_path, status=1, new=True)

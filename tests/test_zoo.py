@@ -16,8 +16,8 @@ CLASSIFIERS = list_models()
 NAME = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)*")
 # one net of each builder
 FEW = list({entry.builder: id for id, entry in reversed(ZOO.items())}.values())
-LARGE = ("inception_resnet_v2", "dpn68", "inception_v4")  # which take longer to build than all others
-SMALL = [id for id in FEW if id not in LARGE]
+LARGE = re.compile("inception_|seinception|densenet|dpn")  # which take longer to build than all others
+SMALL = [id for id in FEW if not LARGE.match(id)]
 FEW_FAST = [id if id in SMALL else pytest.param(id, marks=pytest.mark.slow) for id in IDS]
 FEW_WITH_A_TOP = [id if id in SMALL else pytest.param(id, marks=pytest.mark.slow) for id in CLASSIFIERS]
 # nets that differ from smaller ones of the same builder in depth, width or groups alone
