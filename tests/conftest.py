@@ -27,8 +27,8 @@ def pytest_configure() -> None:
 
 
 # take the longest and begin first, so that all processes of `make test` end at about the same time
-LONG = """pipeline zoo examples wishes transfer strangers_weights strangers_fit data resume strangers_models
-strangers_predict strangers_caffe torch_weights golden convolutions strangers_output googlenet diagrams run""".split()
+LONG = """pipeline transfer examples zoo strangers_weights data strangers_fit resume strangers_models strangers_predict
+strangers_output wishes strangers_caffe strangers_saving segmentation torch_weights formats""".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 MODULES = [m.name for m in pkgutil.walk_packages(ik.__path__, "inception_keras.") if not m.name.endswith("__main__")]
 
 
-SLOW = {"inception_keras.training.finetune"}  # whose examples are all of the digits
+# whose examples are all of the digits, and of nets that take long to build
+SLOW = {f"inception_keras.{name}" for name in ("training.finetune", "models.inception_v3", "models.inception_v4")}
 
 
 @pytest.fixture(scope="module")

@@ -141,6 +141,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(out):
     assert len(facts["rows"]) < 3
 
 
+@pytest.mark.slow  # the first test of this file has a full disk
 def test_a_removed_folder_is_named(out, monkeypatch):
     def remove(loss):
         shutil.rmtree(out)

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import inception_keras as ik
 from inception_keras.cli import app
+from inception_keras.cli.recipe_options import changes
 from inception_keras.data.splits import Part
 from inception_keras.training.class_weights import class_weights
 from inception_keras.training.folder import load_run
@@ -55,14 +56,14 @@ def photos(folder, counts=(40, 12, 6)):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "fields",
     [
         pytest.param({}, id="indices"),
         pytest.param({"mixup": 0.4, "label_smoothing": 0.1}, id="mixtures", marks=pytest.mark.slow),
     ],
 )
-def test_class_weights_give_the_numbers_of_fit(tmp_path, changes):
-    recipe = RECIPE.with_changes(class_weight=TABLE, **changes)
+def test_class_weights_give_the_numbers_of_fit(tmp_path, fields):
+    recipe = RECIPE.with_changes(class_weight=TABLE, **fields)
     run = ik.train(recipe, tmp_path / "run", verbose=0)
     [row] = metrics(run.folder)
 
@@ -71,7 +72,7 @@ def test_class_weights_give_the_numbers_of_fit(tmp_path, changes):
     model = build(recipe, data)
     ik.compile_model(model, build_optimizer(recipe, model), label_smoothing=recipe.label_smoothing)
     weights = {index: TABLE.get(str(index), 1.0) for index in range(10)}  # Keras wants all of them
-    if changes:  # which Keras would weigh by the larger share alone
+    if fields:  # which Keras would weigh by the larger share alone
         table = np.array(list(weights.values()), "float32")
         batches = data.epoch(0).map(lambda images, labels: (images, labels, labels @ table[:, None]))
         history = model.fit(batches, shuffle=False, verbose=0).history
@@ -195,11 +196,17 @@ def test_a_run_with_weights_and_balanced_sampling_resumes_exactly(tmp_path, monk
     assert difference(tmp_path / "run", whole.folder) == 0
 
 
-def test_class_weights_and_sampling_on_the_command_line(tmp_path):
-    photos(tmp_path / "photos", (12, 6, 5))
-    words = ["--data-dir", "photos", "--image-size", "32", "--linear", "--out"]
-    here("finetune", *words, "run", "--class-weight", "dog=2", "--class-weight", "owl=4.5", cwd=tmp_path)
+@pytest.mark.slow
+def test_class_weights_on_the_command_line(tmp_path):
+    photos(tmp_path / "photos")
+    words = ["--data-dir", "photos", "--image-size", "64", "--linear", "--out", "run"]
+    here("finetune", *words, "--class-weight", "dog=2", "--class-weight", "owl=4.5", cwd=tmp_path)
     assert load_run(tmp_path / "run")[1]["recipe"]["class_weight"] == {"dog": 2.0, "owl": 4.5}
+
+
+def test_class_weights_and_sampling_that_are_refused_on_the_command_line(tmp_path):
+    words = ["--data-dir", str(photos(tmp_path / "photos", (12, 6, 5))), "--image-size", "32", "--linear", "--out"]
+    assert changes({"class_weight": ["dog=2", "owl=4.5"]}) == {"class_weight": {"dog": 2.0, "owl": 4.5}}
     for given, sentence in (
         (["--class-weight", "dog"], "--class-weight must be balanced, none or CLASS=WEIGHT, got 'dog'."),
         (["--class-weight", "dog=1,dog=2"], "--class-weight has the class 'dog' twice."),
@@ -207,7 +214,6 @@ def test_class_weights_and_sampling_on_the_command_line(tmp_path):
         (["--class-weight", "dgo=2"], "class_weight has a class 'dgo' that the data do not have; did you mean dog?"),
         (["--sampling", "equal"], "Unknown sampling 'equal'; did you mean natural?"),
     ):
-        words[1] = str(tmp_path / "photos")
         said = CliRunner().invoke(app, ["finetune", *words, str(tmp_path / "other"), *given]).output
         assert sentence in " ".join(said.split())
         assert not (tmp_path / "other").exists()
