@@ -13,6 +13,7 @@ from PIL import Image
 from runs import Death, difference
 
 import inception_keras as ik
+from inception_keras.data.palette import index_image
 from inception_keras.data.targets import VOID
 from inception_keras.training.distribute import Steps
 from inception_keras.training.pixels import (
@@ -176,6 +177,23 @@ def test_a_killed_run_ends_as_one_that_nothing_stopped(whole, tmp_path):
     for name in ("classes.csv", "confusion.png", "examples.png"):  # of `evaluate`
         (whole.folder / name).unlink(missing_ok=True)
     assert difference(tmp_path / "run", whole.folder) == 0
+
+
+def test_other_images_are_measured_at_their_own_sizes(whole, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "classes.txt").write_text("\n".join(rectangles.NAMES))
+    truths, guesses = [], []
+    for number, (image, mask) in enumerate(zip(*rectangles.scenes(3, seed=11), strict=True), start=1):
+        image, mask = np.tile(image, (number, 2, 1))[:-3], np.tile(mask, (number, 2))[:-3]
+        Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
+        index_image(mask).save(tmp_path / "masks" / f"{number}.png")
+        truths.append(mask.ravel())
+        guesses.append(ik.segment(whole.folder, image).ravel())
+    report = ik.evaluate(whole.folder, data_dir=tmp_path)
+    expected = released(np.concatenate(truths), np.concatenate(guesses), 4)
+    assert [getattr(report, name) for name in FIGURES] == pytest.approx(expected, abs=1e-6)
+    assert report.images == 3 and sum(row["pixels"] for row in report.table) == sum((t != VOID).sum() for t in truths)
 
 
 def test_from_the_command_line(whole, tmp_path):

@@ -53,7 +53,8 @@ def load_test_set(
     """
     if task == "segmentation":
         folder = None if data_dir is None else Path(data_dir)
-        raw = with_masks(name, folder, preprocessing, max_unreadable, class_names=class_names)
+        # files, which keep their own sizes, and not images in memory of the net's size
+        raw = with_masks(name, folder, preprocessing, max_unreadable, keep=False, class_names=class_names)
     elif data_dir is None:
         raw = by_name(str(name), preprocessing)
     else:

@@ -76,7 +76,7 @@ def _test_data(task: Task, recipe: Recipe, config: dict, data: str | None, data_
         data_dir=own,
         image_size=None,  # the preprocessing has it
         batch_size=min(recipe.batch_size, _BATCH),
-        augment="none",
+        augment="crop" if task.predict_image else "none",  # only the training is: files then keep their own sizes
         mixup=0.0,
         cutmix=0.0,
     )
