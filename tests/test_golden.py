@@ -99,7 +99,9 @@ def test_its_reference_sees_every_weight(id, tmp_path):
             break
     least = min(found, key=found.__getitem__)
     print(f"{id}: least effect {found[least]:.1e}, of {least}, of {len(found)}")
-    assert {path: effect for path, effect in found.items() if not effect >= 10 * LIMIT} == {}
+    scaled = "score_pool_" if id == "fcn8s_atonce" else "none"  # by 0.01 and 0.0001
+    unseen = {path: effect for path, effect in found.items() if not effect >= 10 * LIMIT}
+    assert [path for path in unseen if not path.startswith(scaled)] == []
 
 
 def test_outputs_are_of_the_order_of_one():

@@ -88,7 +88,8 @@ def _after(node: Node, before: list[Grid]) -> Grid:
     reach = [d * (k - 1) for k, d in zip(_pair(kernel), dilated, strict=True)]
     if isinstance(layer, layers.Conv2DTranspose):
         middle = (_one(layer, reach) - getattr(layer, "centred", False)) / 2
-        return Grid(stride / step, centre - stride / step * middle)
+        finer = stride // step if stride % step == 0 else stride / step
+        return Grid(finer, centre - finer * middle)
     pads = [_in_front(layer, i, n, node) for i, n in enumerate(reach)]
     return Grid(stride * step, centre + stride * _one(layer, [n / 2 - pad for n, pad in zip(reach, pads, strict=True)]))
 
