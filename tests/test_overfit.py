@@ -32,8 +32,9 @@ def test_a_net_learns_eight_scenes_by_heart(id, capsys):
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
     net = ik.strip_aux(model)
-    heads = {"predictions": masks, "aux": masks} if net is not model else masks
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), PixelCrossEntropy(), jit_compile=False)
+    heads = masks if net is model else dict.fromkeys(model.output, masks)
+    losses = PixelCrossEntropy() if net is model else {name: PixelCrossEntropy() for name in heads}
+    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), losses, jit_compile=False)
     reached = 0.0
     for step in range(CHECK, STEPS + 1, CHECK):
         for _ in range(CHECK):
