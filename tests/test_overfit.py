@@ -34,7 +34,8 @@ def test_a_net_learns_eight_scenes_by_heart(id, capsys):
     net = ik.strip_aux(model)
     heads = masks if net is model else dict.fromkeys(model.output, masks)
     losses = PixelCrossEntropy() if net is model else {name: PixelCrossEntropy() for name in heads}
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), losses, jit_compile=False)
+    falling = keras.optimizers.schedules.CosineDecay(rate, STEPS)
+    model.compile(keras.optimizers.Adam(falling, global_clipnorm=1.0), losses, jit_compile=False)
     reached = 0.0
     for step in range(CHECK, STEPS + 1, CHECK):
         for _ in range(CHECK):
