@@ -164,10 +164,15 @@ def _way(graph: Graph) -> list[Node]:
 
 
 def _is_global_pooling(node: Node) -> bool:
-    """Whether a layer without weights reduces all pixels of a map to one vector in one step."""
+    """Whether a layer without weights reduces all pixels of a map to one vector in one step.
+
+    A pool with overlapping windows, such as 3x3 with strides 2, does not, even if only one window fits on a small map.
+    """
     before, after = node.input_shapes[0], node.output_shapes[0]
     if node.weights or len(before) != 3 or before[:2] == (1, 1):
         return False
     halves = all(isinstance(side, int) and side <= 2 for side in before[:2])  # such as the last pool of VGG at 32 x 32
+    windows = zip(getattr(node.layer, "strides", ()), getattr(node.layer, "pool_size", ()), strict=False)
+    overlaps = [1 < stride < side for stride, side in windows]
     named = "Global" in node.kind or "Adaptive" in node.kind or node.kind in ("Mean", "Max", "Amax")
-    return len(after) == 1 or not halves or named
+    return len(after) == 1 or named or not (halves or any(overlaps))

@@ -38,6 +38,15 @@ def test_an_adaptive_pool_belongs_to_the_classifier(id, side):
     assert _maps(id, ["adaptive_pool"], input_shape=(side, side, 3))  # by its name it is there
 
 
+@pytest.mark.parametrize(
+    ("id", "side", "ends"),
+    [("googlenet", 48, ["inception_4e", "inception_5b"]), ("nin_imagenet", 64, ["mlpconv_3", "mlpconv_4"])],
+)
+def test_a_pool_that_leaves_one_pixel_of_a_small_picture_is_not_a_global_one(id, side, ends):
+    maps = _maps(id, input_shape=(side, side, 3))
+    assert list(maps)[-2:] == ends and [maps[end][:2] for end in ends] == [(3, 3), (1, 1)]
+
+
 def test_of_open_sizes_and_of_nets_without_a_top():
     expected = ["conv_1", "stage_2", "stage_3", "stage_4", "norm_5"]
     assert list(_maps("dpn68", input_shape=(None, None, 3))) == expected

@@ -128,8 +128,9 @@ def heatmap(
     A map of the score of the class is laid over the photograph.
     """
     with report_errors():
-        from ..training.heatmap import heatmap
+        from ..training.heatmap import check_suffix, heatmap
 
+        check_suffix("--out", out)  # before the net runs
         found = heatmap(run if run is not None else model, photo, classes or None)
         found.save(out)
         say(*(f"  {score:.4f}  {name}" for name, score in zip(found.names, found.scores, strict=True)), f"{out}")

@@ -50,9 +50,7 @@ class Heatmap:
             ValueError: If the suffix is not that of a picture.
             OSError: If the file cannot be written. An existing file then stays unchanged.
         """
-        path = check_path("path", path)
-        if path.suffix.lower() not in (".png", ".svg", ".pdf", ".jpg", ".jpeg"):
-            raise ValueError(f"path must end in .png, .svg, .pdf or .jpg, got {got(str(path))}.")
+        path = check_suffix("path", path)
         with atomic_write(path) as part:
             plot_heatmap(self.picture, self.maps, self._titles(), part)
         return path
@@ -64,6 +62,18 @@ class Heatmap:
         buffer = io.BytesIO()
         plot_heatmap(self.picture, self.maps, self._titles(), buffer)
         return buffer.getvalue()
+
+
+def check_suffix(label: str, path: str | Path) -> Path:
+    """The path of a picture to write.
+
+    Raises:
+        ValueError: If the suffix is not that of a picture; `label` names the path in the message.
+    """
+    path = check_path(label, path)
+    if path.suffix.lower() not in (".png", ".svg", ".pdf", ".jpg", ".jpeg"):
+        raise ValueError(f"{label} must end in .png, .svg, .pdf or .jpg, got {got(str(path))}.")
+    return path
 
 
 def heatmap(

@@ -46,7 +46,8 @@ def transfer(
 
     Raises:
         TypeError: If `model` is not a Keras model, or has layers that cannot be copied.
-        ValueError: If the model has no such block, the number of classes is invalid, or the scores have another shape.
+        ValueError: If the model has no such block or gives scores for each pixel, the number of classes is invalid, or
+            the scores have another shape.
 
     Examples:
         >>> net = transfer(create_model("squeezenet1_1", weights="imagenet"), 5, freeze="up to fire_5")
@@ -57,6 +58,12 @@ def transfer(
     check_count("classes", classes, least=2)
     if head is not None:
         check_callable("head", head, "a function (vector, classes) -> scores")
+    graph = read(model)
+    if graph.main == "predictions" and len(graph[graph.main].output_shapes[0]) == 3:
+        raise ValueError(
+            f"{model.name} gives scores for each pixel, from which transfer cannot make a classifier; a segmentation "
+            f"net gets other classes by create_model(id, classes={classes}, weights=path)."
+        )
     trunk = _trunk(model)
     frozen = _chosen("freeze", freeze, trunk, model)
     try:
