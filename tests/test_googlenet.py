@@ -8,6 +8,7 @@ import pytest
 
 import inception_keras as ik
 from inception_keras.models.googlenet import TABLE_1
+from inception_keras.zoo import ZOO
 
 
 def trainable(model):
@@ -135,9 +136,13 @@ class TestEveryGoogLeNet:
         for head in model.output:
             assert model.get_layer(head).activation is keras.activations.linear
 
-    def test_any_size_it_can_take_and_none_below(self, without_weights, id):
-        min_size = ik.zoo.ZOO[id].min_size
-        for shape in ((min_size, min_size, 3), (min_size + 7, min_size + 2, 1), (97, 64, 3), (None, None, 1)):
+    @pytest.mark.parametrize("one, other", [(3, 1), pytest.param(1, 3, marks=pytest.mark.slow)])
+    def test_any_size_it_can_take_and_none_below(self, without_weights, id, one, other):
+        min_size = ZOO[id].min_size
+        for shape in (
+            *((min_size, min_size, one), (min_size + 7, min_size + 2, other)),
+            *((97, 64, one), (None, None, other)),
+        ):
             assert ik.create_model(id, input_shape=shape).output_shape[0] is None
         for channels in (1, 3):
             with pytest.raises(ValueError, match=f"at least {min_size} x {min_size} pixels, got"):
@@ -149,7 +154,7 @@ class TestEveryGoogLeNet:
 
         for module in (googlenet, googlenet_variants):
             monkeypatch.setattr(module, "image_input", lambda shape, min_size: blocks.image_input(shape))
-        min_size = ik.zoo.ZOO[id].min_size
+        min_size = ZOO[id].min_size
         with pytest.raises(ValueError, match="does not fit"):
             ik.create_model(id, input_shape=(min_size - 1, min_size - 1, 3))
 
@@ -184,16 +189,21 @@ def test_an_aux_head_pools_as_caffe_does(height, width):
     np.testing.assert_allclose(pool(x), np.reshape(expected, (1, rows, columns, 2)), rtol=1e-5, atol=1e-6)
 
 
-def test_sizes_of_aux_heads(without_weights):
+@pytest.mark.parametrize(
+    ("id", "sides"),
+    [
+        ("googlenet", {190: 3, 191: 4, 238: 4, 239: 5}),
+        ("googlenet_slim", {64: 4, 256: 4}),
+        ("googlenet_small", {32: 4}),  # of 16x16 pixels; rounded up, it would be 5
+        pytest.param("googlenet", {224: 4}, marks=pytest.mark.slow),
+        pytest.param("googlenet_slim", {224: 4}, marks=pytest.mark.slow),
+    ],
+)
+def test_sizes_of_aux_heads(without_weights, id, sides):
     """The published heads have 4x4 pixels, which sets for what images they fit."""
-
-    def sides(id, n):
-        model = ik.create_model(id, input_shape=(n, n, 3), aux=True)
-        return model.get_layer("aux_1-pool").output.shape[1]
-
-    assert [sides("googlenet", n) for n in (190, 191, 238, 239)] == [3, 4, 4, 5]
-    assert [sides("googlenet_slim", n) for n in (64, 256)] == [4, 4]
-    assert sides("googlenet_small", 32) == 4  # of 16x16 pixels; rounded up, it would be 5
+    for side, expected in sides.items():
+        model = ik.create_model(id, input_shape=(side, side, 3), aux=True)
+        assert model.get_layer("aux_1-pool").output.shape[1] == expected
 
 
 def test_aux_heads_need_a_fixed_size(without_weights):

@@ -77,6 +77,14 @@ def test_what_stays_frozen(without_weights, id, freeze, first):
         assert trained_blocks(ik.transfer(model, 3, freeze=freeze)) == [*kept, "predictions"]
 
 
+def test_a_net_that_scores_pixels_is_refused(without_weights):
+    for net in (ik.create_model("fcn_small8s"), ik.convolutionalize(ik.create_model("lenet5_modern"))):
+        with pytest.raises(
+            ValueError, match=r"gives scores for each pixel, .* by create_model\(id, classes=5, weights="
+        ):
+            ik.transfer(net, 5)
+
+
 def test_none_freezes_nothing(without_weights):
     """None may also be given as "none", as on the command line and in recipe files."""
     model = ik.create_model("squeezenet1_1", include_top=False, pooling="avg")
@@ -103,9 +111,7 @@ def small():
         return ik.transfer(ik.create_model("squeezenet1_1"), 3, freeze=None)
 
 
-@settings(max_examples=20, deadline=None)
-@given(data=st.data())
-def test_freezing_names_blocks_exactly(small, data):
+def freezing_names_blocks_exactly(small, data):
     """After a series of freezes and unfreezes, the last one decides about a block; the classifier's state is fixed."""
     names = blocks(small)[:-2]  # without avg_pool and predictions
     frozen = set()
@@ -137,13 +143,37 @@ def test_freezing_names_blocks_exactly(small, data):
 
 
 @settings(max_examples=20, deadline=None)
-@given(pattern=st.text(max_size=12))
-def test_any_text_is_a_pattern_or_one_sentence(small, pattern):
+@given(data=st.data())
+def test_freezing_names_blocks_exactly(small, data):
+    freezing_names_blocks_exactly(small, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_freezing_names_blocks_exactly_in_more_examples(small, data):
+    freezing_names_blocks_exactly(small, data)
+
+
+def is_a_pattern_or_one_sentence(small, pattern):
     try:
         ik.freeze(small, pattern)
     except ValueError as error:
         assert "has no block" in str(error)
     assert small.get_layer("predictions").trainable
+
+
+@settings(max_examples=20, deadline=None)
+@given(pattern=st.text(max_size=12))
+def test_any_text_is_a_pattern_or_one_sentence(small, pattern):
+    is_a_pattern_or_one_sentence(small, pattern)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(pattern=st.text(max_size=12))
+def test_any_text_is_a_pattern_or_one_sentence_in_more_examples(small, pattern):
+    is_a_pattern_or_one_sentence(small, pattern)
 
 
 def test_the_given_model_stays_as_it_is():
