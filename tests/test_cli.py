@@ -78,9 +78,10 @@ def test_options_of_a_model():
         assert count in run("show", "googlenet", "-o", f"aux={value}").output
 
 
-def test_plot(tmp_path):
+@pytest.mark.parametrize("id", ["lenet5", pytest.param("squeezenet1_1", marks=pytest.mark.slow)])
+def test_plot(tmp_path, id):
     for name in ("blocks.png", "blocks.svg", "blocks.pdf"):
-        result = run("plot", "lenet5", "--out", tmp_path / "new" / name)
+        result = run("plot", id, "--out", tmp_path / "new" / name)
         assert result.exit_code == 0, result.output
         assert (tmp_path / "new" / name).stat().st_size > 5_000
 

@@ -72,9 +72,11 @@ def test_depthwise_equals_keras(options):
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
 @pytest.mark.parametrize("strides", [1, 2, 3, 4])
 @pytest.mark.parametrize("kernel_size", [2, 3, 5, (1, 7)])
-def test_strides_of_a_depthwise_kernel_on_every_size(kernel_size, strides, known):
+# The width is 17 less the height, so that there is every remainder of every stride; with the slow ones, on each axis.
+@pytest.mark.parametrize("heights", [(7, 8), pytest.param((9, 10), marks=pytest.mark.slow)])
+def test_strides_of_a_depthwise_kernel_on_every_size(kernel_size, strides, known, heights):
     options = {"strides": strides, "use_bias": False}
-    for height in (7, 8):  # and widths 10 and 9: every remainder of every stride
+    for height in heights:
         ours, theirs = own.DepthwiseConv2D(kernel_size, **options), keras.layers.DepthwiseConv2D(kernel_size, **options)
         image = _twins(ours, theirs, (2, height, 17 - height, 3))
         call = tf.function(ours, input_signature=[tf.TensorSpec(image.shape if known else (None, None, None, 3))])
@@ -131,7 +133,10 @@ def test_grouped_in_a_training_step_and_on_disk(tmp_path, gradient_of_groups):
 
 @pytest.mark.parametrize(
     ("strides", "norm"),
-    [(1, own.BatchNormalization), (2, own.BatchNormalization), (2, keras.layers.BatchNormalization)],
+    [
+        *((1, own.BatchNormalization), (2, own.BatchNormalization), (2, keras.layers.BatchNormalization)),
+        pytest.param(1, keras.layers.BatchNormalization, marks=pytest.mark.slow),
+    ],
 )
 def test_batch_norm_inside_the_convolution_before_it(strides, norm, tmp_path):
     x = image = keras.Input((9, 9, 4))

@@ -491,13 +491,16 @@ def test_a_folder_of_photographs(tmp_path, monkeypatch, in_memory):
         assert path.parent.name == data.class_names[label]
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_the_preprocessing_of_weights_replaces_our_own(tmp_path, monkeypatch, in_memory):
+@pytest.mark.parametrize(
+    ("in_memory", "sizes"),
+    [(True, (None, 64)), (False, (64,)), pytest.param(False, (None,), marks=pytest.mark.slow)],
+)
+def test_the_preprocessing_of_weights_replaces_our_own(tmp_path, monkeypatch, in_memory, sizes):
     write_photos(tmp_path)
     if not in_memory:
         monkeypatch.setattr(listing, "_IN_MEMORY", 0)
-    published, small = (None, SQUEEZENET1_1), (64, SQUEEZENET1_1.resized((64, 64)))
-    for size, wanted in (published, small) if in_memory else (small,):
+    for size in sizes:
+        wanted = SQUEEZENET1_1.resized((size, size)) if size else SQUEEZENET1_1
         data = load_data(None, data_dir=tmp_path, image_size=size, augment=False, preprocessing=SQUEEZENET1_1)
         assert data.preprocessing == wanted and data.image_shape == (*wanted.size, 3)
         images = np.concatenate([everything(part)[0] for part in (data.train, data.validation, data.test)])

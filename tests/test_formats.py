@@ -48,7 +48,13 @@ def rows_of(album: Path, form: str) -> list[str]:
     return [form.format(path=path.relative_to(album), name=path.parent.name, i=i) for i, path in enumerate(paths)]
 
 
-@pytest.mark.parametrize(("separator", "mark"), [(",", ""), (";", "\ufeff"), ("\t", "")])
+@pytest.mark.parametrize(
+    ("separator", "mark"),
+    [
+        *((",", ""), (";", "\ufeff"), ("\t", "")),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((",", "\ufeff"), (";", ""), ("\t", "\ufeff"))),
+    ],
+)
 def test_a_csv_of_paths_and_labels(album, separator, mark):
     write_csv(album / "list.csv", f"{mark}file{separator}kind", rows_of(album, f'"{{path}}"{separator} {{name}}'))
     data = load_data(None, data_dir=album, image_size=48, augment=False)
@@ -151,7 +157,9 @@ def records(count: int, text: bool = True, **options) -> list[bytes]:
     return [example(encoded(photo), label, name if text else None, **options) for photo, label, name in pairs]
 
 
-@pytest.mark.parametrize(("in_memory", "end"), [(True, ".gz"), (False, ""), (False, ".gz")])
+@pytest.mark.parametrize(
+    ("in_memory", "end"), [(True, ".gz"), (False, ""), (False, ".gz"), pytest.param(True, "", marks=pytest.mark.slow)]
+)
 def test_shards(tmp_path, monkeypatch, in_memory, end):
     if not in_memory:
         monkeypatch.setattr(listing, "_IN_MEMORY", 0)

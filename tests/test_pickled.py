@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_data import RANDOM, write_tar
+from test_data import RANDOM, everything, pixels, write_tar
 from test_formats import refused
 
 from inception_keras import load_data
@@ -65,7 +65,8 @@ def batch_files(classes: int, protocol: int | None) -> tuple[dict[str, bytes], n
     ("classes", "protocol"), [*((10, protocol) for protocol in (None, *range(6))), *((100, p) for p in (None, 2, 4, 5))]
 )
 @pytest.mark.parametrize("place", ["archive", "below"])
-def test_cifar_in_pythons_form(tmp_path, classes, protocol, place):
+@pytest.mark.parametrize("batched", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_cifar_in_pythons_form(tmp_path, classes, protocol, place, batched):
     files, images = batch_files(classes, protocol)
     if place == "archive":
         write_tar(tmp_path / f"cifar-{classes}-python.tar.gz", files, "some-folder")
@@ -78,8 +79,9 @@ def test_cifar_in_pythons_form(tmp_path, classes, protocol, place):
     assert data.counts["test"] == 2 * classes and data.class_names[:2] == ("class 0", "class 1")
     assert data.counts["train"] + data.counts["validation"] == (40 if classes == 10 else 400)
     part = data.batches["test"].part
-    np.testing.assert_array_equal(part.images, images)
-    assert part.labels.tolist() == [i % classes for i in range(2 * classes)]
+    found, labels = everything(data.test) if batched else (part.images, part.labels)
+    np.testing.assert_array_equal(pixels(found) if batched else found, images)
+    assert labels.tolist() == [i % classes for i in range(2 * classes)]
 
 
 class _Call:

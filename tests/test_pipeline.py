@@ -32,6 +32,7 @@ from inception_keras.data.targets import Labels
 from inception_keras.data.unreadable import Unreadable
 from inception_keras.deploy.bench_data import bench_data
 
+SLOW = pytest.mark.slow
 needs_torchvision = pytest.mark.skipif(not find_spec("torchvision"), reason="the extra `bench` brings it")
 
 
@@ -103,7 +104,12 @@ def test_skipped_images_are_not_decoded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "data, split, workers", [("memory", "train", 5), ("files", "train", 5), ("files", "test", 3)], indirect=["data"]
+    "data, split, workers",
+    [
+        *(("memory", "train", 5), ("files", "train", 5), ("files", "test", 3)),
+        pytest.param("memory", "test", 3, marks=SLOW),
+    ],
+    indirect=["data"],
 )
 def test_the_shares_of_all_workers_are_the_batch(data, split, workers):
     make = (lambda shard: data.epoch(1, 1, shard)) if split == "train" else (lambda shard: data.split("test", shard))
@@ -122,15 +128,26 @@ def test_splits_in_order(data):
     assert (np.diff(everything(data.split("train"))[1]) >= 0).all()
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(1, 30), st.integers(0, 30), st.data())
-def test_shares_of_any_size(size, count, more):
+def shares_add_up(size, count, workers):
     """The shares of the workers add up to the batch, and none is larger than a share of a full batch."""
-    workers, count = more.draw(st.integers(1, size)), min(size, count)
+    count = min(size, count)
     firsts, whole = ([int(_first(n, index, workers)) for index in range(workers + 1)] for n in (count, size))
     assert firsts[0] == 0 and firsts[-1] == count
     for share, greatest in zip(np.diff(firsts), np.diff(whole), strict=True):
         assert count // workers <= share <= -(-count // workers) and share <= greatest
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 30), st.integers(0, 30), st.data())
+def test_shares_of_any_size(size, count, more):
+    shares_add_up(size, count, more.draw(st.integers(1, size)))
+
+
+@SLOW
+@settings(deadline=None)
+@given(st.integers(1, 100), st.integers(0, 100), st.data())
+def test_shares_of_larger_batches(size, count, more):
+    shares_add_up(size, count, more.draw(st.integers(1, size)))
 
 
 @pytest.mark.parametrize("count, size, seed", [(1, 1, 0), (5, 9, 2**70), (9, 3, 1)])
@@ -233,11 +250,12 @@ def test_half_of_the_images_are_mirrored():
 
 
 @pytest.mark.parametrize("name, alpha", [("mixup", 0.2), ("mixup", 1.0), ("cutmix", 1.0)])
-def test_mixtures(name, alpha):
+@pytest.mark.parametrize("steps", [80, pytest.param(150, marks=SLOW)])
+def test_mixtures(name, alpha, steps):
     images = np.stack([np.full((20, 30, 2), value, np.float32) for value in (0, 1, 0)])
     labels = np.eye(3, dtype=np.float32)
     shares = []
-    for step in range(80):
+    for step in range(steps):
         key = augment.key(0, tf.constant(1, tf.int64), tf.constant(step, tf.int64))
         mixed, mixture = augment.mix(images, labels, key, **{"mixup": 0.0, "cutmix": 0.0, name: alpha})
         mixed, mixture = mixed.numpy(), mixture.numpy()
@@ -258,24 +276,25 @@ def test_mixtures(name, alpha):
         assert 0.2 < np.mean(shares) < 0.5  # half, less what lies outside
 
 
-def test_mixup_and_cutmix_take_turns():
+@pytest.mark.parametrize("steps", [50, pytest.param(100, marks=SLOW)])
+def test_mixup_and_cutmix_take_turns(steps):
     images = np.stack([np.zeros((8, 8, 1), np.float32), np.ones((8, 8, 1), np.float32)])
     pictures = [
         augment.mix(images, np.eye(2, dtype=np.float32), augment.key(0, np.int64(0), np.int64(step)), 1.0, 1.0)[0]
-        for step in range(50)
+        for step in range(steps)
     ]
-    assert 15 < sum(len(np.unique(picture)) == 1 and 0 < np.max(picture) < 1 for picture in pictures) < 35
+    mixed = sum(len(np.unique(picture)) == 1 and 0 < np.max(picture) < 1 for picture in pictures)
+    assert 0.3 * steps < mixed < 0.7 * steps
 
 
-SLOW = pytest.mark.slow  # as others are but for what they decode
-KINDS = [
-    ("shift", True),
-    *(pytest.param(*kind, marks=SLOW) for kind in (("crop", False), ("none", True), ("shift", False))),
-]
+KINDS = [("shift", True), ("crop", False), ("none", True), ("shift", False)]
 
 
-@pytest.mark.parametrize("kind, in_memory", KINDS)
-def test_every_kind_is_a_function_of_seed_epoch_and_batch(tmp_path, monkeypatch, kind, in_memory):
+# the last batch has 2 images, so that one of 3 workers gets none
+@pytest.mark.parametrize(
+    "kind, in_memory, workers", [("shift", True, 2), *(pytest.param(*kind, 3, marks=SLOW) for kind in KINDS)]
+)
+def test_every_kind_is_a_function_of_seed_epoch_and_batch(tmp_path, monkeypatch, kind, in_memory, workers):
     monkeypatch.setattr(listing, "_IN_MEMORY", 2**29 if in_memory else 0)
     write_jpegs(tmp_path, 7)
     options = {"image_size": (24, 32), "batch_size": 4, "validation": 0.01, "augment": kind, "flip": True}
@@ -288,7 +307,7 @@ def test_every_kind_is_a_function_of_seed_epoch_and_batch(tmp_path, monkeypatch,
         np.testing.assert_array_equal(a, b)
     rest = everything(data.epoch(0, skip=1))
     np.testing.assert_array_equal(rest[0], images[4:])
-    shares = [list(data.epoch(0, 0, (index, 2)).as_numpy_iterator()) for index in range(2)]
+    shares = [list(data.epoch(0, 0, (index, workers)).as_numpy_iterator()) for index in range(workers)]
     batches = [np.concatenate([share[step][column] for share in shares]) for column in (0, 1) for step in range(3)]
     np.testing.assert_array_equal(np.concatenate(batches[:3]), images)
     np.testing.assert_allclose(np.concatenate(batches[3:]), labels, atol=1e-6)

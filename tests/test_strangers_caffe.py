@@ -85,6 +85,17 @@ def test_googlenet_with_both_heads_from_every_file(tmp_path):
 
 
 @pytest.mark.slow
+def test_googlenet_with_both_heads_from_a_file_of_each_generation(tmp_path):
+    net, path = caffe.googlenet(10), tmp_path / "net.caffemodel"
+    weights = []
+    for generation in ("v1", "new"):
+        caffe.write(net, path, generation=generation)
+        weights.append(create_model("googlenet", weights=path, aux=True, classes=10).get_weights())
+    for given, expected in zip(*weights, strict=True):
+        assert np.array_equal(given, expected)
+
+
+@pytest.mark.slow
 def test_heads_of_googlenet_at_another_size(tmp_path):
     """On maps of 12 pixels, the last windows of the heads' pools reach beyond the map."""
     net = caffe.googlenet(10)
@@ -141,10 +152,11 @@ def test_a_resnet_of_another_library_does_not_go_into_that_of_caffe():
             translate(model, "resnet101_caffe", {name: np.zeros(1, "float32") for name in names})
 
 
-def test_a_file_of_another_net_is_an_error_without_a_warning(tmp_path):
+@pytest.mark.parametrize("aux", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_file_of_another_net_is_an_error_without_a_warning(tmp_path, aux):
     caffe.write(caffe.squeezenet("1.1", 10), tmp_path / "squeezenet.caffemodel")
     with pytest.raises(ValueError, match="do not fit googlenet"):  # a warning would be an error of its own kind
-        create_model("googlenet", weights=tmp_path / "squeezenet.caffemodel", aux=True)
+        create_model("googlenet", weights=tmp_path / "squeezenet.caffemodel", aux=aux)
     content = (tmp_path / "squeezenet.caffemodel").read_bytes()
     (tmp_path / "renamed.caffemodel").write_bytes(content.replace(b"conv10", b"linear"))
     with pytest.raises(ValueError, match=r"do not fit squeezenet1_1, .*: 2 unexpected: linear\.weight, linear\.bias"):
