@@ -209,6 +209,12 @@ def test_a_classifier_is_a_backbone_without_its_dense_layers(without_weights):
     assert {"fc_6", "predictions"} & {layer.name for layer in net.layers} == {"predictions"}
 
 
+def test_takes_skips_from_every_stride(without_weights):
+    net = fcn(create_model("resnet18", include_top=False, input_shape=(None, None, 3)), stride=2)
+    enlarged = [layer.name for layer in net.layers if layer.name.startswith("upscore")]
+    assert (len(enlarged), enlarged[0], enlarged[-1]) == (5, "upscore_2", "upscore_image")
+
+
 def test_says_what_a_backbone_lacks(without_weights):
     with pytest.raises(ValueError, match=r"stride must be 16, 8, 4 or 2, got 32"):
         fcn(create_model("squeezenet1_1"), stride=32)

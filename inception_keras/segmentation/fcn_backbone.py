@@ -74,7 +74,8 @@ def fcn(
         x = layers.Add(name=f"fuse_{skip}")([x, y])
         label, grid = skip, finer
     factor, centred, offset = enlargement(grid, Grid(1, 0.0))
-    x = upscore(x, factor, learned=learn_upsampling, centred=centred, name=f"upscore_{stride}")
+    last = f"upscore_{stride}" if stride > 2 else "upscore_image"  # upscore_2 is the first of all
+    x = upscore(x, factor, learned=learn_upsampling, centred=centred, name=last)
     image = backbone.inputs[0]
     return Model(image, cropped(x, image, offset), name=name or f"fcn_{backbone.name}_{stride}s")
 
