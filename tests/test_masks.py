@@ -620,7 +620,7 @@ def test_a_test_set_has_the_classes_of_the_net(tmp_path):
     names, prepare = ("sky", "sea", "land", "ice"), ik.Preprocessing((SIDE, SIDE))
     folder(tmp_path, "images/{}.png", "masks/{}.png", 5)
     data = load_test_set(None, tmp_path, names, prepare, task="segmentation")
-    assert data.counts == {"test": 5} and data.class_names == names and belong_together(kept(data)) == 5
+    assert data.counts == {"test": 5} and data.class_names == names and belong_together(data.test) == 5
     (tmp_path / "classes.txt").write_text("sky\nland\nsea")
     text = sentence(load_test_set, None, tmp_path, names, prepare, task="segmentation")
     assert "has the classes sky, land, sea, the net sky, sea, land, ice." in text

@@ -90,7 +90,7 @@ def _indices(image: Image.Image) -> np.ndarray:
 
 
 def _read_matlab(path: Path) -> np.ndarray:
-    from scipy.io import loadmat  # scikit-learn brings it
+    from scipy.io import loadmat
 
     if not path.is_file():
         raise FileNotFoundError(f"There is no mask {path}.")
