@@ -56,6 +56,14 @@ def check_path(label: str, value: object) -> Path:
     return Path(path)
 
 
+def check_picture(label: str, value: object) -> Path:
+    """Returns the path of a chart or drawing to write; raises a ValueError if its suffix is not that of a picture."""
+    path = check_path(label, value)
+    if path.suffix.lower() not in (".png", ".svg", ".pdf", ".jpg", ".jpeg"):
+        raise ValueError(f"{label} must end in .png, .svg, .pdf or .jpg, got {got(str(path))}.")
+    return path
+
+
 def check_text(label: str, value: object) -> str:
     """Returns `value` if it is a str; otherwise raises a TypeError."""
     return check_type(label, value, str, "a text")

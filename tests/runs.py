@@ -3,14 +3,16 @@
 import importlib.util
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 from inception_keras import zoo
+from inception_keras.training.distribute import Steps
 from inception_keras.weights.store import read
 
 OLD = Path(__file__).parent / "data" / "version_0.1"
@@ -46,6 +48,30 @@ def difference(run: Path, other: Path) -> float:
 
 class Death(BaseException):
     """Ends a run inside the test's process, as SIGKILL would end a separate process."""
+
+
+def at_step(patch: pytest.MonkeyPatch, number: int, act: Callable[[float], float]) -> None:
+    """Makes a run call a function after step `number`."""
+    step, done = Steps.train, []
+
+    def train(self, iterator):
+        loss = step(self, iterator)
+        done.append(loss)
+        return act(loss) if len(done) == number else loss
+
+    patch.setattr(Steps, "train", train)
+
+
+@contextmanager
+def death_at_step(number: int) -> Iterator[None]:
+    """Expects that the run in this context dies after step `number`."""
+
+    def die(loss: float) -> float:
+        raise Death
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Death):
+        at_step(patch, number, die)
+        yield
 
 
 def die_at(number: int, kill: bool) -> None:

@@ -10,12 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from outside import fork, python
-from runs import TINY, Death, die_at, difference
+from runs import TINY, Death, at_step, death_at_step, die_at, difference
 from typer.testing import CliRunner
 
 import inception_keras as ik
 from inception_keras.cli import app
-from inception_keras.training.distribute import Steps
 from inception_keras.training.facts import check_data
 from inception_keras.training.folder import BEFORE, NEWEST, load_run
 from inception_keras.training.lock import locked
@@ -36,18 +35,6 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "run"
-
-
-def at_step(monkeypatch, number, act):
-    """Makes a run call a function after step `number`."""
-    step, done = Steps.train, []
-
-    def train(self, iterator):
-        loss = step(self, iterator)
-        done.append(loss)
-        return act(loss) if len(done) == number else loss
-
-    monkeypatch.setattr(Steps, "train", train)
 
 
 def test_whatever_interrupts_a_run_it_ends_as_one_that_nothing_did(whole, out, monkeypatch, capsys):
@@ -261,10 +248,8 @@ def test_a_killed_net_with_dropout_batch_norm_and_aux_heads(tmp_path):
         options={"aux": True, "batch_norm": True}, image_size=16, epochs=2, batch_size=256, weight_decay=0.01, ema=0.9
     )
     whole = ik.train(recipe, tmp_path / "whole", verbose=0)
-    with pytest.MonkeyPatch.context() as patch:
-        at_step(patch, 8, lambda loss: (_ for _ in ()).throw(Death))
-        with pytest.raises(Death):
-            ik.train(recipe.with_changes(save_minutes=1e-9), tmp_path / "run", verbose=0)
+    with death_at_step(8):
+        ik.train(recipe.with_changes(save_minutes=1e-9), tmp_path / "run", verbose=0)
     ik.train(None, tmp_path / "run", resume=True, verbose=0)
     assert difference(tmp_path / "run", whole.folder) == 0
 

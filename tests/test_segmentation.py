@@ -10,12 +10,11 @@ import rectangles
 import tensorflow as tf
 from outside import here, python
 from PIL import Image
-from runs import Death, difference
+from runs import death_at_step, difference
 
 import inception_keras as ik
 from inception_keras.data.palette import index_image
 from inception_keras.data.targets import VOID
-from inception_keras.training.distribute import Steps
 from inception_keras.training.pixels import (
     FIGURES,
     MeanPixelCrossEntropy,
@@ -161,18 +160,8 @@ def test_a_run(whole):
 
 @pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_nothing_stopped(whole, tmp_path):
-    step, done = Steps.train, []
-
-    def train(self, iterator):
-        done.append(step(self, iterator))
-        if len(done) == 7:  # the second of the second epoch
-            raise Death
-        return done[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Steps, "train", train)
-        with pytest.raises(Death):
-            ik.train(RECIPE.with_changes(save_minutes=1e-9), tmp_path / "run", verbose=0)
+    with death_at_step(7):  # the second of the second epoch
+        ik.train(RECIPE.with_changes(save_minutes=1e-9), tmp_path / "run", verbose=0)
     assert ik.train(None, tmp_path / "run", resume=True, verbose=0).rows == whole.rows
     for name in ("classes.csv", "confusion.png", "examples.png"):  # of `evaluate`
         (whole.folder / name).unlink(missing_ok=True)

@@ -10,11 +10,10 @@ from pathlib import Path
 import keras
 import pytest
 from outside import ROOT, command, fork, here, python
-from runs import Death, difference
+from runs import death_at_step, difference
 
 import inception_keras as ik
 from inception_keras.cli.recipe_options import changes
-from inception_keras.training.distribute import Steps
 from inception_keras.training.task import load_task, task_of
 
 PAGE = (ROOT / "docs" / "task.md").read_text()
@@ -64,18 +63,8 @@ def test_the_page_in_this_process(folder, capsys):
 def test_a_killed_run_in_this_process(folder, capsys):
     recipe = ik.Recipe.load("brightness.toml")
     whole = ik.train(recipe, "runs/again", verbose=0).folder
-    step, done = Steps.train, []
-
-    def train(self, iterator):
-        done.append(step(self, iterator))
-        if len(done) == 15:  # the fourth of the second epoch
-            raise Death
-        return done[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Steps, "train", train)
-        with pytest.raises(Death):
-            ik.train(recipe.with_changes(save_minutes=1e-9), "runs/killed", verbose=0)
+    with death_at_step(15):  # the fourth of the second epoch
+        ik.train(recipe.with_changes(save_minutes=1e-9), "runs/killed", verbose=0)
     capsys.readouterr()
     ik.train(None, "runs/killed", resume=True, verbose=2)
     assert re.search(r"Epoch 2/3 .* loss: \S+ - mae: \S+ - val_loss: \S+ - val_mae: \S+\n", capsys.readouterr().out)

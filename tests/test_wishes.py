@@ -404,7 +404,7 @@ def test_the_learning_rate_finder_refuses_other_files_at_once(tmp_path):
     (tmp_path / "new").mkdir()
     for name in ("lr.txt", "new", "."):
         done = CliRunner().invoke(app, ["lr", "no_such_recipe", "--out", str(tmp_path / name)])
-        assert "--out must be a picture that ends in .png, .svg, .pdf, .jpg, got" in " ".join(done.output.split())
+        assert "--out must end in .png, .svg, .pdf or .jpg, got" in " ".join(done.output.split())
 
 
 def test_the_learning_rate_finder_refuses_what_makes_no_sense():

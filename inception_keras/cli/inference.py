@@ -128,9 +128,10 @@ def heatmap(
     A map of the score of the class is laid over the photograph.
     """
     with report_errors():
-        from ..training.heatmap import check_suffix, heatmap
+        from ..checks import check_picture
+        from ..training.heatmap import heatmap
 
-        check_suffix("--out", out)  # before the net runs
+        check_picture("--out", out)  # before the net runs
         found = heatmap(run if run is not None else model, photo, classes or None)
         found.save(out)
         say(*(f"  {score:.4f}  {name}" for name, score in zip(found.names, found.scores, strict=True)), f"{out}")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..training.run import Result
 
 app = typer.Typer(no_args_is_help=True)
-PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 File = Annotated[
     str | None,
@@ -113,10 +112,11 @@ def lr(
 ) -> None:
     """Tries learning rates from small to large, and suggests one."""
     with report_errors():
+        from ..checks import check_picture
         from ..training.learning_rate import find_learning_rate
 
-        if out.suffix.lower() not in PICTURES or out.is_dir():
-            raise ValueError(f"--out must be a picture that ends in {', '.join(PICTURES)}, got {str(out)!r}.")
+        if check_picture("--out", out).is_dir():
+            raise IsADirectoryError(f"{out} is a folder: --out names the picture to write.")
         wanted = recipe_of(recipe, {}, changes(given, option, aux))
         trial = find_learning_rate(wanted, lowest=lowest, highest=highest, steps=steps)
         say(f"--learning-rate {trial.suggestion:.2g} (the recipe has {wanted.learning_rate:.2g})")

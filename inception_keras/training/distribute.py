@@ -278,7 +278,8 @@ class Steps:
             if self._replicas > 1:
                 context = tf.distribute.get_replica_context()
                 mine = tf.stack([tf.cast(images, "float32"), counted])
-                part, share = tf.unstack(tf.math.divide_no_nan(mine, whole := context.all_reduce("SUM", mine)))
+                whole = context.all_reduce("SUM", mine)
+                part, share = tf.unstack(tf.math.divide_no_nan(mine, whole))
                 loss = mean * self._replicas * tf.where(whole[1] > 0, share, part)  # else all is void
             scaled = model.optimizer.scale_loss(loss)
         self._shift_seeds(-1)

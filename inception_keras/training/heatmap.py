@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from ..analysis.charts import plot_heatmap
-from ..checks import check_count, check_model, check_path, check_text, check_type, counted, got, nearest
+from ..checks import check_count, check_model, check_picture, check_text, check_type, counted, got, nearest
 from ..data.preprocessing import Preprocessing, open_picture
 from ..data.preprocessing import class_names as imagenet_names
 from ..data.preprocessing import preprocessing as published
@@ -50,7 +50,7 @@ class Heatmap:
             ValueError: If the suffix is not that of a picture.
             OSError: If the file cannot be written. An existing file then stays unchanged.
         """
-        path = check_suffix("path", path)
+        path = check_picture("path", path)
         with atomic_write(path) as part:
             plot_heatmap(self.picture, self.maps, self._titles(), part)
         return path
@@ -62,18 +62,6 @@ class Heatmap:
         buffer = io.BytesIO()
         plot_heatmap(self.picture, self.maps, self._titles(), buffer)
         return buffer.getvalue()
-
-
-def check_suffix(label: str, path: str | Path) -> Path:
-    """The path of a picture to write.
-
-    Raises:
-        ValueError: If the suffix is not that of a picture; `label` names the path in the message.
-    """
-    path = check_path(label, path)
-    if path.suffix.lower() not in (".png", ".svg", ".pdf", ".jpg", ".jpeg"):
-        raise ValueError(f"{label} must end in .png, .svg, .pdf or .jpg, got {got(str(path))}.")
-    return path
 
 
 def heatmap(

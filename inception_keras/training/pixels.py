@@ -10,9 +10,9 @@ import keras
 from keras import ops
 
 from ..checks import check_bool, check_choice, check_count
+from ..data.mask_file import VOID
 from ..layers._support import register
 
-VOID = 255  # as in data.targets
 FIGURES = ("pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou")
 
 

@@ -199,7 +199,7 @@ def _read(photo: Photograph, prepare: Preprocessing, own_size: bool = False) -> 
 def _stream(
     photos: Iterable[Photograph], prepare: Preprocessing, net: keras.Model, name: Callable[[np.ndarray], Names]
 ) -> Iterator[Answer]:
-    stream = iter(photos)
+    read, stream = partial(_read, prepare=prepare), iter(photos)
     batches = iter(lambda: list(islice(stream, _BATCH)), [])
     first = list(islice(batches, 2))
     # a single batch is run eagerly, as tracing a graph takes longer than running it
@@ -207,10 +207,7 @@ def _stream(
     with ThreadPool(min(_BATCH, os.cpu_count() or 1)) as pool:
         following = None
         for batch in chain(first, batches, [None]):
-            ready, following = (
-                following,
-                batch and (batch, pool.map_async(partial(_read, prepare=prepare), batch, chunksize=1)),
-            )
+            ready, following = following, batch and (batch, pool.map_async(read, batch, chunksize=1))
             if ready:
                 opened = ready[1].get()
                 images = [image for image in opened if not isinstance(image, str)]
