@@ -13,10 +13,10 @@ from inception_keras.layers import convolution
 
 
 @pytest.fixture(params=["oneDNN", "no oneDNN"])
-def gradient_of_groups(request, monkeypatch):
-    """Selects one of two ways to compute a grouped convolution. The second splits it into its groups."""
+def gradient(request, monkeypatch):
+    """Selects one of two ways to compute grouped and dilated convolutions. The second divides them."""
     if request.param == "no oneDNN":
-        monkeypatch.setattr(convolution, "_grouped_gradient", lambda tf, dtype: False)
+        monkeypatch.setattr(convolution, "_has_gradient", lambda tf, dtype, **options: False)
 
 
 def _twins(ours, theirs, shape=(2, 9, 8, 12)):
@@ -37,7 +37,7 @@ def _gradients(layer, image, of=None):
 
 
 @pytest.mark.parametrize(("groups", "strides"), [(12, 1), (3, 2)])
-def test_grouped_equals_keras(groups, strides, gradient_of_groups):
+def test_grouped_equals_keras(groups, strides, gradient):
     options = {"groups": groups, "strides": strides, "activation": "relu"}
     ours, theirs = own.Conv2D(24, 3, **options), keras.layers.Conv2D(24, 3, **options)
     image = _twins(ours, theirs)
@@ -49,9 +49,22 @@ def test_grouped_equals_keras(groups, strides, gradient_of_groups):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "options", [{"dilation_rate": 2}, {"dilation_rate": (1, 3)}, {"dilation_rate": 2, "groups": 3}]
+)
+def test_dilated_equals_keras(options, gradient):
+    ours = own.Conv2D(24, 3, **options)
+    theirs = keras.layers.Conv2D(24, 3, padding="same", **options)
+    image = _twins(ours, theirs)
+    np.testing.assert_allclose(ours(image), theirs(image), rtol=1e-4, atol=1e-4)
+    for a, b in zip(_gradients(ours, image), _gradients(theirs, image), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
-def test_grouped_learns_in_half_precision(dtype):
-    ours, theirs = own.Conv2D(24, 3, groups=3, dtype=dtype), own.Conv2D(24, 3, groups=3)
+@pytest.mark.parametrize("options", [{"groups": 3}, {"dilation_rate": 2}], ids=["grouped", "dilated"])
+def test_learns_in_half_precision(options, dtype):
+    ours, theirs = own.Conv2D(24, 3, dtype=dtype, **options), own.Conv2D(24, 3, **options)
     image = _twins(ours, theirs)
     for half, reference in zip(_gradients(ours, image), _gradients(theirs, image), strict=True):
         np.testing.assert_allclose(half, reference, rtol=0, atol=0.05 * np.abs(reference).max())
@@ -113,7 +126,7 @@ def test_dilated_keeps_its_size():
     np.testing.assert_allclose(ours(image), theirs(image), rtol=1e-4, atol=1e-4)
 
 
-def test_grouped_in_a_training_step_and_on_disk(tmp_path, gradient_of_groups):
+def test_grouped_in_a_training_step_and_on_disk(tmp_path, gradient):
     image = keras.Input((8, 8, 4))
     maps = own.Conv2D(8, 3, groups=2, name="grouped")(image)
     maps = own.DepthwiseConv2D(3, strides=2, activation="relu", name="depthwise")(maps)

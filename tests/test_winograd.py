@@ -18,12 +18,12 @@ def _difference(found, expected):
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 3), st.integers(1, 13), st.integers(1, 13), st.integers(1, 5), st.integers(1, 5))
-def test_equals_a_plain_convolution_at_every_size(n, h, w, c, filters):
+@given(*(st.integers(1, most) for most in (3, 13, 13, 5, 5, 4)))
+def test_equals_a_plain_convolution_at_every_size(n, h, w, c, filters, dilation):
     rng = np.random.default_rng(n * h * w)
     image, kernel = tf.constant(rng.normal(size=(n, h, w, c))), tf.constant(rng.normal(size=(3, 3, c, filters)))
-    expected = tf.nn.conv2d(image, kernel, 1, "SAME").numpy()
-    found = winograd._convolve(tf, tf.cast(image, "float32"), tf.cast(kernel, "float32")).numpy()
+    expected = tf.nn.conv2d(image, kernel, 1, "SAME", dilations=dilation).numpy()
+    found = winograd._convolve(tf, tf.cast(image, "float32"), tf.cast(kernel, "float32"), dilation).numpy()
     assert found.shape == expected.shape
     assert _difference(found, expected) <= 1e-5
 
@@ -35,14 +35,14 @@ def test_rounds_about_as_finely_as_a_plain_convolution():
     expected = tf.nn.conv2d(image, kernel, 1, "SAME").numpy()
     image, kernel = tf.cast(image, "float32"), tf.cast(kernel, "float32")
     plain = _difference(tf.nn.conv2d(image, kernel, 1, "SAME"), expected)
-    assert _difference(winograd._convolve(tf, image, kernel), expected) <= 5 * plain  # twice is usual
+    assert _difference(winograd._convolve(tf, image, kernel, 1), expected) <= 5 * plain  # twice is usual
 
 
 @pytest.fixture
 def uses(monkeypatch):
     """A list with an entry for each convolution that was computed by Winograd's algorithm."""
     found, convolve = [], winograd._convolve
-    monkeypatch.setattr(winograd, "_convolve", lambda tf, image, kernel: found.append(1) or convolve(tf, image, kernel))
+    monkeypatch.setattr(winograd, "_convolve", lambda *args: found.append(1) or convolve(*args))
     return found
 
 
@@ -57,9 +57,10 @@ def _images(n, side=24):
     return np.random.default_rng(n).normal(size=(n, side, side, 256)).astype("float32")
 
 
+@pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("norm", [False, True], ids=["bias and relu", "batch norm"])
-def test_predict_equals_a_call(norm, uses):
-    model = _net(norm)
+def test_predict_equals_a_call(norm, dilation, uses):
+    model = _net(norm, dilation_rate=dilation)
     images = _images(5)
     expected = model(images).numpy()
     assert uses == []
@@ -77,7 +78,7 @@ def test_predict_equals_a_call(norm, uses):
         ({"side": 8}, 32),
         ({}, 1),
         ({"strides": 2}, 4),
-        ({"dilation_rate": 2}, 4),
+        ({"dilation_rate": (1, 2)}, 4),
         ({"groups": 2}, 4),
         ({"dtype": "mixed_bfloat16"}, 4),
     ],

@@ -15,8 +15,8 @@ _FAST = 3  # oneDNN has a fast gradient for depthwise kernels of at most this ma
 
 
 @cache
-def _grouped_gradient(tf: ModuleType, dtype: str) -> bool:
-    """Whether TensorFlow has a gradient of grouped convolutions on this CPU.
+def _has_gradient(tf: ModuleType, dtype: str, *, groups: int = 1, dilation: int = 1) -> bool:
+    """Whether TensorFlow has a gradient of grouped or dilated convolutions on this CPU.
 
     Only oneDNN provides one, and not for float16.
     """
@@ -25,10 +25,11 @@ def _grouped_gradient(tf: ModuleType, dtype: str) -> bool:
         with tf.init_scope(), tf.device("CPU"):
             tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=shape,
-                filter=tf.ones((3, 3, 2, 4), dtype),
+                filter=tf.ones((3, 3, 4 // groups, 4), dtype),
                 out_backprop=tf.ones(shape, dtype),
                 strides=[1] * 4,
                 padding="SAME",
+                dilations=[1, dilation, dilation, 1],
             )
     except tf.errors.OpError:
         return False
@@ -75,8 +76,11 @@ class Conv2D(layers.Conv2D):
         same = set(self.strides) == {1} and all(k % 2 for k in self.kernel_size)
         # pad with a separate op: TensorFlow's explicit padding has a slower gradient, and none at all with groups
         image, padding = (inputs, "same") if same else (ops.pad(inputs, self._pads), "valid")
-        if tf and self.groups > 1 and (not on_cpu(tf) or _grouped_gradient(tf, inputs.dtype)):
-            return tf.nn.conv2d(image, kernel, self.strides, padding.upper(), dilations=self.dilation_rate)
+        groups, dilation = min(self.groups, 2), min(max(self.dilation_rate), 2)
+        # Keras lets XLA compile grouped convolutions, and divides dilated ones into many small ones
+        if tf and (groups, dilation) != (1, 1):
+            if not on_cpu(tf) or _has_gradient(tf, inputs.dtype, groups=groups, dilation=dilation):
+                return tf.nn.conv2d(image, kernel, self.strides, padding.upper(), dilations=self.dilation_rate)
         convolve = partial(ops.conv, strides=self.strides, padding=padding, dilation_rate=self.dilation_rate)
         if self.groups == 1:
             return convolve(image, kernel)

@@ -3,6 +3,7 @@
 Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09308, section 4: F(4x4, 3x3).
 """
 
+import math
 from functools import cache
 from types import ModuleType
 
@@ -28,40 +29,46 @@ def faster(tf: ModuleType, y: KerasTensor) -> KerasTensor:
     conv = y.op
     image, kernel = conv.inputs
     n, h, w, c = image.shape
-    same = conv.get_attr("padding") == b"SAME" and {*conv.get_attr("strides"), *conv.get_attr("dilations")} == {1}
-    if not same or tuple(kernel.shape[:3]) != (3, 3, c) or None in (h, w):
+    same = conv.get_attr("padding") == b"SAME" and {*conv.get_attr("strides")} == {1}
+    _, dilation, other, _ = conv.get_attr("dilations")
+    if not same or dilation != other or tuple(kernel.shape[:3]) != (3, 3, c) or None in (h, w):
         return y
-    tiles = -(-h // _TILE) * -(-w // _TILE)
+    tiles = math.prod(dilation * -(-side // (dilation * _TILE)) for side in (h, w))
     if min(c, kernel.shape[3]) < _LEAST_CHANNELS or tiles * c * kernel.shape[3] < _LEAST_WORK:
         return y
     least = -(-_LEAST_TILES // tiles)
     if n is not None:
-        return _convolve(tf, image, kernel) if n >= least else y
+        return _convolve(tf, image, kernel, dilation) if n >= least else y
     return tf.cond(
         tf.shape(image)[0] >= least,
-        lambda: _convolve(tf, image, kernel),
-        lambda: tf.nn.conv2d(image, kernel, 1, "SAME"),
+        lambda: _convolve(tf, image, kernel, dilation),
+        lambda: tf.nn.conv2d(image, kernel, 1, "SAME", dilations=dilation),
     )
 
 
-def _convolve(tf: ModuleType, image: KerasTensor, kernel: KerasTensor) -> KerasTensor:
-    """(n, h, w, c) and (3, 3, c, filters) -> (n, h, w, filters), from tiles of 6x6 pixels that overlap by two."""
+def _convolve(tf: ModuleType, image: KerasTensor, kernel: KerasTensor, d: int) -> KerasTensor:
+    """(n, h, w, c) and (3, 3, c, filters) -> (n, h, w, filters), from tiles of 6x6 pixels that overlap by two.
+
+    With a dilation `d`, the pixels of a tile are `d` rows and columns apart, and d x d tiles are interleaved.
+    """
     outputs, kernels, pixels = _transforms()
     n, (_, h, w, c), filters = tf.shape(image)[0], image.shape, kernel.shape[3]
-    rows, columns = -(-h // _TILE), -(-w // _TILE)
-    height, width = _TILE * rows + 2, _TILE * columns + 2
+    rows, columns = -(-h // (d * _TILE)), -(-w // (d * _TILE))
+    height, width = d * (_TILE * rows + 2), d * (_TILE * columns + 2)
 
-    y, x, row, column = np.ix_(range(6), range(6), range(rows), range(columns))
-    places = np.reshape((_TILE * row + y) * width + _TILE * column + x, (36, 1, -1)).astype("int32")
+    y, x, row, i, column, j = np.ix_(range(6), range(6), range(rows), range(d), range(columns), range(d))
+    places = (d * (_TILE * row + y) + i) * width + d * (_TILE * column + x) + j
+    places = np.reshape(places, (36, 1, -1)).astype("int32")
     places = tf.reshape(places + tf.range(n)[:, None] * (height * width), (36, -1))
-    padded = tf.pad(image, [(0, 0), (1, height - 1 - h), (1, width - 1 - w), (0, 0)])
+    padded = tf.pad(image, [(0, 0), (d, height - d - h), (d, width - d - w), (0, 0)])
     tiles = tf.gather(tf.reshape(padded, (-1, c)), places)  # (36, all tiles, c)
 
     tiles = tf.reshape(tf.matmul(pixels, tf.reshape(tiles, (36, -1))), (36, -1, c))
     weights = tf.reshape(tf.matmul(kernels, tf.reshape(kernel, (9, -1))), (36, c, filters))
     made = tf.matmul(outputs, tf.reshape(tf.matmul(tiles, weights), (36, -1)))
-    made = tf.transpose(tf.reshape(made, (_TILE, _TILE, n, rows, columns, filters)), (2, 3, 0, 4, 1, 5))
-    made = tf.reshape(made, (n, _TILE * rows, _TILE * columns, filters))[:, :h, :w]
+    made = tf.reshape(made, (_TILE, _TILE, n, rows, d, columns, d * filters))
+    made = tf.transpose(made, (2, 3, 0, 4, 5, 1, 6))
+    made = tf.reshape(made, (n, d * _TILE * rows, d * _TILE * columns, filters))[:, :h, :w]
     return tf.ensure_shape(made, (image.shape[0], h, w, filters))
 
 
