@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
-from typing import Any, TypeVar, cast, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import keras
 from keras import KerasTensor
@@ -13,6 +13,7 @@ from .checks import check_bool, check_callable, check_count, check_number, check
 
 InputShape = Sequence[int | None]  # (height, width, channels); None for a side of any size
 Shape = tuple[Any, ...]  # of a batch, a map or an array: ints; None for an unknown size
+ObjectClasses = Annotated[int, "1 or more: a detector of one class is of use, a softmax of one class is not"]
 Function = TypeVar("Function", bound=Callable)
 
 _MOST = 2**16  # largest side in pixels, and largest number of channels or filters
@@ -68,7 +69,7 @@ def _check(parameter: inspect.Parameter, value: object) -> object:
     if name == "x":
         return _check_maps(value)
     if name == "classes":
-        return check_count(name, value, least=2, most=_MOST_CLASSES)
+        return check_count(name, value, least=1 if get_origin(kind) is Annotated else 2, most=_MOST_CLASSES)
     if name == "classifier_activation":
         return _check_activation(name, value)
     if kinds == [bool]:

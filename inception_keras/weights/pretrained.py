@@ -48,6 +48,7 @@ class Source:
     arrays: dict[str, np.ndarray]
     origin: str
     model: str = ""  # the name of the saved model, in files of this package
+    trunk: str = ""  # the classifier whose weights these are, for a detector that is made of it
 
 
 def read_source(id: str, weights: str | Path) -> Source:
@@ -109,7 +110,7 @@ def load(model: keras.Model, id: str, weights: Source | str | Path, whole: keras
     translated = _translated(model, id, source, whole)
     arrays = _with_other_channels(model, translated.arrays)
     arrays, said = _without_other_scores(model, arrays, source.origin)
-    fresh, more = _fresh_heads(model, arrays, source.origin)
+    fresh, more = (_fresh_rest if source.trunk else _fresh_heads)(model, arrays, source.origin)
     said += more
     store.assign(model, arrays | fresh, origin=source.origin)
     for warning in said:  # only now: if the file does not fit, the error says everything
@@ -137,12 +138,13 @@ def fits(whole: keras.Model, id: str, source: Source) -> bool:
 
 
 def of_classifier(model: keras.Model, id: str, whole: keras.Model, source: Source) -> Source:
-    """The weights of a classifier for a net for segmentation that is made of it; any other file as it is.
+    """The weights of a classifier for a net for segmentation or detection that is made of it; any other file as it is.
 
-    The last layers of the classifier's heads are left out. Its other dense layers become convolutions.
+    The last layers of the classifier's heads are left out. Its other dense layers become convolutions where the net has
+    convolutions.
 
     Args:
-        model: The net for segmentation.
+        model: The net for segmentation or detection.
         id: The id of the classifier in the zoo.
         whole: The classifier with all of its heads.
         source: The content of a file.
@@ -150,11 +152,12 @@ def of_classifier(model: keras.Model, id: str, whole: keras.Model, source: Sourc
     if not fits(whole, id, source) or (found := translate(whole, id, source.arrays)).outside:
         return source
     own = store.variables(model)
-    kept = {name: array for name, array in found.arrays.items() if name in own}
+    of_scores = _names(heads(whole)[0].classifier) if heads(whole) else []
+    kept = {name: array for name, array in found.arrays.items() if name in own and name not in of_scores}
     for name, array in kept.items():
         if array.ndim == 2:
             kept[name] = array.reshape(own[name].shape)
-    return Source(kept, source.origin)
+    return Source(kept, source.origin, trunk="" if _scores_pixels(model) else id)
 
 
 def _translated(model: keras.Model, id: str, source: Source, whole: keras.Model | None) -> Translation:
@@ -231,6 +234,18 @@ def _fresh_heads(
         stays = "stay as they are: they have" if ", " in listed else "stays as it is: it has"
         said.append(f"{listed} of {model.name} {stays} {counts[0]} classes, {origin} has {counts[1]}.")
     return kept, said
+
+
+def _fresh_rest(
+    model: keras.Model, arrays: dict[str, np.ndarray], origin: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The model's own weights of layers that the classifier in the file has not, and a warning that names them."""
+    absent = [layer for layer in model.layers if layer.weights and not any(name in arrays for name in _names(layer))]
+    own = store.variables(model)
+    kept = {name: own[name].numpy() for layer in absent for name in _names(layer)}
+    names = some([layer.name for layer in absent], 10)
+    says = f"{names} of {model.name} keep fresh weights: {origin} has none of them."
+    return kept, [says] * bool(absent)
 
 
 def _equal_but_classes(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
