@@ -1,0 +1,52 @@
+"""Values of torchvision for boxes and regions: python tests/references_regions.py, where torch is installed."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision import ops
+from torchvision.models.detection._utils import BoxCoder
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+def random_boxes(rng, count, side, grid=None):
+    """Boxes of any size; on a coarse grid many of them touch or are identical."""
+    corners = (
+        rng.uniform(0, side, (count, 2, 2)) if grid is None else rng.integers(0, side // grid, (count, 2, 2)) * grid
+    )
+    low, high = corners.min(1), corners.max(1)
+    return np.concatenate([low, high + (grid or 1)], 1).astype("float32")
+
+
+def boxes():
+    """Overlaps, offsets and non-maximum suppression, with ties, touching and identical boxes."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, grid in (("any", None), ("grid", 8)):
+        some, others = random_boxes(rng, 60, 64, grid), random_boxes(rng, 40, 64, grid)
+        scores = rng.integers(0, 12, 60).astype("float32") / 12  # many ties
+        groups = rng.integers(0, 4, 60)
+        found |= {f"{name}-boxes": some, f"{name}-others": others, f"{name}-scores": scores, f"{name}-groups": groups}
+        a, b = torch.from_numpy(some), torch.from_numpy(others)
+        found[f"{name}-iou"] = ops.box_iou(a, b).numpy()
+        coder = BoxCoder((10.0, 10.0, 5.0, 5.0))
+        offsets = coder.encode_single(a[:40], b)
+        found[f"{name}-encoded"] = offsets.numpy()
+        wild = offsets * 3
+        found[f"{name}-decoded"] = coder.decode_single(wild, b).numpy()
+        for threshold in (0.0, 0.3, 0.5, 0.7, 1.0):
+            kept = ops.nms(a, torch.from_numpy(scores), threshold)
+            found[f"{name}-nms-{threshold}"] = kept.numpy().astype("int32")
+            kept = ops.batched_nms(a, torch.from_numpy(scores), torch.from_numpy(groups), threshold)
+            found[f"{name}-batched-{threshold}"] = kept.numpy().astype("int32")
+    distances = torch.from_numpy(rng.normal(size=50).astype("float32"))
+    found["distances"] = distances.numpy()
+    for beta in (0.0, 1 / 9, 1.0):
+        loss = torch.nn.functional.smooth_l1_loss(distances, torch.zeros(50), reduction="none", beta=beta)
+        found[f"smooth_l1-{beta:.3f}"] = loss.numpy()
+    np.savez_compressed(FOLDER / "boxes.npz", **found)
+
+
+if __name__ == "__main__":
+    boxes()
