@@ -1,0 +1,98 @@
+"""The forms of a detector: the net as built, its training form, and the net for inference, with the same layers.
+
+Each family of detectors is a file with two functions, `training_form(model)` and, if its nets do not end in a layer
+"detections", `detections(model)`. A net belongs to the family that one of its layers names in the attribute `family`:
+the name of the module. So a detector outside the package needs no registration.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+import keras
+
+from ..checks import check_model, got
+
+LAYER = "detections"  # the name of the last layer of a net for inference
+FOUND = ("boxes", "classes", "scores")  # the outputs of that layer, and of a training form beside its loss terms
+INPUTS = ("images", "proposals", "boxes", "classes")  # what a training form may take; the first two also in inference
+
+
+def training_form(model: keras.Model) -> keras.Model:
+    """The form of a detector that is trained. It shares the layers of the model, so its weights have the same names.
+
+    Its inputs are a dict: "images" (n, h, w, c); "boxes" (n, most, 4), x1, y1, x2 and y2 in pixels of the input;
+    "classes" (n, most), int32, where -1 is padding; and "proposals" (n, most, 4) if the net takes them. Its outputs are
+    a dict: each term of the loss by its name, float32 (n,), already weighted; and "boxes", "classes" and "scores", what
+    the net finds. In training these may be empty, to save time. The loss is the mean over images of the sum of the
+    terms.
+
+    Args:
+        model: A detector, such as `create_model("yolo_v1")`.
+
+    Returns:
+        A model. `loss_terms` has the names of its terms.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If it is not a detector that can be trained.
+    """
+    module = _family(model)
+    if not hasattr(module, "training_form"):
+        raise ValueError(f"{model.name} is not trained as a whole: {module.__name__} has no training form.")
+    form = module.training_form(model)
+    if not isinstance(form.input, dict) or not isinstance(form.output, dict) or not {*FOUND} < {*form.output}:
+        raise ValueError(
+            f"The training form of {model.name} must have a dict of inputs, and a dict of outputs with "
+            f"{', '.join(FOUND)} and the terms of the loss."
+        )
+    return form
+
+
+def loss_terms(form: keras.Model) -> list[str]:
+    """The names of the terms of the loss, in the order of the outputs of a training form."""
+    return [name for name in form.output if name not in FOUND]
+
+
+def detections(model: keras.Model) -> keras.Model:
+    """The net for inference: images to boxes, classes and scores.
+
+    Args:
+        model: A detector, or its training form.
+
+    Returns:
+        A model that shares the layers of the given one. Its output is a dict: "boxes", float32 (n, most, 4), x1, y1, x2
+        and y2 in pixels of the input; "classes", int32 (n, most); "scores", float32 (n, most). The best are first.
+        Padding has the class -1. Its input are images, or a dict of "images" and "proposals".
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If it is not a detector.
+    """
+    check_model("model", model)
+    if not any(layer.name == LAYER for layer in model.layers):
+        module = _family(model)
+        if not hasattr(module, "detections"):
+            raise ValueError(f"{model.name} gives no boxes: it has no layer {LAYER!r}.")
+        return module.detections(model)
+    output = model.get_layer(LAYER).output
+    if not isinstance(output, dict) or {*FOUND} - {*output}:
+        raise ValueError(
+            f"The layer {LAYER!r} of {model.name} must give a dict of {', '.join(FOUND)}, got {got(output)}."
+        )
+    output = {name: output[name] for name in FOUND}
+    if not isinstance(model.input, dict):
+        return keras.Model(model.input, output, name=model.name)
+    taken = {name: tensor for name, tensor in model.input.items() if name in ("images", "proposals")}
+    return keras.Model(taken["images"] if len(taken) == 1 else taken, output, name=model.name)
+
+
+def is_detector(model: keras.Model) -> bool:
+    """Whether a model finds objects by box."""
+    return any(layer.name == LAYER or getattr(layer, "family", None) for layer in model.layers)
+
+
+def _family(model: keras.Model) -> ModuleType:
+    for layer in check_model("model", model).layers:
+        if isinstance(name := getattr(layer, "family", None), str):
+            return import_module(name)
+    raise ValueError(f"{model.name} is not a detector: none of its layers belongs to a family of detectors.")
