@@ -11,6 +11,7 @@ from .data.datasets import load_data as load_data
 from .data.preprocessing import Preprocessing as Preprocessing
 from .data.preprocessing import preprocessing as preprocessing
 from .data.scenes import scenes as scenes
+from .detection.anchors import anchor_report as anchor_report
 from .feature_maps import features as features
 from .models.alexnet import build_alexnet as build_alexnet
 from .models.alexnet import build_alexnet_2012 as build_alexnet_2012
