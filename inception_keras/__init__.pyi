@@ -11,7 +11,9 @@ from .data.datasets import load_data as load_data
 from .data.preprocessing import Preprocessing as Preprocessing
 from .data.preprocessing import preprocessing as preprocessing
 from .data.scenes import scenes as scenes
-from .detection.anchors import anchor_report as anchor_report
+from .detection.yolo import build_extraction as build_extraction
+from .detection.yolo import build_yolo_v1 as build_yolo_v1
+from .detection.yolo import build_yolo_v1_mini as build_yolo_v1_mini
 from .feature_maps import features as features
 from .models.alexnet import build_alexnet as build_alexnet
 from .models.alexnet import build_alexnet_2012 as build_alexnet_2012

@@ -13,6 +13,7 @@ from types import ModuleType
 
 _MODULES = (
     "layers",
+    "detection.yolo_layers",
     "training.losses",
     "training.optimizers",
     "training.pixels",

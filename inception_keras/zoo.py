@@ -126,7 +126,8 @@ def create_model(
         from .weights.store import Misfit
 
         source = read_source(id, weights)
-        whole = _whole(builder, {"name": id} | entry.options | options)
+        sized = {} if is_classifier or input_shape is None else {"input_shape": input_shape}
+        whole = _whole(builder, {"name": id} | entry.options | sized | options)
         if entry.trunk:
             source = _of_classifier(whole, entry.trunk, source)
         if classes is None and include_top and (found := classes_of(whole, id, source)):

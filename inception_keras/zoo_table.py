@@ -55,6 +55,7 @@ _MNASNET = "Tan et al., MnasNet, arXiv:1807.11626"
 _SHUFFLENET_V2 = "Ma et al., ShuffleNet V2, arXiv:1807.11164"
 _FCN = "Long et al., Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
 _ATROUS = "Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587"
+_YOLO = "Redmon et al., You Only Look Once, arXiv:1506.02640"
 _VARIANTS = "googlenet_variants:build_googlenet"
 
 # fmt: off
@@ -163,5 +164,12 @@ ZOO = {
     "fcn_small8s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 8}, _FCN, 2014, 96, 32, 929_967, 0.196, task="segmentation"),
     "fcn_resnet50": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 50}, _ATROUS, 2017, 520, 1, 32_957_013, 142.726, source="torchvision", task="segmentation", trunk="resnet50", miou=60.5),
     "fcn_resnet101": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 101}, _ATROUS, 2017, 520, 1, 51_949_141, 222.747, source="torchvision", task="segmentation", trunk="resnet101", miou=63.7),
+    "extraction": Entry("detection.yolo:build_extraction", {}, _YOLO, 2015, 224, 32, 23_428_136, 4.21, None, 88.0, "authors"),
+    "yolo_v1": Entry("detection.yolo:build_yolo_v1", {"release": "paper"}, _YOLO, 2015, 448, 64, 271_703_550, 20.285, source="authors", task="detection", trunk="extraction", map_50=63.4),
+    "yolo_v1_fast": Entry("detection.yolo:build_yolo_v1", {"release": "fast"}, _YOLO, 2015, 448, 64, 45_089_374, 2.419, source="authors", task="detection", map_50=52.7),
+    "yolo_v1_small": Entry("detection.yolo:build_yolo_v1", {"release": "small"}, _YOLO, 2015, 448, 64, 93_970_430, 20.107, task="detection", trunk="extraction"),
+    "yolo_v1_darknet": Entry("detection.yolo:build_yolo_v1", {"release": "yolov1"}, _YOLO, 2015, 448, 64, 197_301_875, 20.211, task="detection"),
+    "yolo_v1_darknet_tiny": Entry("detection.yolo:build_yolo_v1", {"release": "yolov1-tiny"}, _YOLO, 2015, 448, 64, 27_095_374, 1.608, task="detection"),
+    "yolo_v1_mini": Entry("detection.yolo:build_yolo_v1_mini", {}, _YOLO, 2015, 96, 16, 6_076_744, 0.086, task="detection"),
 }
 # fmt: on

@@ -33,6 +33,8 @@ _NAMES = {
     "LocalResponseNormalization": "local resp. norm",
     "BatchNormalization": "BN",
     "ReLU": "ReLU",
+    "LeakyReLU": "leaky ReLU",
+    "YoloGrid": "fc, grid",
     "ZeroPadding2D": "zero pad",
 }
 _ACTIVATIONS = {"relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "gelu": "GELU"}
@@ -67,7 +69,7 @@ class Box:
     def title(self) -> str:
         """The first line of text, such as "conv 3x3/2" or "max pool"."""
         node = self.layers[0]
-        if self.role == "dense" and node.kind != "Dense":
+        if self.role == "dense" and not isinstance(node.layer, keras.layers.Dense):
             return "softmax"
         return _word(node) if self.role == "pool" else f"{_word(node)} {window(node.layer)}".strip()
 

@@ -16,18 +16,22 @@ COLOURS = {
     "dense": ("#fdf2c4", "#ad8a17"),
     "other": ("#f2f2f2", "#777777"),
 }
+_PARTS = (  # parts of names of classes
+    *(("Conv", "convolution"), ("LocallyConnected", "convolution"), ("Pool", "pool"), ("Norm", "normalisation")),
+)
 _MERGES = ("Concatenate", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Dot")
 
 
 def role(layer: keras.Operation) -> str:
     """What a layer does, a key of COLOURS. The class name decides, so custom layers are recognised, too."""
     kind = type(layer).__name__
-    for part, found in (("Conv", "convolution"), ("Pool", "pool"), ("Norm", "normalisation")):
+    for part, found in _PARTS:
         if part in kind:
             return found
     if kind in _MERGES:
         return "merge"
-    return "dense" if kind in ("Dense", "Softmax") or activation(layer) == "softmax" else "other"
+    is_dense = isinstance(layer, keras.layers.Dense) or kind == "Softmax" or activation(layer) == "softmax"
+    return "dense" if is_dense else "other"
 
 
 def window(layer: keras.Operation) -> str:
@@ -55,8 +59,8 @@ def dilation(layer: keras.Operation) -> str:
 
 def width(node: Node) -> int | None:
     """The number of output channels of a convolution or dense layer; None for other layers."""
-    kind = node.kind
-    return node.output_shapes[0][-1] if kind == "Dense" or "Conv" in kind else None
+    counted = isinstance(node.layer, keras.layers.Dense) or role(node.layer) == "convolution"
+    return node.output_shapes[0][-1] if counted else None
 
 
 def activation(layer: keras.Operation) -> str:

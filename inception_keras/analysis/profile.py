@@ -17,7 +17,7 @@ from rich.table import Table
 from ..checks import check_callable, check_choice, check_path, check_shape, got
 from ..files import write_csv
 from ..graph import Node, Shape, read
-from ..layers import RadialBasis, Subsampling2D, TableConv2D
+from ..layers import LocallyConnected2D, RadialBasis, Subsampling2D, TableConv2D
 from ..text import in_notebook, printable
 
 Counter = Callable[[keras.Operation, tuple[Shape, ...], tuple[Shape, ...]], int]
@@ -187,6 +187,10 @@ def _transposed(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tupl
     return prod(layer.kernel.shape) * _positions(layer, inputs[0])
 
 
+def _local(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+    return prod(layer.kernel.shape)
+
+
 def _dense(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return inputs[0][-1] * prod(outputs[0])
 
@@ -201,6 +205,7 @@ _COUNTERS: dict[type, Counter] = {
     **dict.fromkeys((layers.SeparableConv1D, layers.SeparableConv2D), _separable),
     **dict.fromkeys((layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _transposed),
     **dict.fromkeys((layers.Dense, RadialBasis), _dense),
+    LocallyConnected2D: _local,
 }
 # layers whose weights normalise, scale or are looked up
 _FREE = (

@@ -6,6 +6,7 @@ from .channels import ChannelShuffle, ChannelSplit
 from .convolution import Conv2D, DepthwiseConv2D
 from .folding import HardSwish
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
+from .local import LocallyConnected2D
 from .normalization import BatchNormalization, LocalResponseNormalization
 from .pooling import AdaptiveAveragePooling2D, CeilAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
 from .upsampling import Bilinear, BilinearConv2DTranspose, CropLike, ResizeLike
@@ -24,6 +25,7 @@ __all__ = [
     "DepthwiseConv2D",
     "HardSwish",
     "LocalResponseNormalization",
+    "LocallyConnected2D",
     "MaxPooling2D",
     "RadialBasis",
     "ResizeLike",

@@ -81,7 +81,7 @@ def classes_of(whole: keras.Model, id: str, source: Source) -> int | None:
     for head in heads(whole)[:1]:
         kernel, own = arrays.get(f"{head.classifier.name}/kernel"), head.classifier.kernel
         if kernel is not None and kernel.shape[:-1] == tuple(own.shape[:-1]) and kernel.shape[-1] > 1:
-            return kernel.shape[-1]
+            return getattr(head.classifier, "classes_of", int)(kernel.shape[-1])
     return None
 
 
@@ -232,7 +232,8 @@ def _fresh_heads(
     said = [f"{names} of {model.name} keep fresh weights: {origin} has none of them." for names in lacking]
     for listed in others:
         stays = "stay as they are: they have" if ", " in listed else "stays as it is: it has"
-        said.append(f"{listed} of {model.name} {stays} {counts[0]} classes, {origin} has {counts[1]}.")
+        noun = "outputs" if hasattr(found[0].classifier, "classes_of") else "classes"
+        said.append(f"{listed} of {model.name} {stays} {counts[0]} {noun}, {origin} has {counts[1]}.")
     return kept, said
 
 
