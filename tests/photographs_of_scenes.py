@@ -12,9 +12,10 @@ import sklearn.datasets
 from PIL import Image
 
 SIDE = 256
-TRAIN = "astronaut brick camera cell chelsea flower grass hubble_deep_field ihc retina".split()
-VALIDATION = ["china", "clock_motion"]
-TEST = ["coffee", "gravel", "rocket"]
+NAMES = (
+    *("astronaut", "brick", "camera", "cell", "chelsea", "flower", "grass", "hubble_deep_field", "ihc", "retina"),
+    *("china", "clock_motion", "coffee", "gravel", "rocket"),
+)
 PLACES = Path(skimage.data.data_dir), Path(sklearn.datasets.__file__).parent / "images"
 ZOOM = {"cell": 0.7, "hubble_deep_field": 0.5, "retina": 0.55}  # only the middle of these
 
@@ -30,7 +31,7 @@ def square(name: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sheet = np.concatenate([square(name) for name in (*TRAIN, *VALIDATION, *TEST)])
+    sheet = np.concatenate([square(name) for name in NAMES])
     target = Path(__file__).parents[1] / "inception_keras/assets/scenes.jpg"
     # all colours at full resolution: every decoder gives the same pixels
     Image.fromarray(sheet).save(target, quality=78, subsampling=0, optimize=True)

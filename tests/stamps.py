@@ -4,8 +4,9 @@
     python tests/stamps.py FOLDER --train 1500 --size 128
     inception-keras data check FOLDER --task segmentation
 
-Every split has its own cut-outs and its own photographs; with --same-stamps, all splits share the cut-outs. Soft
-borders of the cut-outs are void, as PASCAL VOC's are. Tux Paint's cut-outs are under the GPL: the folder is for checks.
+Every split has its own cut-outs and its own parts of the photographs; with --same-stamps, all splits share the
+cut-outs. Soft borders of the cut-outs are void, as PASCAL VOC's are. Tux Paint's cut-outs are under the GPL: the folder
+is for checks.
 """
 
 import argparse

@@ -9,7 +9,7 @@ from PIL import Image
 import inception_keras as ik
 from inception_keras.data.names import SCENE_CLASSES, VOC_CLASSES
 from inception_keras.data.palette import coloured, index_image, palette
-from inception_keras.data.scenes import _DIGITS, _PHOTOGRAPHS
+from inception_keras.data.scenes import _DIGITS, _PARTS, _SIDE, _Dice, _photograph
 
 SPLITS = ("train", "validation", "test")
 
@@ -21,9 +21,9 @@ def checksum(*arrays):
 @pytest.mark.parametrize(
     "split, size, seed, expected",
     [
-        ("train", 96, 0, "9b86d87bd19546cb"),
-        ("validation", 96, 0, "6d52a5c2e7b3817e"),
-        ("test", 96, 0, "fa2a1538c028b1c4"),
+        ("train", 96, 0, "18a36a2c6ba58786"),
+        ("validation", 96, 0, "53e532681b67aa10"),
+        ("test", 96, 0, "9c9f0138394fc228"),
     ],
 )
 def test_scenes_are_the_same_on_every_machine(split, size, seed, expected):
@@ -34,7 +34,7 @@ def test_scenes_are_the_same_on_every_machine(split, size, seed, expected):
 def test_other_sizes_and_seeds_are_the_same_on_every_machine_too():
     made = ik.scenes(4, size=(50, 70), seed=2**63 - 1)
     assert made.images.shape == (4, 50, 70, 3) and made.masks.shape == (4, 50, 70)
-    assert checksum(made.images) == "743d1a58dede47b7"
+    assert checksum(made.images) == "19e791a9f847ebe1"
 
 
 def test_a_scene_depends_on_its_own_number_only():
@@ -44,9 +44,27 @@ def test_a_scene_depends_on_its_own_number_only():
     assert not np.array_equal(few.images[0], ik.scenes(1, split="test").images[0])
 
 
-def test_no_two_splits_share_a_photograph_or_a_digit():
-    for parts, count in ((_PHOTOGRAPHS, 15), (_DIGITS, 1797)):
-        assert sorted(number for part in parts.values() for number in part) == list(range(count))
+def test_no_two_splits_share_a_digit_or_a_part_of_a_photograph():
+    assert sorted(number for part in _DIGITS.values() for number in part) == list(range(1797))
+    owners = np.zeros((_SIDE, _SIDE), int)
+    for top, left, height, width in _PARTS.values():
+        owners[top : top + height, left : left + width] += 1
+    assert (owners == 1).all()
+
+
+@pytest.mark.parametrize("size", [16, 96, 300])
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_scene_shows_nothing_of_the_parts_of_other_splits(monkeypatch, split, size):
+    top, left, height, width = _PARTS[split]
+    sheets = []
+    for level in range(3):  # all is black, but what belongs to the split
+        sheet = np.zeros((2, _SIDE >> level, _SIDE >> level, 3), np.int32)
+        sheet[:, top >> level : top + height >> level, left >> level : left + width >> level] = 255
+        sheets.append(sheet)
+    monkeypatch.setattr(f"{_photograph.__module__}._photographs", lambda: sheets)
+    for index in range(50):
+        dice = _Dice(index)
+        assert _photograph(dice, split, size, size, dice.between(0.1, 1)).min() >= 255 * 170 // 256 - 20
 
 
 def test_boxes_surround_what_the_mask_shows():

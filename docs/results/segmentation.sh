@@ -3,7 +3,7 @@
 #
 #     sh docs/results/segmentation.sh runs/segmentation
 #
-# The last lines are the results. Each is measured on test scenes whose photographs and digits are not in the training.
+# The last lines are the results. Each is measured on test scenes whose digits and parts of photographs are not in the training.
 # Started again, it goes on.
 set -e
 out=${1:-runs/segmentation}

@@ -18,8 +18,11 @@ from .names import SCENE_CLASSES
 
 SCENE_SIZE = 96
 _SHEET = Path(__file__).parents[1] / "assets" / "scenes.jpg"
-# which photographs of the sheet and which of scikit-learn's digits a split shows: no two splits share one
-_PHOTOGRAPHS = {"train": range(10), "validation": range(10, 12), "test": range(12, 15)}
+_SIDE = 256  # of a photograph of the sheet
+# what a split shows: a part of every photograph, (top, left, height, width), and some of scikit-learn's digits. No two
+# splits share a pixel of a photograph, or a digit
+_PARTS = {"train": (0, 0, 256, 160), "validation": (0, 160, 128, 96), "test": (128, 160, 128, 96)}
+_WINDOW = 96  # the largest side of what a scene shows of a photograph
 _DIGITS = {"train": range(1200), "validation": range(1200, 1400), "test": range(1400, 1797)}
 _OBJECTS = 3  # most objects of a scene
 _RADIUS = 0.2, 0.36  # of an object, as shares of the shorter side of the scene
@@ -51,8 +54,8 @@ def scenes(count: int = 8, *, size: int | tuple[int, int] = SCENE_SIZE, seed: in
     """Generates scenes of 1 to 3 objects on photographs: digits, discs, squares, triangles, stars, crosses ...
 
     Objects vary in place, size, rotation, colour and texture, and may hide each other in part. Every split has its own
-    photographs and its own handwritten digits. A scene depends only on the size, the seed, the split and its number:
-    the first 8 of 100 scenes are those of 8 scenes. They are the same on every machine.
+    parts of the photographs and its own handwritten digits. A scene depends only on the size, the seed, the split and
+    its number: the first 8 of 100 scenes are those of 8 scenes. They are the same on every machine.
 
     Args:
         count: Number of scenes.
@@ -75,14 +78,14 @@ def scenes(count: int = 8, *, size: int | tuple[int, int] = SCENE_SIZE, seed: in
     """
     check_count("count", count)
     check_count("seed", seed, least=0, most=2**63 - 1)
-    check_choice("split", split, tuple(_PHOTOGRAPHS))
+    check_choice("split", split, tuple(_PARTS))
     sides = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
     height, width = (check_count("size", side, least=16, most=1024) for side in sides)
     images = np.empty((count, height, width, 3), np.uint8)
     masks = np.zeros((count, height, width), np.uint8)
     boxes, classes = [], []
     for index in range(count):
-        drawn = _draw(_Dice(seed, tuple(_PHOTOGRAPHS).index(split), index), split, images[index], masks[index])
+        drawn = _draw(_Dice(seed, tuple(_PARTS).index(split), index), split, images[index], masks[index])
         boxes.append(np.array([box for box, _ in drawn], np.float32).reshape(-1, 4))
         classes.append(np.array([label for _, label in drawn], np.int32))
     return Scenes(images, masks, boxes, classes)
@@ -159,22 +162,23 @@ def _box(shown: np.ndarray) -> tuple[int, ...]:
 
 def _photograph(dice: _Dice, split: str, height: int, width: int, zoom: float) -> np.ndarray:
     """A part of one of the photographs in changed colours: uint8 (height, width, 3)."""
-    photograph = dice.choose(_PHOTOGRAPHS[split])
-    side = _photographs()[0].shape[1]
-    step = zoom * side / max(height, width)
+    photograph = dice.below(len(_photographs()[0]))
+    step = zoom * _WINDOW / max(height, width)
     level = 0
     while step >= 1.5 and level < 2:
-        level, step, side = level + 1, step / 2, side // 2
+        level, step = level + 1, step / 2
     pixels = _photographs()[level][photograph]
+    corner, sides = _PARTS[split][:2], _PARTS[split][2:]
     for axis, length in enumerate((height, width)):
-        start = dice.between(0, side - 1 - step * (length - 1)) if side - 1 > step * (length - 1) else 0.0
-        places = np.minimum(((start + step * np.arange(length)) * 256).astype(np.int64), (side - 1) * 256)
+        low, side = corner[axis] >> level, sides[axis] >> level
+        start = low + dice.between(0, max(0.0, side - 1 - step * (length - 1)))
+        places = np.minimum(((start + step * np.arange(length)) * 256).astype(np.int64), (low + side - 1) * 256)
         if axis and dice.below(2):
             places = places[::-1]
         first, part = places >> 8, (places & 255).astype(np.int32)
         part = part[:, None, None] if axis == 0 else part[None, :, None]
         one = pixels.take(first, axis).astype(np.int32)
-        two = pixels.take(np.minimum(first + 1, side - 1), axis).astype(np.int32)
+        two = pixels.take(np.minimum(first + 1, low + side - 1), axis).astype(np.int32)
         pixels = (one * (256 - part) + two * part + 128) >> 8
     gains = np.array([170 + dice.below(150) for _ in range(3)])
     return np.clip((pixels * gains >> 8) + dice.below(50) - 20, 0, 255).astype(np.uint8)
@@ -185,7 +189,7 @@ def _photographs() -> list[np.ndarray]:
     """The photographs at full, half and a quarter of their size: int32 (n, side, side, 3)."""
     with Image.open(_SHEET) as sheet:
         pixels = np.asarray(sheet).astype(np.int32)
-    levels = [pixels.reshape(-1, sheet.width, sheet.width, 3)]
+    levels = [pixels.reshape(-1, _SIDE, _SIDE, 3)]
     for _ in range(2):
         last = levels[-1]
         rows = last[:, ::2] + last[:, 1::2]
