@@ -11,6 +11,7 @@ from .data.datasets import load_data as load_data
 from .data.preprocessing import Preprocessing as Preprocessing
 from .data.preprocessing import preprocessing as preprocessing
 from .data.scenes import scenes as scenes
+from .detection.anchors import anchor_report as anchor_report
 from .detection.yolo import build_extraction as build_extraction
 from .detection.yolo import build_yolo_v1 as build_yolo_v1
 from .detection.yolo import build_yolo_v1_mini as build_yolo_v1_mini

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torchvision import ops
 from torchvision.models.detection._utils import BoxCoder
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -45,6 +47,10 @@ def boxes():
     for beta in (0.0, 1 / 9, 1.0):
         loss = torch.nn.functional.smooth_l1_loss(distances, torch.zeros(50), reduction="none", beta=beta)
         found[f"smooth_l1-{beta:.3f}"] = loss.numpy()
+    sizes, ratios = ((32,), (64,), (40.5, 100)), ((0.5, 1.0, 2.0), (0.3, 1.0, 3.0), (0.5, 2.0))
+    generator = AnchorGenerator(sizes, ratios)
+    maps = [torch.zeros(1, 1, rows, columns) for rows, columns in ((3, 5), (2, 3), (1, 2))]
+    found["anchors"] = generator(ImageList(torch.zeros(1, 3, 26, 43), [(26, 43)]), maps)[0].numpy()
     np.savez_compressed(FOLDER / "boxes.npz", **found)
 
 
