@@ -64,6 +64,8 @@ from .segmentation.fcn_backbone import fcn as fcn
 from .segmentation.fcn_resnet import build_fcn_resnet as build_fcn_resnet
 from .training.ablation import ablation as ablation
 from .training.aux_labels import with_aux_labels as with_aux_labels
+from .training.average_precision import coco_average_precision as coco_average_precision
+from .training.average_precision import voc_average_precision as voc_average_precision
 from .training.compile import compile_model as compile_model
 from .training.compile import strip_aux as strip_aux
 from .training.devices import device as device

@@ -43,6 +43,7 @@ MORE = {  # public names that are not in `inception_keras.__all__`: results, exc
     "detection.yolo_layers": ("YoloGrid", "reorder"),
     "layers": tuple(layers.__all__),
     "training.ablation": ("Ablation",),
+    "training.average_precision": ("AveragePrecision", "CocoMeasures"),
     "training.distribute": ("WorkerLost",),
     "training.folder": ("Result",),
     "training.heatmap": ("Heatmap",),
