@@ -164,15 +164,18 @@ def data_format(model: keras.Model) -> str:
 def main_output(model: keras.Model) -> int:
     """The index in `model.outputs` of the output "predictions", or 0 if the outputs have no names.
 
+    A detector's main output is "boxes".
+
     Raises:
-        ValueError: If the model has several named outputs and none is "predictions".
+        ValueError: If the model has several named outputs and none is "predictions" or "boxes".
     """
     named = functional(model).output
     if not isinstance(named, dict) or len(model.outputs) == 1:
         return 0
-    if "predictions" not in named:
+    main = next((named[name] for name in ("predictions", "boxes") if name in named), None)
+    if main is None:
         raise ValueError(f"{model.name} must have one output or one named 'predictions', got {', '.join(named)}.")
-    return next(i for i, output in enumerate(model.outputs) if output is named["predictions"])
+    return next(i for i, output in enumerate(model.outputs) if output is main)
 
 
 def outputs_of(model: keras.Model, wanted: Sequence[Node]) -> list[keras.KerasTensor]:

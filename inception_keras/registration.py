@@ -14,6 +14,7 @@ from types import ModuleType
 _MODULES = (
     "layers",
     "detection.yolo_layers",
+    "detection.yolo_loss",
     "training.losses",
     "training.optimizers",
     "training.pixels",

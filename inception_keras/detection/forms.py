@@ -74,11 +74,9 @@ def detections(model: keras.Model) -> keras.Model:
         if not hasattr(module, "detections"):
             raise ValueError(f"{model.name} gives no boxes: it has no layer {LAYER!r}.")
         return module.detections(model)
-    output = model.get_layer(LAYER).output
+    output = model.output
     if not isinstance(output, dict) or {*FOUND} - {*output}:
-        raise ValueError(
-            f"The layer {LAYER!r} of {model.name} must give a dict of {', '.join(FOUND)}, got {got(output)}."
-        )
+        raise ValueError(f"{model.name} must give a dict with {', '.join(FOUND)}, got {got(output)}.")
     output = {name: output[name] for name in FOUND}
     if not isinstance(model.input, dict):
         return keras.Model(model.input, output, name=model.name)
