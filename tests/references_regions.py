@@ -54,5 +54,49 @@ def boxes():
     np.savez_compressed(FOLDER / "boxes.npz", **found)
 
 
+def regions():
+    """RoI pooling and RoIAlign of borders, single pixels, empty regions, regions far larger than the map."""
+    rng = np.random.default_rng(1)
+    maps = rng.normal(size=(2, 9, 11, 3)).astype("float32")
+    corners = rng.uniform(-40, 260, (2, 60, 2, 2))
+    some = np.concatenate([corners.min(2), corners.max(2)], -1)
+    some[:, :8] = [
+        *([0, 0, 0, 0], [24, 24, 24, 24], [8, 8, 23, 40], [-8, -24, 7, 8]),  # one pixel; halves, also below 0
+        *(
+            [175, 143, 176, 144],
+            [300, 300, 400, 400],
+            [-900, -900, 900, 900],
+            [50, 60, 30, 20],
+        ),  # edge, outside, swapped
+    ]
+    some = some.astype("float32")
+    found = {"maps": maps, "boxes": some}
+
+    def both(name, pool):
+        x = torch.from_numpy(maps.transpose(0, 3, 1, 2).copy()).requires_grad_()
+        y = pool(x, [torch.from_numpy(boxes) for boxes in some])
+        dy = torch.from_numpy(np.random.default_rng(2).normal(size=y.shape).astype("float32"))
+        y.backward(dy)
+        found[name] = y.detach().numpy().reshape(2, 60, *y.shape[1:]).transpose(0, 1, 3, 4, 2)
+        found[f"{name}-dx"] = x.grad.numpy().transpose(0, 2, 3, 1)
+
+    both("pool", lambda x, boxes: ops.roi_pool(x, boxes, (3, 4), 1 / 16))
+    for aligned in (False, True):
+        for ratio in (0, 2):
+            name = f"align-{aligned}-{ratio}"
+            both(name, lambda x, boxes, a=aligned, r=ratio: ops.roi_align(x, boxes, (3, 2), 1 / 16, r or -1, a))
+    for height, width in ((13, 13), (10, 10), (5, 9), (1, 3)):
+        x = rng.normal(size=(2, 3, height, width)).astype("float32")
+        map_ = torch.from_numpy(x).requires_grad_()
+        levels = [torch.nn.functional.adaptive_max_pool2d(map_, level) for level in (6, 3, 2, 1)]
+        y = torch.cat([level.permute(0, 2, 3, 1).flatten(1) for level in levels], 1)
+        y.backward(torch.from_numpy(np.random.default_rng(2).normal(size=y.shape).astype("float32")))
+        name = f"pyramid-{height}-{width}"
+        found |= {name: y.detach().numpy(), f"{name}-dx": map_.grad.numpy().transpose(0, 2, 3, 1)}
+        found[f"{name}-x"] = x.transpose(0, 2, 3, 1)
+    np.savez_compressed(FOLDER / "regions.npz", **found)
+
+
 if __name__ == "__main__":
     boxes()
+    regions()

@@ -1,4 +1,7 @@
-"""Layers that Keras lacks. Each can be saved and loaded, and works with every Keras backend."""
+"""Layers that Keras lacks. Each can be saved and loaded.
+
+All but RoIPooling and RoIAlign, which need TensorFlow, work with every Keras backend.
+"""
 
 import keras  # noqa: F401 (first, because importing Keras registers our classes and so imports the modules below)
 
@@ -9,6 +12,8 @@ from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .local import LocallyConnected2D
 from .normalization import BatchNormalization, LocalResponseNormalization
 from .pooling import AdaptiveAveragePooling2D, CeilAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
+from .pyramid import SpatialPyramidPooling2D
+from .regions import RoIAlign, RoIPooling
 from .upsampling import Bilinear, BilinearConv2DTranspose, CropLike, ResizeLike
 
 __all__ = [
@@ -29,6 +34,9 @@ __all__ = [
     "MaxPooling2D",
     "RadialBasis",
     "ResizeLike",
+    "RoIAlign",
+    "RoIPooling",
+    "SpatialPyramidPooling2D",
     "Subsampling2D",
     "TableConv2D",
     "scaled_tanh",
