@@ -84,6 +84,16 @@ def last_map(graph: Graph) -> Node:
     return node
 
 
+def flattened_map(graph: Graph, node: Node) -> tuple[int, ...] | None:
+    """The (h, w, c) map that a Dense layer reads through a Flatten, or None. Torch flattens it channels first."""
+    while True:
+        node = graph[node.inputs[0]]
+        if isinstance(node.layer, layers.Flatten):
+            return node.input_shapes[0] if len(node.input_shapes[0]) == 3 else None
+        if node.weights or not isinstance(node.layer, (layers.Dropout, layers.Activation)):
+            return None
+
+
 @dataclass(frozen=True)
 class Head:
     """The layers with weights of one head. `classifier` makes the scores; `rest` are the layers before it."""

@@ -74,7 +74,7 @@ def create_model(
     Args:
         id: One of `list_models(task=None)`.
         weights: None for fresh weights, `"imagenet"` for published weights, or the path or URL of a file of this
-            package, PyTorch, Keras or Caffe. The file's content shows its format. A net for segmentation or
+            package, PyTorch, Keras, Caffe or darknet. The file's content shows its format. A net for segmentation or
             detection also takes those of the classifier that it is made of. Auxiliary heads in the file are
             ignored if the model has none. A head keeps fresh weights, with a warning, if the file lacks it or has it
             for another number of classes.
@@ -130,8 +130,11 @@ def create_model(
         whole = _whole(builder, {"name": id} | entry.options | sized | options)
         if entry.trunk:
             source = _of_classifier(whole, entry.trunk, source)
-        if classes is None and include_top and (found := classes_of(whole, id, source)):
-            common["classes"] = found
+        try:
+            found = classes_of(whole, id, source) if classes is None and include_top else None
+        except Misfit as error:
+            raise ValueError(f"{error}{_what_fits(id, source)}") from None
+        common |= {"classes": found} if found else {}
     options = {"name": id} | entry.options | common | options
     if include_top:
         model = builder(**options, **head)

@@ -60,6 +60,11 @@ class YoloGrid(layers.Dense):
         self.order = check_choice("order", order, ORDERS)
         super().__init__(grid * grid * (boxes * 5 + classes), **kwargs)
 
+    @property
+    def places(self) -> np.ndarray | None:
+        """For each output, its index in the order "darknet"; None if that is the order of the layer."""
+        return None if self.order == "darknet" else _places(self.grid, self.boxes, self.classes)
+
     def classes_of(self, outputs: int) -> int | None:
         """The number of classes of a layer with so many outputs and the same cells and boxes; None if there is none."""
         cells = self.grid * self.grid

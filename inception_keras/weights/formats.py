@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from .caffe import is_caffemodel
+from .darknet import is_darknet
 
 _OTHERS = {  # the first bytes of files that are often downloaded or saved by mistake
     b"version https://git-lfs": "it is a pointer of Git LFS; fetch the file itself with `git lfs pull`",
@@ -61,4 +62,6 @@ def _by_content(path: Path, start: bytes) -> str | None:
         return ".pth"
     if is_caffemodel(start):
         return ".caffemodel"
-    return ".onnx" if start.startswith(b"\x08") else None  # the first field of its protobuf is a version
+    if start.startswith(b"\x08"):  # the first field of its protobuf is a version
+        return ".onnx"
+    return ".weights" if is_darknet(start, path.stat().st_size) else None

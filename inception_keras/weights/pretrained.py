@@ -11,7 +11,7 @@ import numpy as np
 from ..checks import some
 from ..feature_maps import heads
 from ..graph import nodes, read
-from . import caffe, keras_file, onnx, store, torch_file
+from . import caffe, darknet, keras_file, onnx, store, torch_file
 from .caffe_names import DIFFERENCES
 from .fetch import fetch
 from .formats import suffix_of
@@ -34,6 +34,7 @@ READERS: dict[str, Callable[[Path], dict[str, np.ndarray]]] = {
     ".keras": keras_file.read,
     ".onnx": onnx.read,
     ".caffemodel": caffe.read,
+    ".weights": darknet.read,
 }
 
 
@@ -164,7 +165,8 @@ def _translated(model: keras.Model, id: str, source: Source, whole: keras.Model 
     try:
         return translate(model, id, source.arrays, whole)
     except ValueError as error:
-        raise ValueError(f"The weights of {source.origin} cannot be used for {id}: {error}") from None
+        kind = store.Misfit if isinstance(error, store.Misfit) else ValueError
+        raise kind(f"The weights of {source.origin} cannot be used for {id}: {error}") from None
 
 
 def _path(id: str, weights: str | Path) -> Path:

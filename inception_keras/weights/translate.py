@@ -10,7 +10,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from ..feature_maps import flattened_map
 from ..graph import Graph, Node, read
+from . import darknet
 from .caffe_names import CONSTANTS, caffe_rules
 from .keras_file import named
 from .keras_names import keras_rules
@@ -110,6 +112,8 @@ def translate(
         ValueError: If the file holds the net more than once, under different prefixes; or if its names are those of
             another net with the same layers, such as Caffe's ResNet-50 for `resnet50_v1`.
     """
+    if darknet.holds_numbers(arrays):
+        return Translation(darknet.named(model, arrays), "", [])
     counted = all(re.fullmatch(r".+/\d+", key) for key in arrays)
     files = {True: arrays, False: named(arrays) if counted else arrays}
     keys = {kind: [key for key in file if not key.endswith(_COUNTERS)] for kind, file in files.items()}
@@ -245,20 +249,10 @@ def _shapes(
         return (channels * factor, 1, height, width), (channels, factor, height, width), (2, 3, 0, 1)
     if isinstance(node.layer, layers.Dense):
         inputs, outputs = shape
-        height, width, channels = _flattened(graph, node) or (1, 1, inputs)
+        height, width, channels = flattened_map(graph, node) or (1, 1, inputs)
         return (outputs, inputs), (outputs, channels, height, width), (2, 3, 1, 0)
     height, width, inputs, outputs = shape
     return (outputs, inputs, height, width), (outputs, inputs, height, width), (2, 3, 1, 0)
-
-
-def _flattened(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """The (h, w, c) map that a Dense layer reads through a Flatten, or None. Torch flattens it channels first."""
-    while True:
-        node = graph[node.inputs[0]]
-        if isinstance(node.layer, layers.Flatten):
-            return node.input_shapes[0] if len(node.input_shapes[0]) == 3 else None
-        if node.weights or not isinstance(node.layer, (layers.Dropout, layers.Activation)):
-            return None
 
 
 def _cut(shape: tuple[int, ...]) -> tuple[int, ...]:
