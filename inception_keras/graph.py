@@ -64,7 +64,7 @@ class Graph:
 
     nodes: list[Node]
     outputs: list[str]
-    main: str  # the node of the output "predictions", or the first or only output
+    main: str  # the node of the output "predictions" or "detections", or the first or only output
 
     @cached_property
     def _by_name(self) -> dict[str, Node]:
@@ -164,15 +164,15 @@ def data_format(model: keras.Model) -> str:
 def main_output(model: keras.Model) -> int:
     """The index in `model.outputs` of the output "predictions", or 0 if the outputs have no names.
 
-    A detector's main output is "boxes".
+    A detector's main output is "boxes", or "detections" where it is packed.
 
     Raises:
-        ValueError: If the model has several named outputs and none is "predictions" or "boxes".
+        ValueError: If the model has several named outputs and none has one of these names.
     """
     named = functional(model).output
     if not isinstance(named, dict) or len(model.outputs) == 1:
         return 0
-    main = next((named[name] for name in ("predictions", "boxes") if name in named), None)
+    main = next((named[name] for name in ("predictions", "boxes", "detections") if name in named), None)
     if main is None:
         raise ValueError(f"{model.name} must have one output or one named 'predictions', got {', '.join(named)}.")
     return next(i for i, output in enumerate(model.outputs) if output is main)

@@ -17,6 +17,7 @@ _MODULES = (
     "detection.yolo_loss",
     "training.losses",
     "training.optimizers",
+    "training.boxes",
     "training.pixels",
 )  # all modules with classes that Keras saves
 _OPTIONAL = ("jax", "pandas")  # packages that Keras tries to import while it is imported itself

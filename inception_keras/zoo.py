@@ -104,7 +104,7 @@ def create_model(
         14714688
     """
     entry = find(id)
-    builder = _builder(entry)
+    builder = builder_of(entry)
     common = {"input_shape": input_shape, "classes": classes}
     common = {name: value for name, value in common.items() if value is not None}
     is_classifier = entry.task == "classification"
@@ -159,7 +159,7 @@ def _of_classifier(model: "keras.Model", trunk: str, source: "Source") -> "Sourc
 
     if fits(model, model.name, source):
         return source
-    classifier = _whole(_builder(find(trunk)), {"name": trunk} | find(trunk).options)
+    classifier = _whole(builder_of(find(trunk)), {"name": trunk} | find(trunk).options)
     return of_classifier(model, trunk, classifier, source)
 
 
@@ -171,13 +171,14 @@ def _what_fits(id: str, source: "Source") -> str:
     entry = find(id)
     for other, row in ZOO.items():
         is_related = other[:6] == id[:6] or row.builder.split(":")[0] == entry.builder.split(":")[0]
-        if other != id and is_related and fits(_whole(_builder(row), {"name": other} | row.options), other, source):
+        if other != id and is_related and fits(_whole(builder_of(row), {"name": other} | row.options), other, source):
             return f" They fit {other!r}: create that model with them."
     files = [f"{published.url.rpartition('/')[2]} ({name})" for name, published in PUBLISHED.get(id, {}).items()]
     return f" Published weights that fit {id} are {', '.join(files)}." if files and not source.model else ""
 
 
-def _builder(entry: Entry) -> Callable[..., "keras.Model"]:
+def builder_of(entry: Entry) -> Callable[..., "keras.Model"]:
+    """The function that builds the net of an entry."""
     module, function = entry.builder.split(":")
     with keras_import():
         return getattr(import_module(f".{module}" if "." in module else f".models.{module}", __package__), function)

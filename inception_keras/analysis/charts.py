@@ -25,7 +25,8 @@ def plot_curves(
     """Draws loss and score over the epochs.
 
     Args:
-        rows: For each epoch, its "epoch", "loss" and "val_loss", and the score likewise, as in metrics.csv.
+        rows: For each epoch, its "epoch", "loss" and "val_loss", and the score likewise, as in metrics.csv. The score
+            of the training data may be missing.
         path: The file to write; the suffix gives the format.
         score: The name of the score.
         best: The epoch to mark as the best on the validation split.
@@ -37,6 +38,8 @@ def plot_curves(
     quantities = tuple(dict.fromkeys(("loss", score)))
     for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
         for part, prefix in (("train", ""), ("validation", "val_")):
+            if not all(prefix + quantity in row for row in rows):
+                continue
             values = [row[prefix + quantity] for row in rows]
             axes.plot(epochs, values, marker="o", markersize=3, color=_COLOURS[part], label=part)
         if best is not None:

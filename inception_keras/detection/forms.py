@@ -5,26 +5,26 @@ Each family of detectors is a file with two functions, `training_form(model)` an
 the name of the module. So a detector outside the package needs no registration.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 
 import keras
 
-from ..checks import check_model, got
+from ..checks import check_model
 
-LAYER = "detections"  # the name of the last layer of a net for inference
-FOUND = ("boxes", "classes", "scores")  # the outputs of that layer, and of a training form beside its loss terms
-INPUTS = ("images", "proposals", "boxes", "classes")  # what a training form may take; the first two also in inference
+FOUND = ("boxes", "classes", "scores")  # outputs of the layer "detections", and of a training form beside its terms
+IMAGES = ("images", "image")  # the name of the input that takes images: Keras wants the name that its tensor has
 
 
 def training_form(model: keras.Model) -> keras.Model:
     """The form of a detector that is trained. It shares the layers of the model, so its weights have the same names.
 
-    Its inputs are a dict: "images" (n, h, w, c); "boxes" (n, most, 4), x1, y1, x2 and y2 in pixels of the input;
-    "classes" (n, most), int32, where -1 is padding; and "proposals" (n, most, 4) if the net takes them. Its outputs are
-    a dict: each term of the loss by its name, float32 (n,), already weighted; and "boxes", "classes" and "scores", what
-    the net finds. In training these may be empty, to save time. The loss is the mean over images of the sum of the
-    terms.
+    Its inputs are a dict: "images" or "image" (n, h, w, c); "boxes" (n, most, 4), x1, y1, x2 and y2 in pixels of the
+    input; "classes" (n, most), int32, where -1 is padding; and "proposals" (n, most, 4) if the net takes them. Its
+    outputs are a dict: each term of the loss by its name, float32 (n,), already weighted; and "boxes", "classes" and
+    "scores", what the net finds, from a layer "detections". In training these may be empty, to save time. The loss is
+    the mean over images of the sum of the terms.
 
     Args:
         model: A detector, such as `create_model("yolo_v1")`.
@@ -62,31 +62,46 @@ def detections(model: keras.Model) -> keras.Model:
     Returns:
         A model that shares the layers of the given one. Its output is a dict: "boxes", float32 (n, most, 4), x1, y1, x2
         and y2 in pixels of the input; "classes", int32 (n, most); "scores", float32 (n, most). The best are first.
-        Padding has the class -1. Its input are images, or a dict of "images" and "proposals".
+        Padding has the class -1. Its input are images, or a dict of images and "proposals".
 
     Raises:
         TypeError: If `model` is not a Keras model.
         ValueError: If it is not a detector.
     """
-    check_model("model", model)
-    if not any(layer.name == LAYER for layer in model.layers):
-        module = _family(model)
-        if not hasattr(module, "detections"):
-            raise ValueError(f"{model.name} gives no boxes: it has no layer {LAYER!r}.")
-        return module.detections(model)
-    output = model.output
-    if not isinstance(output, dict) or {*FOUND} - {*output}:
-        raise ValueError(f"{model.name} must give a dict with {', '.join(FOUND)}, got {got(output)}.")
-    output = {name: output[name] for name in FOUND}
+    if gives_boxes(check_model("model", model)):
+        return cut(model, {name: model.output[name] for name in FOUND})
+    module = _family(model)
+    if not hasattr(module, "detections"):
+        raise ValueError(f"{model.name} gives no boxes: its outputs are not {', '.join(FOUND)}.")
+    return module.detections(model)
+
+
+def cut(model: keras.Model, found: Mapping[str, keras.KerasTensor]) -> keras.Model:
+    """The part of a detector from its images, and its proposals if it takes them, to what it finds.
+
+    Args:
+        model: A detector, its training form, or a model that contains it.
+        found: The tensors of the boxes, classes and scores.
+    """
     if not isinstance(model.input, dict):
-        return keras.Model(model.input, output, name=model.name)
-    taken = {name: tensor for name, tensor in model.input.items() if name in ("images", "proposals")}
-    return keras.Model(taken["images"] if len(taken) == 1 else taken, output, name=model.name)
+        return keras.Model(model.input, dict(found), name=model.name)
+    taken = {name: tensor for name, tensor in model.input.items() if name in (*IMAGES, "proposals")}
+    return keras.Model(taken if len(taken) > 1 else next(iter(taken.values())), dict(found), name=model.name)
+
+
+def image_input(model: keras.Model) -> str:
+    """The name of the input that takes images, of a model with a dict of inputs."""
+    return next(name for name in IMAGES if name in model.input)
+
+
+def gives_boxes(model: keras.Model) -> bool:
+    """Whether the outputs of a model are a dict with boxes, classes and scores."""
+    return isinstance(model.output, dict) and {*FOUND} <= {*model.output}
 
 
 def is_detector(model: keras.Model) -> bool:
     """Whether a model finds objects by box."""
-    return any(layer.name == LAYER or getattr(layer, "family", None) for layer in model.layers)
+    return gives_boxes(model) or any(getattr(layer, "family", None) for layer in model.layers)
 
 
 def _family(model: keras.Model) -> ModuleType:

@@ -316,9 +316,9 @@ class Steps:
                 begin, end = size * index // self._local, size * (index + 1) // self._local
                 batch = tf.nest.map_structure(lambda part: part[begin:end], batch)
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        images = tf.shape(x)[0]
+        images = tf.shape(tf.nest.flatten(x)[0])[0]
         if self._replicas > 1:
-            x = tf.cond(images > 0, lambda: x, lambda: tf.zeros((1, *x.shape[1:]), x.dtype))
+            x = tf.nest.map_structure(partial(_at_least_one, images), x)
         counted = images if self._count is None else self._count(tf.nest.flatten(y)[0])
         return x, y, weights, images, tf.cast(counted, "float32")
 
@@ -346,6 +346,13 @@ class Steps:
         first = next(i for i, g in enumerate(gradients) if g is not None)
         poison = tf.where(bad > 0, tf.constant(float("nan")), tf.constant(0.0))
         return [*gradients[:first], gradients[first] + tf.cast(poison, gradients[first].dtype), *gradients[first + 1 :]]
+
+
+def _at_least_one(images: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """An input of a net; if it has no images, that of a black image without objects, whose class indices are -1."""
+    sides = [tf.shape(values)[i] if side is None else side for i, side in enumerate(values.shape)][1:]
+    nothing = tf.fill((1, *sides), tf.constant(-1 if values.dtype.is_integer else 0, values.dtype))
+    return tf.cond(images > 0, lambda: values, lambda: nothing)
 
 
 def _first(scores: tf.Tensor, images: tf.Tensor) -> tf.Tensor:

@@ -31,6 +31,7 @@ MODEL = "model.keras"  # the net for inference, of the best epoch
 PICTURE = "model.png"  # the blocks of the net
 CURVES = "curves.png"
 CLASSES, CONFUSION = "classes.csv", "confusion.png"  # what `evaluate` finds out about a net
+MEASURES = "measures.csv"  # of a detector: by the rules of VOC and of COCO
 EXAMPLES = "examples.png"  # test images with what a net has found in them
 ABLATION, ABLATION_TABLE, ABLATION_CHART = "ablation.csv", "ablation.md", "ablation.png"
 TENSORBOARD = "tensorboard"  # a folder

@@ -107,7 +107,7 @@ class Loop:
         loaded, origin, position = load_state(self._out / CHECKPOINTS), f"The state in {self._out}", 0
         if loaded:
             arrays, facts, notice = loaded
-            found = _facts(facts, origin, self._length, shown(self._task.score))
+            found = _facts(facts, origin, self._length, self._task.score)
             self.rows, self.step, self._seconds, self._spent, self.ended, self._cut = found
             position = 1 + len(self.rows) * self._length + self.step
         if not self._steps.same(position):
@@ -329,15 +329,15 @@ class Loop:
 
 
 def _facts(
-    facts: Mapping[str, Any], origin: str, length: int, names: Sequence[str]
+    facts: Mapping[str, Any], origin: str, length: int, score: str
 ) -> tuple[list[dict], int, list[float], float, int, dict[int, int]]:
     """The checked facts of a state: rows, step, seconds of each epoch, seconds of this epoch, `ended` and `_cut`.
 
-    `names` are metrics that every row must have.
+    Every row must have the losses and the validation's `score`.
     """
     try:
         rows, step, seconds, spent = (facts[name] for name in ("rows", "step", "seconds", "spent"))
-        numbers = [[float(row[name]) for name in ("epoch", *names)] for row in rows]
+        numbers = [[float(row[name]) for name in ("epoch", "loss", "val_loss", f"val_{score}")] for row in rows]
         if [row[0] for row in numbers] != list(range(1, len(rows) + 1)) or len(seconds) != len(rows):
             raise ValueError("its epochs do not follow one another")
         if not isinstance(step, int) or not 0 <= step < length:

@@ -47,9 +47,10 @@ class Progress:
         self._bar.update(step, [("loss", loss)], finalize=False)
 
     def end(self, row: Mapping[str, float]) -> None:
-        """Shows the metrics of the epoch, a row of metrics.csv."""
-        self._bar.update(self._steps, [(name, row[name]) for name in self._names[1:]], finalize=True)
+        """Shows the metrics of the epoch, a row of metrics.csv. Some tasks measure the score in validation only."""
+        names = [name for name in self._names if name in row]
+        self._bar.update(self._steps, [(name, row[name]) for name in names[1:]], finalize=True)
         if self._verbose == 2:
             seconds = time.time() - self._begun
-            figures = " - ".join(f"{name}: {row[name]:.4f}" for name in self._names)
+            figures = " - ".join(f"{name}: {row[name]:.4f}" for name in names)
             print(f"{self._title} - {seconds:.0f}s - {1000 * seconds / self._steps:.0f}ms/step - {figures}", flush=True)

@@ -219,7 +219,7 @@ def compiled(recipe: Recipe, task: Task, data: "Data", spread: tf.distribute.Str
     batches = data.batches["train"]
     first = tf.data.Dataset.from_tensor_slices(batches.first()).batch(batches.size)  # of any size, as in an epoch
     steps = Steps(model, spread, next(iter(task.train_targets(first, model, recipe, data))))
-    there = task.columns(steps.metrics(), model, "")
+    there = [name.removeprefix("val_") for name in task.columns(steps.metrics(), model, "val_")]
     for name in ("loss", task.score):
         if name not in there:
             raise ValueError(f"The task {recipe.task} must measure {name}, but its metrics are {', '.join(there)}.")
@@ -277,8 +277,9 @@ def write_config(
         changes = [*stored.get("changes", []), *([{"after_epoch": epochs} | changed] if changed else [])]
         if changes:
             config["changes"] = changes
+    net = model if len(model.inputs) == 1 else task_of(recipe).inference(model)  # without the inputs of the loss
     with atomic_write(out / PICTURE) as part:
-        plot_blocks(model, part, input_shape=data.image_shape if None in model.inputs[0].shape[1:] else None)
+        plot_blocks(net, part, input_shape=data.image_shape if None in net.inputs[0].shape[1:] else None)
     write_json(out / CONFIG, config)
 
 

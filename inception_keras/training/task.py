@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TASKS = {  # name -> "module:object", imported on first use
     "classification": "inception_keras.training.tasks.classification:TASK",
     "segmentation": "inception_keras.training.tasks.segmentation:TASK",
+    "detection": "inception_keras.training.tasks.detection:TASK",
 }
 # fields of a recipe that only matter to a task that reads them; other tasks refuse them
 _OF_SOME_TASKS = ("weights", "freeze", "label_smoothing", "class_weight", "aux_weight")

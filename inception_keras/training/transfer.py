@@ -109,6 +109,26 @@ def freeze(model: keras.Model, pattern: str | None) -> keras.Model:
     return _train_all_but(_chosen("pattern", pattern, _trunk(model), model), model)
 
 
+def freeze_blocks(model: keras.Model, pattern: str | None) -> keras.Model:
+    """Freezes the blocks of any net that match a pattern. Other blocks stay as they are: some nets freeze their own.
+
+    Args:
+        model: A functional model, also one without a classifier.
+        pattern: As `freeze` of `transfer`.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: If the model has no such block.
+    """
+    frozen = _chosen("freeze", pattern, model, model)
+    for node in nodes(model):
+        if node.path in frozen and isinstance(node.layer, layers.Layer):
+            node.layer.trainable = False
+    return model
+
+
 def unfreeze(model: keras.Model, pattern: str = "all") -> keras.Model:
     """Unfreezes the blocks that match a pattern; other blocks stay unchanged.
 

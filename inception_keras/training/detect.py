@@ -1,0 +1,212 @@
+"""Finds objects in photographs by box, in pixels of the photograph."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..analysis.box_overlays import Panel
+from ..checks import check_count, check_share, check_type
+from ..data.preprocessing import LARGEST, Photo, Preprocessing
+from ..detection.forms import FOUND, IMAGES, detections, image_input
+from .folder import load_run
+
+MIN_SIZE, MAX_SIZE = 600, 1000  # of Fast and Faster R-CNN
+_LONG = 5 / 3  # the largest longer side, as a multiple of the shorter, unless it is given: 1000 / 600
+
+_functions: Any = weakref.WeakKeyDictionary()  # the compiled function of each model, as compiling takes seconds
+
+
+class Detections(NamedTuple):
+    """What was found in a photograph, the best first.
+
+    `boxes` are float32 (k, 4): x1, y1, x2 and y2 in pixels of the photograph, where 0 is the left edge of the first
+    pixel. `labels` are the names of the classes, `scores` float32 (k,), and `classes` the class indices, int32 (k,).
+    """
+
+    boxes: np.ndarray
+    labels: tuple[str, ...]
+    scores: np.ndarray
+    classes: np.ndarray
+
+
+def detect(
+    model: keras.Model | str | Path,
+    image: Photo,
+    *,
+    threshold: float = 0.5,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    proposals: np.ndarray | None = None,
+) -> Detections:
+    """Finds the objects in a photograph of any size.
+
+    A net for images of any size gets the photograph with its shorter side resized to `min_size`, or to less if the
+    longer side would exceed `max_size`. A net of one size, such as YOLO, gets the photograph stretched to that size.
+
+    Args:
+        model: A detector, or the folder of a run with the task detection.
+        image: A path, a PIL image, or a uint8 array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4). A photograph is turned
+            upright by its EXIF orientation.
+        threshold: The lowest score, from 0 to 1. For measures such as average precision, take 0.
+        class_names: The names of the classes. None takes the run's own, and "class 0", "class 1" ... for a model.
+        preprocessing: How pixels are scaled; its size is ignored. None takes the run's own, and -1 to 1 for a model.
+        min_size: The shorter side in pixels. None takes the run's own, and 600 for a model.
+        max_size: The largest longer side in pixels. None takes the run's own, and 5/3 of `min_size` for a model.
+        proposals: For nets that take regions, such as `fast_rcnn`: (k, 4) in pixels of the photograph.
+
+    Returns:
+        Boxes, labels, scores and class indices.
+
+    Raises:
+        TypeError: If `model` is neither a Keras model nor a path.
+        ValueError: If the model is not a detector, an argument is not valid, or the image is broken.
+        FileNotFoundError: If the folder holds no finished run, or the image does not exist.
+
+    Examples:
+        >>> from skimage import data
+        >>> found = detect(create_model("yolo_v1_mini", classes=3), data.coffee(), threshold=0.0)
+        >>> len(found.boxes) == len(found.labels) == len(found.scores)
+        True
+    """
+    check_type("model", model, (keras.Model, str, Path), "a Keras model or the folder of a run")
+    check_type("preprocessing", preprocessing, (Preprocessing, type(None)), "a Preprocessing")
+    threshold = check_share("threshold", threshold)
+    if isinstance(model, keras.Model):
+        find = finder(model, preprocessing, class_names or (), min_size, max_size)
+    else:
+        net, config = load_run(model)
+        given: Any = {"class_names": class_names, "min_size": min_size, "max_size": max_size}
+        find = finder_of_run(net, config, preprocessing=preprocessing, **given)
+    return find(find.prepare.pixels(image), threshold, proposals)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds objects in photographs with one net. `finder` makes it."""
+
+    function: Callable[..., Mapping[str, tf.Tensor]]
+    taken: tuple[int | None, int | None]  # height and width of the input, if they are fixed
+    takes_proposals: bool
+    prepare: Preprocessing
+    names: tuple[str, ...]
+    min_size: int
+    max_size: int
+
+    def __call__(self, pixels: np.ndarray, threshold: float = 0.0, proposals: np.ndarray | None = None) -> Detections:
+        """Finds the objects in a photograph.
+
+        Args:
+            pixels: uint8 (h, w, c).
+            threshold: The lowest score.
+            proposals: (k, 4) in pixels of the photograph, if the net takes proposals.
+
+        Raises:
+            ValueError: If proposals are missing, or given to a net that takes none.
+        """
+        size = self.size(*pixels.shape[:2])
+        scale = np.tile(np.divide(size, pixels.shape[:2], dtype=np.float32)[::-1], 2)
+        prepare = replace(self.prepare, size=size, resize=None)
+        inputs = [prepare(pixels)[None]]
+        if self.takes_proposals != (proposals is not None):
+            what = "needs proposals" if self.takes_proposals else "takes no proposals"
+            raise ValueError(f"The net {what}.")
+        if proposals is not None:
+            inputs.append((np.asarray(proposals, np.float32).reshape(-1, 4) * scale)[None])
+        found = self.function(*map(tf.constant, inputs))
+        boxes, classes, scores = (found[name][0].numpy() for name in FOUND)
+        kept = (classes >= 0) & (scores >= threshold)
+        edges = np.tile(np.array(pixels.shape[1::-1], np.float32), 2)
+        boxes = np.clip(boxes[kept] / scale, 0, edges)
+        return Detections(boxes, tuple(map(self.name, classes[kept])), scores[kept], classes[kept].astype(np.int32))
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that a photograph is resized to."""
+        if None not in self.taken:
+            return self.taken  # type: ignore[return-value]
+        scale = min(self.min_size / min(height, width), self.max_size / max(height, width))
+        return tuple(min(max(round(side * scale), 1), LARGEST) for side in (height, width))  # type: ignore[return-value]
+
+    def name(self, label: int) -> str:
+        """The name of a class."""
+        return self.names[label] if label < len(self.names) else f"class {label}"
+
+
+def finder(
+    model: keras.Model,
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] = (),
+    min_size: int | None = None,
+    max_size: int | None = None,
+) -> Finder:
+    """A `Finder` for a detector. Its function is compiled once for each model.
+
+    Args:
+        model: A detector.
+        preprocessing: As for `detect`.
+        class_names: As for `detect`.
+        min_size: As for `detect`.
+        max_size: As for `detect`.
+
+    Raises:
+        ValueError: If the model is not a detector, or an argument is not valid.
+    """
+    short = check_count("min_size", MIN_SIZE if min_size is None else min_size, most=LARGEST)
+    long = check_count("max_size", round(_LONG * short) if max_size is None else max_size, least=short, most=LARGEST)
+    if model not in _functions:
+        net = detections(model)
+        inputs = net.input if isinstance(net.input, dict) else {"images": net.input}
+        images = next(name for name in IMAGES if name in inputs)
+        # the graph keeps the weights but not the model, which would keep its own entry alive
+        compiled = tf.function(partial(_found, weakref.ref(net)), autograph=False)
+        names = [images, *(name for name in inputs if name != images)]
+        shapes = [tf.TensorSpec((1, *inputs[name].shape[1:]), tf.float32) for name in names]
+        _functions[model] = compiled.get_concrete_function(*shapes), inputs[images].shape[1:], len(inputs) > 1
+    function, (height, width, channels), takes_proposals = _functions[model]
+    return Finder(
+        function=function,
+        taken=(height, width),
+        takes_proposals=takes_proposals,
+        prepare=preprocessing or Preprocessing((1, 1), channels=channels),
+        names=tuple(class_names),
+        min_size=short,
+        max_size=long,
+    )
+
+
+def finder_of_run(
+    model: keras.Model,
+    config: Mapping[str, Any],
+    *,
+    preprocessing: Preprocessing | None = None,
+    class_names: Sequence[str] | None = None,
+    min_size: int | None = None,
+    max_size: int | None = None,
+) -> Finder:
+    """A `Finder` for the net of a run, with the sizes, the preprocessing and the classes of its config.json.
+
+    Without sizes in its recipe, the shorter side of a photograph becomes that of the training images.
+    """
+    options, prepare = config["recipe"].get("task_options", {}), Preprocessing.from_dict(config["preprocessing"])
+    own = min_size or options.get("min_size") or prepare.resize or min(prepare.size)
+    most = max_size or (None if min_size else options.get("max_size"))
+    return finder(model, preprocessing or prepare, class_names or config["class_names"], own, most)
+
+
+def panel(pixels: np.ndarray, found: Detections) -> Panel:
+    """A photograph with what was found in it, to draw."""
+    return Panel(pixels, found.boxes, found.labels, [int(label) for label in found.classes], found.scores.tolist())
+
+
+def _found(model: Any, images: tf.Tensor, proposals: tf.Tensor | None = None) -> Mapping[str, tf.Tensor]:
+    net = model()
+    given = images if proposals is None else {image_input(net): images, "proposals": proposals}
+    return net(given, training=False)
