@@ -154,8 +154,11 @@ def test_scenes_for_the_weights_of_a_net():
             {"sampling": "balanced"},
             "sampling needs images that have one label each, got sampling='balanced' and masks.",
         ),
-        ({"task": "classification"}, "scenes have masks and no labels: give task='segmentation'."),
-        ({"task": "detection"}, "task must be 'classification' or 'segmentation', got 'detection'."),
+        (
+            {"task": "classification"},
+            "scenes have masks and boxes, but no labels: give task='segmentation' or task='detection'.",
+        ),
+        ({"task": "pose"}, "task must be 'classification', 'segmentation' or 'detection', got 'pose'."),
         ({"count": 0}, "count must be an int of at least 1, got 0."),
         (
             {"name": "digits", "task": "classification", "count": 9},

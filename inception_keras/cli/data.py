@@ -16,15 +16,16 @@ app = typer.Typer(no_args_is_help=True)
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of data, as for `train --data-dir`.")],
     task: Annotated[
-        str, typer.Option(help="classification, or segmentation for images with masks.")
+        str,
+        typer.Option(help="classification, segmentation (images with masks) or detection (images with boxes)."),
     ] = "classification",
     label: Annotated[str | None, typer.Option(help="The column of a CSV file that holds the labels.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the problems to this file.")] = None,
 ) -> None:
     """Looks for faults in a folder of data.
 
-    It lists broken, misnamed and duplicate images or masks, and shows a row for each class. The exit code is 1 if there
-    are faults.
+    It lists broken, misnamed and duplicate images, masks or boxes, and shows a row for each class. The exit code is 1
+    if there are faults.
     """
     with report_errors():
         from ..checks import counted

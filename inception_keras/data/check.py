@@ -25,13 +25,15 @@ MAX_UNREADABLE = 0.1  # as for load_data
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with an image, or with its mask.
+    """Something wrong with an image, or with its mask or boxes.
 
     `kind` is "empty", "truncated", "too large", "unreadable", "not read" (an image format that is not supported),
     "missing", "no class" (an image that belongs to no class, or a mask with a value of no class), "not an image",
     "extension", "duplicate", "train and test" (the same image in both) or "classes". With masks, it may also be "no
     mask" (an image without a mask), "size" (a mask of another size than its image) or "not used" (such as a mask
-    without an image).
+    without an image). With boxes, it may also be "no boxes" (an image or a file of boxes that cannot be used), "size"
+    (boxes for an image of another size), "box" (an object that cannot be used), "clipped" (a box that reaches out of
+    its image), "duplicate box" or "not used".
     """
 
     kind: str
@@ -46,7 +48,8 @@ class Check:
     folder: Path
     problems: tuple[Problem, ...]
     # for each class: name, images by split, and the smallest and largest (width, height); with masks, for each class
-    # and for void: name, images by split that show it, and its share of all pixels
+    # and for void: name, images by split that show it, and its share of all pixels; with boxes, for each class: name,
+    # objects by split, images, and the smallest, median and largest (width, height) of a box
     classes: tuple[dict[str, Any], ...]
     used: int = 0  # images that load_data uses
     left_out: int = 0  # files that it lists in `skipped`
@@ -72,11 +75,11 @@ class _Seen:
 
 
 def check_data(data_dir: str | Path, *, task: str = "classification", label: str | None = None) -> Check:
-    """Examines every image of a folder, and every mask. No file is changed.
+    """Examines every image of a folder, and every mask or box. No file is changed.
 
     Args:
         data_dir: A folder that `load_data` reads.
-        task: `"classification"`, or `"segmentation"` for images with masks.
+        task: `"classification"`, `"segmentation"` for images with masks, or `"detection"` for images with boxes.
         label: The column of a CSV file that holds the labels, if more than one column could.
 
     Returns:
@@ -103,8 +106,12 @@ def check_data(data_dir: str | Path, *, task: str = "classification", label: str
     if check_choice("task", task, TASKS) == "segmentation":
         from .check_masks import check_masks  # it imports this module
 
-        refuse_labels(label=label)
+        refuse_labels("masks", label=label)
         return check_masks(root)
+    if task == "detection":
+        from .check_boxes import check_boxes
+
+        return check_boxes(root, label)
     found = open_folder(root, label=label)
     problems = []
     notes: list[str] = []

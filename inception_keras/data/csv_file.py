@@ -13,7 +13,7 @@ from .images import looks_like_image
 from .layout import SPLIT_NAMES, split_of, stay_inside, subfolders
 from .listing import Listing, number
 
-_IMAGE_COLUMN = re.compile(r"id|image|img|file|name|path|photo|picture", re.IGNORECASE)
+IMAGE_COLUMN = re.compile(r"id|image|img|file|name|path|photo|picture", re.IGNORECASE)
 _WHOLE = re.compile(r"[+-]?\d+\.0+")
 _IS_VALID = "is_valid"  # fastai's name for the column that marks validation images
 _SAMPLE = 100  # rows that are examined to tell whether a column holds image ids
@@ -58,10 +58,10 @@ class Table:
 
 def find_csv(files: Files) -> list[Table]:
     """The CSV files of a folder; if none of them names images, also the CSV files in its folders of splits that do."""
-    tables = [_open(path, files) for path in _csv_files(files.root)]
+    tables = [_open(path, files) for path in csv_files(files.root)]
     if not any(table.image is not None for table in tables):
         folders = [folder for folder in subfolders(files.root) if split_of(folder.name)]
-        inner = [replace(_open(path, files), base=folder) for folder in folders for path in _csv_files(folder)]
+        inner = [replace(_open(path, files), base=folder) for folder in folders for path in csv_files(folder)]
         tables += [table for table in inner if table.image is not None]
     return tables
 
@@ -162,7 +162,7 @@ def _chosen(tables: list[Table], root: Path) -> tuple[list[Table], list[str]]:
 
 def _rows(table: Table, files: Files, wanted: list[str], split: str) -> Iterator[_Row]:
     """The rows of a file. A row without a label gets an empty label."""
-    rows = _cells(table.path)
+    rows = cells_of(table.path)
     _, names = next(rows)
     named = [name for name in names if name]
     if len(set(named)) < len(named):
@@ -178,15 +178,20 @@ def _rows(table: Table, files: Files, wanted: list[str], split: str) -> Iterator
             raise ValueError(f"{where} has no path.")
         if "\0" in "".join(cells):
             raise ValueError(f"{where} holds a zero byte.")
-        chosen = split if splits is None else _split_of_cell(names[splits], cells[splits], where)
+        chosen = split if splits is None else split_of_cell(names[splits], cells[splits], where)
         path = files.find(cells[image], table.base or files.root, chosen, where)
         found = [cells[column] for column in columns]
         yield _Row(where, chosen, path, found[0] if len(found) == 1 else _one_of(found, wanted, where))
 
 
-def _split_of_cell(column: str, cell: str, where: str) -> str:
+def split_of_cell(column: str, cell: str, where: str) -> str:
+    """The split that a cell of the column `split` or `is_valid` names.
+
+    Raises:
+        ValueError: If it names none.
+    """
     if column.lower() == _IS_VALID:
-        bit = _bit(cell)
+        bit = bit_of(cell)
         split, allowed = None if bit is None else ("train", "validation")[bit], "True or False, or 1 or 0"
     else:
         split, allowed = split_of(cell), f"one of {', '.join(SPLIT_NAMES)}"
@@ -213,7 +218,7 @@ def _one_of(cells: list[str], columns: list[str], where: str) -> str:
     """The name of the column that holds the 1; empty if all cells are empty."""
     if not any(cells):
         return ""
-    values = list(map(_bit, cells))
+    values = list(map(bit_of, cells))
     if None in values:
         raise ValueError(
             f"{where}: the columns {some(columns)} may all be of labels, but hold {cells[values.index(None)]!r}, "
@@ -228,7 +233,8 @@ def _one_of(cells: list[str], columns: list[str], where: str) -> str:
     return columns[values.index(1)]
 
 
-def _bit(cell: str) -> int | None:
+def bit_of(cell: str) -> int | None:
+    """1 for a cell that says yes, 0 for one that says no, None for others."""
     return {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}.get(cell.lower())
 
 
@@ -240,9 +246,11 @@ def _label_columns(table: Table, label: str | None) -> list[str]:
         named = [name for name in columns if name.lower() == "label"] or columns
         if len(named) == 1:
             return named
-        rows = _cells(table.path)
+        rows = cells_of(table.path)
         names, first = next(rows)[1], next(rows)[1]
-        if columns and all(_bit(cell) is not None for name, cell in zip(names, first, strict=False) if name in columns):
+        if columns and all(
+            bit_of(cell) is not None for name, cell in zip(names, first, strict=False) if name in columns
+        ):
             return columns
     if not columns:
         raise ValueError(f"{table.path} has no column of labels.")
@@ -271,7 +279,8 @@ def _fault(parts: dict[str, list[_Row]]) -> str:
     return ""
 
 
-def _csv_files(folder: Path) -> list[Path]:
+def csv_files(folder: Path) -> list[Path]:
+    """The CSV files that lie in a folder."""
     return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".csv", ".tsv") and path.is_file()]
 
 
@@ -280,7 +289,7 @@ def _open(path: Path, files: Files) -> Table:
     stay_inside(path, files.root)
     rows: list[list[str]] = []
     try:
-        rows += (cells for _, cells in islice(_cells(path), _SAMPLE + 1))
+        rows += (cells for _, cells in islice(cells_of(path), _SAMPLE + 1))
     except ValueError as error:
         if len(rows) < 2:  # a file with rows may still name images; its error is raised when it is read
             return Table(path, fault=str(error).rstrip("."))
@@ -294,7 +303,7 @@ def _open(path: Path, files: Files) -> Table:
         if any(found):
             return Table(path, columns, found.index(True))
     for i, name in enumerate(columns):
-        if _IMAGE_COLUMN.search(name):
+        if IMAGE_COLUMN.search(name):
             cells = [row[i] for row in rows[1:] if i < len(row)]
             if 2 * sum(map(files.has, cells)) > len(cells):
                 return Table(path, columns, i, by_id=True)
@@ -305,7 +314,7 @@ def _is_image(cell: str) -> bool:
     return looks_like_image(Path(cell)) and not is_address(cell)
 
 
-def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+def cells_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The line number and the stripped cells of each row that is not empty."""
     with path.open("rb") as file:
         mark = file.read(2)

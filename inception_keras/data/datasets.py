@@ -24,6 +24,7 @@ from ..checks import (
     warn_of_old_name,
 )
 from .augment import KINDS
+from .boxes import with_boxes
 from .formats import UNDERSTOOD, Raw, Wanted, from_folder, in_memory
 from .listing import Skipped
 from .names import NAMES, check_name
@@ -42,7 +43,10 @@ class Data:
     """A data set as three pipelines of batches, `train`, `validation` and `test`.
 
     A batch is float32 images (n, h, w, c) with int32 labels (n,), or float32 (n, classes) if one-hot. For segmentation,
-    it is images with masks, uint8 (n, h, w): an index of `class_names` for each pixel, or 255 for void.
+    it is images with masks, uint8 (n, h, w): an index of `class_names` for each pixel, or 255 for void. For detection,
+    it is images with a dict of their objects, padded to the largest number in the batch: "boxes", float32 (n, most, 4)
+    with x1, y1, x2 and y2 in pixels of the input; "classes", int32 (n, most), -1 for the padding; "difficult", bool
+    (n, most); and "dropped", int32 (n,), how many objects the input does not show.
     """
 
     name: str
@@ -196,16 +200,20 @@ def load_data(
     them or around them, or PASCAL VOC's folders. The values of a mask are class indices; 255 is void, unless all masks
     hold 0 and 255 only. `classes.txt` may name the classes. The guide tells which other names are understood.
 
+    For detection, the folder holds images with boxes: XML files as PASCAL VOC has them, COCO's JSON files, or CSV files
+    with lines of path, x1, y1, x2, y2 and label. The background is no class. Boxes are clipped to their image. Those
+    that are empty or lie outside are left out and listed in `skipped`; an image without any objects is a good image.
+
     If the data have a test set, it is used; otherwise a fifth of the images of each class becomes the test set. If the
     data have no validation set, it is taken from the remaining training images. Equal seeds give equal splits, and
     equal batches in every epoch.
 
     Args:
         name: `"digits"` (scikit-learn's 1,797 scans, read offline), `"mnist"`, `"fashion_mnist"`, `"cifar10"` or
-            `"cifar100"`, which are downloaded; for segmentation `"scenes"`, which `scenes` generates. With `data_dir`
-            it may be None. Otherwise it chooses among several sets in the folder, and `"fashion_mnist"` gives IDX files
-            their class names.
-        task: `"classification"`, or `"segmentation"` for images with masks.
+            `"cifar100"`, which are downloaded; for segmentation and detection `"scenes"`, which `scenes` generates.
+            With `data_dir` it may be None. Otherwise it chooses among several sets in the folder, and `"fashion_mnist"`
+            gives IDX files their class names.
+        task: `"classification"`, `"segmentation"` for images with masks, or `"detection"` for images with boxes.
         data_dir: A folder to read instead of a download.
         image_size: Side length in pixels, or (height, width). None uses 32 x 32 for digits, 224 x 224 for encoded
             images, 96 x 96 for scenes, and the stored size for all others.
@@ -280,9 +288,13 @@ def load_data(
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
     keep = changes["augment"] != "crop"  # random crops are cut from the files: a resized image makes a poor crop
+    labelled = {"one_hot": one_hot, "mixup": mixup, "cutmix": cutmix, "sampling": sampling}
     if task == "segmentation":
-        refuse_labels(label=label, one_hot=one_hot, mixup=mixup, cutmix=cutmix, sampling=sampling)
+        refuse_labels("masks", label=label, **labelled)
         raw = with_masks(name, folder, wanted, max_unreadable, count=count, keep=keep)
+    elif task == "detection":
+        refuse_labels("boxes", **labelled)
+        raw = with_boxes(name, folder, wanted, max_unreadable, count=count, keep=keep, label=label)
     elif folder:
         raw = from_folder(folder, name, wanted, label, max_unreadable, keep)
     else:
@@ -336,7 +348,7 @@ def _size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
 def by_name(name: str, wanted: Wanted) -> Raw:
     """A data set that scikit-learn contains or Keras downloads."""
     if check_name(name) == "scenes":
-        raise ValueError("scenes have masks and no labels: give task='segmentation'.")
+        raise ValueError("scenes have masks and boxes, but no labels: give task='segmentation' or task='detection'.")
     if name == "digits":
         from sklearn.datasets import load_digits
 

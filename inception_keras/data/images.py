@@ -43,7 +43,7 @@ _BRANDS = {b"avif": "an AVIF image", b"avis": "an AVIF image"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC image"
 )
 _PILLOW = re.compile(r"PIL\.")  # Pillow's modules
-_UPRIGHT = {  # by EXIF orientation
+UPRIGHT = {  # by EXIF orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -93,7 +93,7 @@ def read_image(source: str | Source, channels: int = 3, remarks: list[str] | Non
     """
     with opened(Path(source) if isinstance(source, str) else source) as image:
         if remarks is not None:
-            remarks += _remarks(image)
+            remarks += remarks_on(image)
         return plain(image, channels)
 
 
@@ -107,9 +107,9 @@ def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, 
     """
     with opened(source) as image:
         format, size = str(image.format), image.size
-        simple = image.mode in ("RGB", "L") and _orientation(image) not in _UPRIGHT
+        simple = image.mode in ("RGB", "L") and orientation_of(image) not in UPRIGHT
         if remarks is not None:
-            remarks += _remarks(image)
+            remarks += remarks_on(image)
         image.draft("RGB", (1, 1))
         plain(image, 3)
         return format, size, simple
@@ -117,7 +117,7 @@ def check_image(source: Source, remarks: list[str] | None = None) -> tuple[str, 
 
 def plain(image: Image.Image, channels: int) -> Image.Image:
     """An image of any mode as an upright 8-bit RGB or grey image; transparent areas become white."""
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     if image.mode == "F":
         raise UnreadableImage("has floating-point pixels, whose range is not known; give uint8 ones")
     if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion clips at 255
@@ -131,8 +131,8 @@ def plain(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB" if channels == 3 else "L")
-    if orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[orientation])
+    if orientation in UPRIGHT:
+        image = image.transpose(UPRIGHT[orientation])
         image.info = {}  # it would still hold the old orientation
     return image
 
@@ -182,7 +182,7 @@ def _kind(head: bytes) -> str:
     return "WEBP" if head.startswith(b"RIFF") and head[8:12] == b"WEBP" else ""
 
 
-def _remarks(image: Image.Image) -> list[str]:
+def remarks_on(image: Image.Image) -> list[str]:
     """What the user should know about how an image is read."""
     remarks = []
     if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO is a JPEG of a phone with a preview in it
@@ -193,7 +193,8 @@ def _remarks(image: Image.Image) -> list[str]:
     return remarks
 
 
-def _orientation(image: Image.Image) -> int | None:
+def orientation_of(image: Image.Image) -> int | None:
+    """How a stored image must be turned to be upright: a number of EXIF, which `UPRIGHT` explains; None if not told."""
     return image.getexif().get(ExifTags.Base.Orientation)
 
 

@@ -91,13 +91,15 @@ def fits_in_memory(size: int) -> bool:
     return size <= _IN_MEMORY
 
 
-def check_share_of(origin: Path, count: int, bad: Sequence[tuple[object, str]], max_unreadable: float) -> None:
+def check_share_of(
+    origin: Path, count: int, bad: Sequence[tuple[object, str]], max_unreadable: float, noun: str = "images"
+) -> None:
     """Raises a ValueError that lists the first of the `bad` images, if they are a larger share of all than allowed."""
     if len(bad) > max_unreadable * count:
         named = "; ".join(f"{source} {reason}" for source, reason in bad[:_NAMED])
         more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         raise ValueError(
-            f"{origin} has {len(bad)} of {count} images that cannot be used, "
+            f"{origin} has {len(bad)} of {count} {noun} that cannot be used, "
             f"more than max_unreadable={max_unreadable:g} allows: {named}{more}."
         )
 

@@ -7,7 +7,7 @@ train/masks/7.png, train/7.jpg and trainannot/7_mask.png, JPEGImages/7.jpg and S
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -53,7 +53,9 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class _File:
+class File:
+    """A file, and what the folders on the way to it say about it."""
+
     path: Path
     split: str | None
     place: tuple[str, ...]  # the folders on the way to it that are neither a split nor say what the file is
@@ -61,6 +63,7 @@ class _File:
 
     @property
     def key(self) -> tuple[str | None, tuple[str, ...], str]:
+        """What an image and its mask have in common."""
         return self.split, self.place, self.path.stem
 
 
@@ -94,35 +97,28 @@ def list_masks(root: Path) -> Pairs:
                 f"{root} has {counted(len(masks), 'mask')}, but no images: it may hold {UNDERSTOOD_MASKS}."
             )
         pairs, alone, lonely = _pair(images, masks)
-        lists, voc = _lists(root)
+        lists, voc = lists_of(root, "Segmentation")
         if not voc and any(image.split for image, _ in pairs):
             lists = {}  # the folders say it
-        parts, unused = _parts(root, pairs, alone, lists, notes)
+        parts, unused = parts_of(root, pairs, alone, lists, notes)
         skipped += [(file.path, "is a mask without an image") for file in lonely]
-        return Pairs(root, parts, _names(root), voc, skipped, unused, notes)
+        return Pairs(root, parts, names_of(root), voc, skipped, unused, notes)
 
 
 # -------------------------------------------------------------------------------------------------- what files are
 
 
-def _files(root: Path, skipped: Skipped, notes: list[str]) -> Iterator[_File]:
+def _files(root: Path, skipped: Skipped, notes: list[str]) -> Iterator[File]:
     others: dict[str, int] = {}
     for path in walk(root, root):
         if path.is_symlink():
             stay_inside(path, root)
-        split, role, place = None, "", []
-        for folder in path.relative_to(root).parts[:-1]:
-            known = _FOLDER.fullmatch(re.sub(r"[-_. ]", "", folder.lower()))
-            if not known or not any(known.groupdict().values()):
-                place.append(folder)
-                continue
-            split = split_of(known["before"] or known["after"] or "") or split
-            role = next((kind for kind in ("image", "mask", "other") if known[kind]), role)
+        split, role, place = meaning_of(path.relative_to(root).parts[:-1])
         if role == "other":
             if path.parent.name != "SegmentationObject":  # PASCAL VOC always has it
                 others[str(path.parent)] = others.get(str(path.parent), 0) + looks_like_image(path)
         elif looks_like_image(path) or (role == "mask" and path.suffix.lower() == ".mat"):
-            yield _File(path, split, tuple(place), role)
+            yield File(path, split, place, role)
         elif path.suffix.lower() not in _NOTES and role:
             skipped.append((path, unread(path)[1]))
     notes += [
@@ -130,7 +126,23 @@ def _files(root: Path, skipped: Skipped, notes: list[str]) -> Iterator[_File]:
     ]
 
 
-def _without_siblings(masks: list[_File], notes: list[str]) -> list[_File]:
+def meaning_of(folders: Iterable[str]) -> tuple[str | None, str, tuple[str, ...]]:
+    """What the folders on the way to a file say: its split, its role, and all folders that say neither.
+
+    The role is "image", "mask", "other" or "".
+    """
+    split, role, place = None, "", []
+    for folder in folders:
+        known = _FOLDER.fullmatch(re.sub(r"[-_. ]", "", folder.lower()))
+        if not known or not any(known.groupdict().values()):
+            place.append(folder)
+            continue
+        split = split_of(known["before"] or known["after"] or "") or split
+        role = next((kind for kind in ("image", "mask", "other") if known[kind]), role)
+    return split, role, tuple(place)
+
+
+def _without_siblings(masks: list[File], notes: list[str]) -> list[File]:
     """The masks without those that Cityscapes stores beside the one with class indices: colours, instances ..."""
     kept = {file.key for file in masks}
     beside = []
@@ -144,7 +156,7 @@ def _without_siblings(masks: list[_File], notes: list[str]) -> list[_File]:
     return [file for file in masks if file not in dropped]
 
 
-def _seen(files: list[_File]) -> str:
+def _seen(files: list[File]) -> str:
     places = {str(file.path.parent) for file in files}
     return f", only {counted(len(files), 'image')} in {some(sorted(places), 3)}" if files else ""
 
@@ -152,10 +164,10 @@ def _seen(files: list[_File]) -> str:
 # ------------------------------------------------------------------------------------------------------------- pairs
 
 
-def _pair(images: list[_File], masks: list[_File]) -> tuple[list[tuple[_File, _File]], list[_File], list[_File]]:
+def _pair(images: list[File], masks: list[File]) -> tuple[list[tuple[File, File]], list[File], list[File]]:
     """Images with their masks, images without a mask, and masks without an image."""
-    exact: dict[tuple, list[_File]] = {}
-    shortened: dict[tuple, list[_File]] = {}  # by the name without "_mask" and the like
+    exact: dict[tuple, list[File]] = {}
+    shortened: dict[tuple, list[File]] = {}  # by the name without "_mask" and the like
     for file in masks:
         exact.setdefault(file.key, []).append(file)
         if match := _MASK_NAME.fullmatch(file.path.stem):
@@ -179,16 +191,26 @@ def _pair(images: list[_File], masks: list[_File]) -> tuple[list[tuple[_File, _F
     return pairs, alone, [file for file in masks if file not in used]
 
 
-def _parts(
+def parts_of(
     root: Path,
-    pairs: list[tuple[_File, _File]],
-    alone: list[_File],
+    pairs: list[tuple[File, File]],
+    alone: list[File],
     lists: dict[str, set[str]],
     notes: list[str],
+    noun: str = "mask",
 ) -> tuple[dict[str, tuple[list[Path], list[Path]]], Skipped]:
-    """The pairs of each split, and the images without a mask."""
+    """The pairs of each split, and the images without a mask, or without what else `noun` names.
+
+    Args:
+        root: The folder.
+        pairs: Images with their masks.
+        alone: Images without a mask.
+        lists: The names of the images of each split; empty if the folders say the splits.
+        notes: Remarks are added to it.
+        noun: What stands beside each image.
+    """
     parts: dict[str, tuple[list[Path], list[Path]]] = {}
-    unlisted = 0
+    unlisted, article = 0, "an" if noun[0] in "aeiouX" else "a"
     splits = {name: split for split, names in lists.items() for name in names}
     for image, mask in pairs:
         split = splits.get(image.path.stem) if lists else image.split or "train"
@@ -199,19 +221,19 @@ def _parts(
         paths[0].append(image.path)
         paths[1].append(mask.path)
     if unlisted:
-        notes.append(f"the lists of the splits leave out {counted(unlisted, 'image')} with a mask")
+        notes.append(f"the lists of the splits leave out {counted(unlisted, 'image')} with {article} {noun}")
     lacking: dict[str, Skipped] = {}
     for image in alone:
         split = splits.get(image.path.stem) if lists else image.split or "train"
         if split is not None:  # most images of PASCAL VOC are in no list, as they have no mask
-            lacking.setdefault(split, []).append((image.path, "has no mask"))
+            lacking.setdefault(split, []).append((image.path, f"has no {noun}"))
     unused: Skipped = []
     for split, images in lacking.items():
         if split in parts or split == "train":
             unused += images
         else:
             notes.append(
-                f"there are no masks of the {split} set, which is passed over: {counted(len(images), 'image')}"
+                f"there are no {noun}s of the {split} set, which is passed over: {counted(len(images), 'image')}"
             )
     known = {image.path.stem for image, _ in pairs} | {image.path.stem for image in alone}
     unused += [(root / name, "is not there") for name in sorted(splits.keys() - known)]
@@ -221,15 +243,18 @@ def _parts(
 # ------------------------------------------------------------------------------------------- lists and names of classes
 
 
-def _lists(root: Path) -> tuple[dict[str, set[str]], bool]:
-    """The names of the images of each split, by text files as PASCAL VOC has them; and whether they are VOC's."""
+def lists_of(root: Path, purpose: str) -> tuple[dict[str, set[str]], bool]:
+    """The names of the images of each split, by text files as PASCAL VOC has them; and whether they are VOC's.
+
+    VOC has lists for each purpose: "Segmentation", or "Main" for boxes.
+    """
     inner = subfolders(root)
     folders = [root, *inner, *(path for folder in inner for path in subfolders(folder))]
-    places = [path for path in folders if (path / "ImageSets/Segmentation").is_dir()]
+    places = [path for path in folders if (path / "ImageSets" / purpose).is_dir()]
     if len(places) > 1:
         names = some(place.relative_to(root) for place in places)
         raise ValueError(f"{root} has several PASCAL VOC folders, {names}: give one of them.")
-    folder = places[0] / "ImageSets/Segmentation" if places else root
+    folder = places[0] / "ImageSets" / purpose if places else root
     found: dict[str, set[str]] = {}
     for path in sorted(folder.glob("*.txt")):
         split = "trainval" if path.stem.lower() == "trainval" else split_of(path.stem)
@@ -247,7 +272,7 @@ def _lists(root: Path) -> tuple[dict[str, set[str]], bool]:
     return found, bool(places)
 
 
-def _names(root: Path) -> tuple[str, ...] | None:
+def names_of(root: Path, least: int = 2, most: int = 255) -> tuple[str, ...] | None:
     """The class names that a file in the folder lists, one a line; None if there is no such file."""
     for name in _NAME_FILES:
         paths = [path for folder in (root, *subfolders(root)) if (path := folder / name).is_file()]
@@ -261,8 +286,8 @@ def _names(root: Path) -> tuple[str, ...] | None:
         else:
             names = [line.strip() for line in text.splitlines() if line.strip()]
             names = names[1:] if names[:1] == ["__ignore__"] else names  # labelme's void, which has no index
-        if not 2 <= len(names) <= 255:
-            raise ValueError(f"{paths[0]} lists {counted(len(names), 'class')}: there may be 2 to 255.")
+        if not least <= len(names) <= most:
+            raise ValueError(f"{paths[0]} lists {counted(len(names), 'class')}: there may be {least} to {most}.")
         if len(set(names)) < len(names):
             double = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"{paths[0]} lists the class {double} twice.")

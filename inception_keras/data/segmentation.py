@@ -17,11 +17,11 @@ from .mask_file import VOID, mask_of, nearest, no_class
 from .mask_folders import Pairs, list_masks
 from .names import SCENE_CLASSES, VOC_CLASSES
 from .preprocessing import Preprocessing, window_of
-from .scenes import SCENE_SIZE, scenes
+from .scenes import SCENE_SIZE, Scenes, scenes
 from .splits import Part
 from .targets import Masks
 
-TASKS = ("classification", "segmentation")  # what a data set can be loaded for
+TASKS = ("classification", "segmentation", "detection")  # what a data set can be loaded for
 _SCENES = {"train": 1, "validation": 8, "test": 4}  # there is one scene for so many training scenes
 _COUNT = 2000  # training scenes
 _SHADES = 200  # so many values in masks whose classes have no names are shades of grey, and no indices
@@ -59,28 +59,32 @@ def with_masks(
         raise ValueError(f"{name} has labels and no masks: for task='segmentation', give 'scenes' or a data_dir.")
     if class_names and tuple(class_names) != SCENE_CLASSES:
         raise ValueError(f"Scenes have the classes {some(SCENE_CLASSES)}, the net {some(class_names)}.")
-    return _scenes(wanted, _COUNT if count is None else count)
+    made, preprocessing = generated(wanted, count)
+    parts = {split: Part(one.images, Masks(one.masks, len(one.class_names))) for split, one in made.items()}
+    return Raw("scenes", parts, SCENE_CLASSES, preprocessing, flip=True, skipped=[])
 
 
-def refuse_labels(**options: Any) -> None:
-    """Raises a ValueError if an option that is set needs a label for each image."""
+def refuse_labels(targets: str, **options: Any) -> None:
+    """Raises a ValueError if an option that is set needs a label for each image, and there are masks or boxes."""
     for name, value in options.items():
         if value not in (None, False, 0, "natural"):
-            raise ValueError(f"{name} needs images that have one label each, got {name}={got(value)} and masks.")
+            raise ValueError(f"{name} needs images that have one label each, got {name}={got(value)} and {targets}.")
 
 
-def _scenes(wanted: Wanted, count: int) -> Raw:
+def generated(wanted: Wanted, count: int | None) -> tuple[dict[str, Scenes], Preprocessing]:
+    """The scenes of each split, and how they become inputs; `count` is the number of training scenes."""
     if isinstance(wanted, Preprocessing):
         preprocessing = replace(wanted, resize=None)
         if wanted.channels != 3:
             raise ValueError(f"Scenes have 3 channels, the preprocessing is for {wanted.channels}.")
     else:
         preprocessing = Preprocessing(wanted or (SCENE_SIZE, SCENE_SIZE))
-    parts = {}
-    for split, fraction in _SCENES.items():
-        made = scenes(-(-count // fraction), size=preprocessing.size, split=split)
-        parts[split] = Part(made.images, Masks(made.masks, len(made.class_names)))
-    return Raw("scenes", parts, made.class_names, preprocessing, flip=True, skipped=[])
+    whole = _COUNT if count is None else count
+    made = {
+        split: scenes(-(-whole // fraction), size=preprocessing.size, split=split)
+        for split, fraction in _SCENES.items()
+    }
+    return made, preprocessing
 
 
 # ------------------------------------------------------------------------------------------------------------ folders

@@ -3,10 +3,12 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..checks import some
+from .boxes import with_boxes
 from .csv_file import find_csv
 from .csv_paths import Files
 from .datasets import Data, by_name
@@ -34,14 +36,14 @@ def load_test_set(
 
     The test set of the data is used; without one, the validation set; without splits, all images. Classes are matched
     by name: the data may have fewer classes than the net, in any order. For segmentation, the values of the masks are
-    the net's classes.
+    the net's classes. Images with masks or boxes stay files, so that they can be measured at their own size.
 
     Args:
         name: A named data set, as for `load_data`.
         data_dir: A folder to read, as for `load_data`.
         class_names: The classes of the net.
         preprocessing: The preprocessing that the net was trained with.
-        task: `"classification"` or `"segmentation"`, as for `load_data`.
+        task: `"classification"`, `"segmentation"` or `"detection"`, as for `load_data`.
         label: The column of a CSV file that holds the labels, if more than one column could.
         max_unreadable: Largest share of the images that may be unreadable, from 0 to 1.
 
@@ -51,14 +53,17 @@ def load_test_set(
         OSError: If a file or folder cannot be read.
         ConnectionError: If a download fails.
     """
+    folder = None if data_dir is None else Path(data_dir)
+    # files, which keep their own sizes, and not images in memory of the net's size
+    files: dict[str, Any] = {"keep": False, "class_names": class_names}
     if task == "segmentation":
-        folder = None if data_dir is None else Path(data_dir)
-        # files, which keep their own sizes, and not images in memory of the net's size
-        raw = with_masks(name, folder, preprocessing, max_unreadable, keep=False, class_names=class_names)
-    elif data_dir is None:
+        raw = with_masks(name, folder, preprocessing, max_unreadable, **files)
+    elif task == "detection":
+        raw = with_boxes(name, folder, preprocessing, max_unreadable, label=label, **files)
+    elif folder is None:
         raw = by_name(str(name), preprocessing)
     else:
-        root = _inside(Path(data_dir), class_names)
+        root = _inside(folder, class_names)
         column = label if root.is_dir() and find_csv(Files(root)) else None
         raw = from_folder(root, name, preprocessing, column, max_unreadable, training=False)
     part = next((raw.parts[split] for split in ("test", "validation", "train") if len(raw.parts.get(split, ()))), None)
