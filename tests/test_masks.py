@@ -610,7 +610,7 @@ def test_the_check_from_the_command_line(tmp_path):
     result = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--task", "segmentation"])
     assert result.exit_code == 1 and "images/0.png" in result.output and "has no mask" in result.output
     result = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--task", "detection"])
-    assert result.exit_code == 1 and "task must be 'classification' or 'segmentation'" in result.output
+    assert result.exit_code == 1 and "task must be 'classification', 'segmentation' or 'detection'" in result.output
 
 
 # -------------------------------------------------------------------------------------------- to test a net that exists

@@ -17,6 +17,7 @@ from .box_list import (
     is_file_name,
     left_over,
     number_of,
+    shown,
     size_of,
 )
 from .csv_file import IMAGE_COLUMN, Table, bit_of, cells_of, csv_files, split_of_cell
@@ -55,7 +56,7 @@ class BoxTable:
         return Table(self.path, base=self.base).split
 
 
-def list_box_csv(root: Path, label: str | None = None) -> BoxList | None:
+def list_box_csv(root: Path, passed: Paths, label: str | None = None) -> BoxList | None:
     """The images of a folder with CSV files of boxes, in the splits that a column, file names or folders say.
 
     The first line names the columns, in any order; without such a line, the columns are the path, x1, y1, x2, y2 and
@@ -64,6 +65,7 @@ def list_box_csv(root: Path, label: str | None = None) -> BoxList | None:
 
     Args:
         root: The folder.
+        passed: CSV files of something else are added to it, if there is none of boxes.
         label: The column of the classes.
 
     Returns:
@@ -84,6 +86,7 @@ def list_box_csv(root: Path, label: str | None = None) -> BoxList | None:
             else:
                 skipped.append((path, table))
     if not tables:
+        passed += skipped
         return None
     splits = [table.split or "train" for table in tables]
     if len(set(splits)) < len(splits):
@@ -122,12 +125,12 @@ def _open(path: Path, files: Files, label: str | None) -> BoxTable | str:
         return BoxTable(path, columns, (), base) if columns else "has no columns of boxes that are known by their order"
     columns = _by_name(rows, label)
     if lacking := [name for name in _CORNERS if name not in columns]:
-        return f"has no columns of boxes: {some(lacking)} are lacking among {some(rows[0])}"
+        return f"has no columns of boxes: {some(lacking)} are lacking among {some(map(shown, rows[0]))}"
     if "image" not in columns:
-        return f"has boxes, but no column of images among {some(rows[0])}"
+        return f"has boxes, but no column of images among {some(map(shown, rows[0]))}"
     if "label" not in columns:
         wanted = "" if label is None else f" called {label!r}"
-        raise ValueError(f"{path} has boxes, but no column of classes{wanted} among {some(rows[0], 20)}.")
+        raise ValueError(f"{path} has boxes, but no column of classes{wanted} among {some(map(shown, rows[0]), 20)}.")
     return BoxTable(path, columns, tuple(rows[0]), base)
 
 
@@ -213,7 +216,7 @@ def _object(cell: Mapping[str, str], where: str) -> Object | str:
     values = {corner: number_of(cell[corner]) for corner in _CORNERS}
     lacking = [corner for corner, value in values.items() if value is None]
     if lacking:
-        return f"has {label} whose {lacking[0]} is no number: {cell[lacking[0]][:40]!r}"
+        return f"has {label} whose {lacking[0]} is no number: {shown(cell[lacking[0]])!r}"
     if not name:
         return f"has {where} without a class"
     x1, y1, x2, y2 = (value for value in values.values() if value is not None)

@@ -9,7 +9,7 @@ from ..checks import counted, some
 from .mask_folders import meaning_of
 
 _BACKGROUND = ("background", "__background__", "_background_", "__ignore__")
-_LONGEST = 255  # bytes of a file name
+_LONGEST = 255  # bytes of a file name, and characters of the name of a class
 
 Paths = list[tuple[Path, str]]  # files with what is wrong with them
 
@@ -103,9 +103,16 @@ def size_of(width: object, height: object) -> tuple[int, int] | None:
 
 
 def class_name(value: object) -> str:
-    """A class name in one line. It is empty if there is none, or if it cannot be written."""
+    """A class name in one line. It is empty if there is none, or one that is no name: far too long, or no text."""
     name = " ".join(str(value).split()) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    return name if name.isascii() or _encodes(name) else ""
+    return name if len(name) <= _LONGEST and _encodes(name) else ""
+
+
+def shown(value: object) -> str:
+    """A value of a file in an error message: short, and without halves of characters, as JSON may have."""
+    text = " ".join(str(value).split())
+    text = f"{text[:40]} ..." if len(text) > 50 else text
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def is_background(name: str) -> bool:
@@ -115,7 +122,7 @@ def is_background(name: str) -> bool:
 
 def is_file_name(value: object) -> bool:
     """Whether a text may be the path of a file."""
-    if not isinstance(value, str) or not value.strip() or "\0" in value or not _encodes(value):
+    if not isinstance(value, str) or not value.strip() or min(value) < " " or not _encodes(value):
         return False
     return all(len(part.encode()) <= _LONGEST for part in value.replace("\\", "/").split("/")) and len(value) < 4000
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..checks import counted, some
 from .box_csv import list_box_csv
 from .box_images import Seen, absent, are, check_objects, check_splits, known_classes, look, remarks_of, wrong_objects
-from .box_list import BoxList, without_background
+from .box_list import BoxList, Paths, without_background
 from .coco import list_coco
 from .formats import PHOTO, Raw, Wanted
 from .listing import Skipped, check_share_of, fits_in_memory, readable, remarked
@@ -21,7 +21,7 @@ from .targets import Boxes
 from .voc_xml import list_xml
 
 MIN_VISIBLE = 0.2  # the smallest share of an object that an input must show, or it is left out there
-_READERS: dict[str, Callable[[Path], BoxList | None]] = {
+_READERS: dict[str, Callable[[Path, Paths], BoxList | None]] = {
     "XML files in PASCAL VOC's form": list_xml,
     "COCO files": list_coco,
     "CSV files of boxes": list_box_csv,
@@ -91,14 +91,16 @@ def list_boxes(root: Path, label: str | None = None) -> BoxList:
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}.")
     with readable(root):
+        passed: Paths = []
         if label is not None:
-            found = {"CSV files of boxes": list_box_csv(root, label)}
+            found = {"CSV files of boxes": list_box_csv(root, passed, label)}
         else:
-            found = {form: read(root) for form, read in _READERS.items()}
+            found = {form: read(root, passed) for form, read in _READERS.items()}
     forms = [form for form, one in found.items() if one]
     if not forms:
         column = f" with boxes and the column {label!r}" if label is not None else ""
-        raise ValueError(f"{root} has no boxes{column}: it may hold {UNDERSTOOD_BOXES}.")
+        seen = "".join(f"; {path} {reason}" for path, reason in passed[:3])
+        raise ValueError(f"{root} has no boxes{column}: it may hold {UNDERSTOOD_BOXES}{seen}.")
     if len(forms) > 1:
         raise ValueError(f"{root} has boxes in {' and in '.join(forms)}: only one of them can be meant.")
     (one,) = filter(None, found.values())

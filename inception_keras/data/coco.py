@@ -18,6 +18,7 @@ from .box_list import (
     is_file_name,
     left_over,
     number_of,
+    shown,
     size_of,
 )
 from .csv_paths import Files
@@ -41,11 +42,15 @@ class _File:
     above: set[str] = field(default_factory=set)  # the names of categories of categories
 
 
-def list_coco(root: Path) -> BoxList | None:
+def list_coco(root: Path, passed: Paths) -> BoxList | None:
     """The images of a folder with COCO files, in the splits that the names of files and folders say.
 
     The classes are the categories by their ids, less the background, and less a category without objects that stands
     above others, as Roboflow writes one. Crowds are difficult objects.
+
+    Args:
+        root: The folder.
+        passed: JSON files of something else are added to it, if there is none of boxes.
 
     Returns:
         None if there is no COCO file.
@@ -58,6 +63,7 @@ def list_coco(root: Path) -> BoxList | None:
     notes: list[str] = []
     found = list(_open(root, skipped, notes))
     if not found:
+        passed += skipped
         return None
     single = len(found) == 1
     splits = [file.split or "train" for file in found]
@@ -158,7 +164,7 @@ def _images(file: _File, split: str, files: Files, unused: Paths, wrong: Paths) 
         name = one["file_name"]
         base = next((folder for folder in where if (folder / name).is_file()), files.root)
         where.sort(key=base.__ne__)  # the next image lies in the same folder
-        path = files.find(name, base, split, f"{file.path}, image {key}")
+        path = files.find(name, base, split, f"{file.path}, image {shown(key)}")
         if not path.is_file():
             unused.append((path, "is not there"))
             objects.pop(key, None)
@@ -168,7 +174,7 @@ def _images(file: _File, split: str, files: Files, unused: Paths, wrong: Paths) 
             new = Annotated(split, path, [*known[path].objects, *new.objects], file.path, new.size)
         known[path] = new
     for key, left in objects.items():
-        wrong += [(file.path, f"has {one} of the image {key!r}, which it does not list") for one in left]
+        wrong += [(file.path, f"has {one} of the image {shown(key)}, which it does not list") for one in left]
     yield from known.values()
 
 
@@ -183,9 +189,9 @@ def _objects(file: _File, wrong: Paths) -> dict[Any, list[Object]]:
             wrong.append((file.path, f"has annotation {number} without an image_id"))
             continue
         kind, box = one.get("category_id"), one.get("bbox")
-        label = f"annotation {number if not isinstance(one.get('id'), (int, str)) else one['id']}"
+        label = f"annotation {shown(one['id'] if isinstance(one.get('id'), (int, str)) else number)}"
         if not isinstance(kind, (int, str)) or kind not in file.categories:
-            wrong.append((file.path, f"has {label} of the category {str(kind)[:40]}, which it does not list"))
+            wrong.append((file.path, f"has {label} of the category {shown(kind)}, which it does not list"))
             continue
         values = [number_of(value) for value in box] if isinstance(box, list) and len(box) == 4 else [None]
         if None in values:

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from ..checks import counted, some
-from .box_list import Annotated, BoxList, Object, Paths, by_folder, class_name, is_file_name, number_of, size_of
+from .box_list import Annotated, BoxList, Object, Paths, by_folder, class_name, is_file_name, number_of, shown, size_of
 from .images import Source, line, looks_like_image
 from .layout import stay_inside, walk
 from .mask_folders import File, lists_of, meaning_of, names_of, parts_of
@@ -33,7 +33,7 @@ class _Refused(ValueError):
     """A file that cannot be used. The message is the predicate of a sentence."""
 
 
-def list_xml(root: Path) -> BoxList | None:
+def list_xml(root: Path, passed: Paths) -> BoxList | None:
     """The images of a folder with XML files, in the splits of VOC's lists or of the folders' names.
 
     An XML file belongs to the image of the same name in its folder or in one beside it, such as JPEGImages beside
@@ -41,6 +41,10 @@ def list_xml(root: Path) -> BoxList | None:
 
     VOC counts pixels from 1, and the last one belongs to the box: xmin 1 and xmax 10 become x1 = 0 and x2 = 10. If at
     least one of 1,000 boxes begins at 0, the numbers are taken as they are, and a note says so.
+
+    Args:
+        root: The folder.
+        passed: XML files of something else are added to it, if there is none of boxes.
 
     Returns:
         None if there is no XML file of boxes.
@@ -70,6 +74,7 @@ def list_xml(root: Path) -> BoxList | None:
             else:
                 sheets[file] = sheet
     if not sheets and not unused:
+        passed += skipped
         return None
     pairs, taken = [], {path for path, _ in unused}
     for file, photograph in _matches(sheets, images, unused):
@@ -131,7 +136,7 @@ def read_xml(path: Path) -> "_Sheet | None":
         values = [number_of(text) for text in texts]
         if None in values:
             corner = values.index(None)
-            wrong.append(f"has {label} whose {_CORNERS[corner]} is no number: {texts[corner][:40]!r}")
+            wrong.append(f"has {label} whose {_CORNERS[corner]} is no number: {shown(texts[corner])!r}")
         elif not name:
             wrong.append(f"has {label} without a class")
         else:
