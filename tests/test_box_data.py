@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from test_masks import sentence
+from typer.testing import CliRunner
 
 import inception_keras as ik
+from inception_keras.cli import app
 from inception_keras.data import coco, listing, voc_xml
 from inception_keras.data.box_images import look
 from inception_keras.data.boxes import list_boxes
@@ -768,3 +770,16 @@ def test_boxes_move_as_their_images(boxes, seed, augment, flip, resize):
     batches = Batches(part, prepare, 3, seed=seed, augment=augment, flip=flip)
     # the border of a pixel that is enlarged has a width itself
     agree(batches.dataset(seed % 5), atol=1.01 if augment != "crop" else 3)
+
+
+def test_the_check_from_the_command_line(tmp_path):
+    coco_folder(tmp_path, "{}.png", "boxes.json", range(6))
+    result = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--task", "detection"])
+    assert result.exit_code == 1 and "6 images in 3 classes, 0 files left out, 1 problem" in result.output
+    assert "3.png is the same as 0.png" in " ".join(result.output.split())
+    (tmp_path / "3.png").unlink()
+    content = coco_of([0, 1, 2, 4, 5])
+    content["annotations"][0]["bbox"] = [50, 30, 20, 5]
+    text(tmp_path / "boxes.json", json.dumps(content))
+    result = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--task", "detection"])
+    assert result.exit_code == 1 and "clipped" in result.output and "reaches out of 60 x 40" in result.output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_boxes import HEIGHT, NAMES, WIDTH, coco_of, objects_of, text, write, xml
+from test_box_data import HEIGHT, NAMES, WIDTH, coco_of, objects_of, text, write, xml
 
 from inception_keras.data.boxes import with_boxes
 

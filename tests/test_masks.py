@@ -609,7 +609,7 @@ def test_the_check_from_the_command_line(tmp_path):
     (tmp_path / "masks/0.png").unlink()
     result = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--task", "segmentation"])
     assert result.exit_code == 1 and "images/0.png" in result.output and "has no mask" in result.output
-    result = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--task", "detection"])
+    result = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--task", "pose"])
     assert result.exit_code == 1 and "task must be 'classification', 'segmentation' or 'detection'" in result.output
 
 
