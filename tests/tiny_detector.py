@@ -1,7 +1,7 @@
 """A detector that is trained in seconds, as the contract of `detection/forms.py` has it: one scale, one box a cell.
 
 A cell of the map scores each class and gives the distances from its centre to the four sides of a box. The net takes
-images of any size, or of one size only; its scenes are those of `ik.scenes`, with difficult objects here and there.
+images of any size, or of one size only. Its scenes are rectangles on noise, some of them difficult.
 """
 
 from dataclasses import replace
@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import inception_keras as ik
 from inception_keras.data.datasets import Data
 from inception_keras.data.pipeline import Batches
 from inception_keras.data.preprocessing import Preprocessing
@@ -21,9 +20,8 @@ from inception_keras.layers import BatchNormalization
 from inception_keras.training.tasks import detection
 
 SIDE, STRIDE = 48, 8
-NAMES = ("round", "angular", "never")
-ROUND = ("digit", "disc", "crescent")
-COUNTS = {"train": 24, "validation": 6, "test": 5}
+NAMES = ("red", "blue", "never")
+COUNTS = {"train": 96, "validation": 12, "test": 9}
 TERMS = ("object_class", "box_distances")
 
 
@@ -51,10 +49,12 @@ class Cells(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tiny_detector")
 class Detect(keras.layers.Layer):
-    """Scores and boxes to the detections of each image, after suppression in each class."""
+    """Scores, boxes and maps to the detections of each image, after suppression in each class."""
 
-    def call(self, cells):
-        scores, boxes = cells
+    def call(self, inputs):
+        scores, boxes, maps = inputs
+        high, wide = (tf.cast(STRIDE * tf.shape(maps)[axis], tf.float32) for axis in (1, 2))
+        boxes = tf.clip_by_value(boxes, 0.0, tf.stack([wide, high, wide, high]))
         classes = scores.shape[-1]
         labels = tf.tile(tf.range(classes)[None], (tf.shape(boxes)[1], 1))
 
@@ -76,8 +76,8 @@ class Detect(keras.layers.Layer):
             zip(("boxes", "classes", "scores"), tf.map_fn(one, (boxes, scores), fn_output_signature=kinds), strict=True)
         )
 
-    def compute_output_spec(self, cells):
-        n = cells[0].shape[0]
+    def compute_output_spec(self, inputs):
+        n = inputs[0].shape[0]
         return {
             "boxes": keras.KerasTensor((n, 20, 4)),
             "classes": keras.KerasTensor((n, 20), "int32"),
@@ -123,7 +123,7 @@ def net(classes=3, input_shape=(None, None, 3), width=16):
     bias = keras.initializers.Constant(-2.0)
     x = keras.layers.Conv2D(classes + 4, 1, bias_initializer=bias, dtype="float32", name="head")(x)
     cells = Cells(dtype="float32", name="cells")(x)
-    return keras.Model(image, Detect(dtype="float32", name="detections")(cells), name="tiny_detector")
+    return keras.Model(image, Detect(dtype="float32", name="detections")([*cells, x]), name="tiny_detector")
 
 
 def training_form(model):
@@ -134,28 +134,37 @@ def training_form(model):
     return keras.Model(inputs, {**terms, **model.output}, name=model.name)
 
 
-def scenes(count, seed=0, split="train", size=SIDE):
-    """Images and Boxes of two classes. Every ninth object is difficult."""
-    made = ik.scenes(count, seed=seed, split=split, size=size)
-    classes = [
-        np.array([made.class_names[label] not in ROUND for label in labels], np.int32) for labels in made.classes
-    ]
-    seen = np.cumsum([0, *map(len, classes)])
-    difficult = [(np.arange(len(labels)) + start) % 9 == 8 for labels, start in zip(classes, seen[:-1], strict=True)]
-    return made.images, Boxes(made.boxes, classes, 0.4, difficult)
+def scenes(count, seed):
+    """Noise with 1 or 2 red or blue rectangles. Every ninth one is difficult."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 90, (count, SIDE, SIDE, 3), np.uint8)
+    boxes, classes, difficult, seen = [], [], [], 0
+    for image in images:
+        labels, corners = rng.integers(0, 2, rng.integers(1, 3)).astype(np.int32), []
+        for half, label in enumerate(labels):  # one on each side
+            high, wide = rng.integers(10, 21, 2)
+            top, left = rng.integers(0, SIDE - high), SIDE // 2 * half + rng.integers(0, SIDE // 2 - wide + 1)
+            image[top : top + high, left : left + wide, 2 * label] += 140
+            image[top : top + high, left : left + wide, 2 - 2 * label] //= 2
+            corners.append([left, top, left + wide, top + high])
+        boxes.append(np.array(corners, np.float32))
+        classes.append(labels)
+        difficult.append((np.arange(len(labels)) + seen) % 9 == 8)
+        seen += len(labels)
+    return images, Boxes(boxes, classes, 0.4, difficult)
 
 
 def load(recipe, preprocessing, **more):
     skipped, prepare, batches = [], Preprocessing((SIDE, SIDE)), {}
-    for split, count in COUNTS.items():
-        images, boxes = scenes(count, split=split)
+    for seed, (split, count) in enumerate(COUNTS.items()):
+        images, boxes = scenes(count, seed)
         if split == "train":  # an image without objects is a good image
             none = [*boxes.boxes[:3], np.zeros((0, 4), np.float32), *boxes.boxes[4:]]
             classes, difficult = ([*v[:3], v[3][:0], *v[4:]] for v in (boxes.classes, boxes.difficult))
             boxes = Boxes(none, classes, 0.4, difficult)
         batches[split] = Batches(Part(images, boxes), prepare, recipe.batch_size, Unreadable(skipped, count, 0.1))
     batches["train"] = replace(batches["train"], seed=recipe.seed, augment=recipe.augment, flip=bool(recipe.flip))
-    return Data("tiny scenes", NAMES, (SIDE, SIDE, 3), dict(COUNTS), prepare, skipped, batches)
+    return Data("tiny rectangles", NAMES, (SIDE, SIDE, 3), dict(COUNTS), prepare, skipped, batches)
 
 
 def build(recipe, data):
