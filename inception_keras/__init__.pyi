@@ -68,6 +68,7 @@ from .training.average_precision import coco_average_precision as coco_average_p
 from .training.average_precision import voc_average_precision as voc_average_precision
 from .training.compile import compile_model as compile_model
 from .training.compile import strip_aux as strip_aux
+from .training.detect import detect as detect
 from .training.devices import device as device
 from .training.distribute import Steps as Steps
 from .training.distribute import strategy as strategy

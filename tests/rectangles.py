@@ -75,4 +75,4 @@ def build(recipe, data):
         segmentation.create_model, segmentation.find = with_model
 
 
-TASK = replace(segmentation.TASK, build=build, load=load)
+TASK = replace(segmentation.TASK, build=build, load=load, load_own=load)

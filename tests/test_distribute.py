@@ -87,6 +87,7 @@ def test_errors_are_one_sentence(monkeypatch):
 
 
 CASES = {
+    "objects by box": {"boxes": True, "rate": 1e-3},
     "pixels of which many are void": {"masks": "mean"},
     "the sum of an image's pixels": {"masks": "sum", "rate": 1e-4},
     "aux heads, synchronized batch norm": {},

@@ -162,6 +162,8 @@ def test_the_command(tmp_path):
     assert "There is no image absent.jpg" in here("heatmap", "absent.jpg", cwd=tmp_path, status=1)
     said = here("heatmap", "absent.jpg", "--out", "cat.gif", cwd=tmp_path, status=1)  # at once
     assert said.startswith("error: --out must end in .png, .svg, .pdf or .jpg, got 'cat.gif'")
+    said = here("heatmap", "absent.jpg", "--out", "absent/cat.png", cwd=tmp_path, status=1)
+    assert said.startswith("error: There is no folder absent for cat.png.")
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from inception_keras import keras_private
 from inception_keras.keras_private import ATTRIBUTES, WAITING, global_state
 
 FOLDER = Path(inception_keras.__file__).parent
-OF_OTHERS = {"_replace", "_Unpickler"}  # of named tuples and of the module pickle
+OF_OTHERS = {"_asdict", "_replace", "_Unpickler"}  # of named tuples and of the module pickle
 
 
 @cache

@@ -219,6 +219,7 @@ def test_from_the_command_line(whole, tmp_path):
     assert sentence in here(*words, "--out", "masks", cwd=tmp_path, status=1)
     said = here("predict", "a/photo.png", "--out", "other", cwd=tmp_path, status=1)
     assert "--out needs a run whose task makes pictures, such as segmentation." in said
+    assert "photo.png" not in said  # it is said before the net runs
     assert not (tmp_path / "other").exists()
 
 

@@ -180,4 +180,4 @@ def build(recipe, data):
         detection.create_model, detection.find, detection.builder_of = before
 
 
-TASK = replace(detection.TASK, build=build, load=load)
+TASK = replace(detection.TASK, build=build, load=load, load_own=load)

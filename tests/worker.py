@@ -31,6 +31,7 @@ CASE: dict[str, Any] = {
     "overflow": None,  # a step whose first image lets gradients overflow in float16
     "model": None,  # an id of the zoo instead of the small net
     "options": {},
+    "boxes": False,  # a detector; the last batch but one has no objects
     "masks": None,  # the loss of a net of pixels, "mean" or "sum"; its last batch but one is void
 }
 
@@ -107,10 +108,12 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
     import numpy as np
     import rectangles
     import tensorflow as tf
+    import tiny_detector
 
     from inception_keras import Recipe, Steps, compile_model, create_model, synchronize_batch_norm
     from inception_keras.training.aux_labels import with_aux_labels
     from inception_keras.training.compile import output_names
+    from inception_keras.training.tasks import detection
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(case["precision"])
@@ -124,9 +127,17 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
         labels = rng.integers(0, 4, (case["images"], 32, 32), "uint8")
         labels[rng.random(labels.shape) < rng.random((case["images"], 1, 1))] = 255  # as many as may be, in each image
         labels[case["batch"] : 2 * case["batch"]] = 255
+    if case["boxes"]:
+        corners = rng.uniform(0, 20, (case["images"], 3, 2))
+        boxes = np.concatenate([corners, corners + rng.uniform(4, 12, corners.shape)], axis=-1).astype("float32")
+        labels = rng.integers(-1, 3, boxes.shape[:2], "int32")
+        labels[case["batch"] : 2 * case["batch"]] = -1
+        labels = {"boxes": boxes, "classes": labels, "difficult": (labels >= 0) & (rng.random(labels.shape) < 0.2)}
     targets = np.eye(classes, dtype="float32")[labels] * 0.9 + 0.01 if case["soft"] else labels
     with strategy.scope():
-        if case["masks"]:
+        if case["boxes"]:
+            model = detection.packed(tiny_detector.training_form(tiny_detector.net()))
+        elif case["masks"]:
             model = rectangles.net(aux=case["aux"], kernel_regularizer="l2")
         elif case["model"]:
             model = create_model(case["model"], input_shape=(32, 32, 3), classes=classes, **case["options"])
@@ -141,7 +152,9 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
         optimizer = keras.optimizers.get(
             {"class_name": case["optimizer"], "config": {"learning_rate": case["rate"]} | ema}
         )
-        if case["masks"]:
+        if case["boxes"]:
+            tiny_detector.TASK.compile(model, optimizer, None, SimpleNamespace(class_names=tiny_detector.NAMES))
+        elif case["masks"]:
             recipe = Recipe(task_options={"loss": case["masks"]}, task="segmentation")
             rectangles.TASK.compile(model, optimizer, recipe, SimpleNamespace(class_names=rectangles.NAMES))
         else:
@@ -165,10 +178,12 @@ def play(case: dict[str, Any], strategy: Any) -> dict[str, Any]:
         def part(batch_images: Any, batch_labels: Any) -> Any:
             size = tf.shape(batch_images)[0]
             begin, end = size * index // count, size * (index + 1) // count
-            return batch_images[begin:end], batch_labels[begin:end]
+            return batch_images[begin:end], tf.nest.map_structure(lambda values: values[begin:end], batch_labels)
 
         batches = tf.data.Dataset.from_tensor_slices((images, targets)).batch(case["batch"])
         weights = None if case["class_weight"] is None else dict(enumerate(case["class_weight"]))
+        if case["boxes"]:
+            return tiny_detector.TASK.targets(batches.map(part), model, None, None)
         if case["masks"]:
             return rectangles.TASK.targets(batches.map(part), model, None, None)
         return with_aux_labels(batches.map(part), model, class_weight=weights)

@@ -1,4 +1,4 @@
-"""Uses trained nets: evaluate, predict, heatmap."""
+"""Uses trained nets: evaluate, predict, detect, heatmap."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +25,11 @@ def evaluate(
     """Measures a run's model on a test set.
 
     It shows a row for each class. The run's folder gets classes.csv and confusion.png; that of a segmentation gets
-    examples.png, too.
+    examples.png, too, and that of a detector examples.png and measures.csv instead of confusion.png.
     """
     with report_errors():
         from ..training.evaluate import evaluate
-        from ..training.folder import CONFUSION
+        from ..training.folder import CONFUSION, EXAMPLES
 
         report = evaluate(run, data=data, data_dir=data_dir)
         rows = report.table
@@ -40,8 +40,8 @@ def evaluate(
         console.print(table)
         if report.skipped:
             say(f"{len(report.skipped)} images were left out:", *(f"  {line}" for line in report.skipped))
-        picture = run / CONFUSION
-        say(report.summary + (f"; {picture}" if picture.is_file() else ""))
+        pictures = [path for path in (run / CONFUSION, run / EXAMPLES) if path.is_file()]
+        say("; ".join([report.summary, *map(str, pictures[:1])]))
 
 
 @app.command()
@@ -70,14 +70,11 @@ def predict(
     with report_errors():
         from ..training.predict import Predictions, answers, save_pictures
 
-        if out and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
-            raise FileExistsError(f"{out} is there already: --out names a new or an empty folder.")
-        if csv and not csv.parent.is_dir():
-            raise FileNotFoundError(f"There is no folder {csv.parent} for {csv.name}.")
-        if csv and csv.is_dir():
-            raise IsADirectoryError(f"{csv} is a folder: --csv names the file to write.")
+        _check_out(out)
+        if csv:
+            _check_file("--csv", csv)
         kept = []
-        for answer in answers(photo, run=run, model=model, top=top):
+        for answer in answers(photo, run=run, model=model, top=top, pictures=out is not None):
             if csv:
                 kept.append(replace(answer, pictures={}))
             if answer.foreign:
@@ -90,8 +87,6 @@ def predict(
                 named += 1
                 console.print(Text(printable(answer.photo), style="bold"), soft_wrap=True)
                 say(*(f"  {score:.4f}  {name}" for name, score in answer.names))
-                if out and not answer.pictures:
-                    raise ValueError("--out needs a run whose task makes pictures, such as segmentation.")
                 if out:
                     out.mkdir(parents=True, exist_ok=True)
                     save_pictures(answer, out)
@@ -106,6 +101,83 @@ def predict(
             tell_error(f"photographs that could not be read: {failed:,} of {failed + named:,}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def detect(
+    photo: Annotated[
+        list[str], typer.Argument(help="Photographs, folders of them, or patterns such as 'photos/*.jpg'.")
+    ],
+    run: Annotated[Path | None, typer.Option(help="The folder of a run with the task detection.")] = None,
+    model: Annotated[str | None, typer.Option(help="Instead of a run: the id of a detector, with --weights.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A file of weights, or the name of a published set.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="A text file with the names of the classes, one a line; default: as known.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="The lowest score, from 0 to 1; 0 for measures.")] = 0.5,
+    min_size: Annotated[
+        int | None, typer.Option(min=1, help="The shorter side that photographs are resized to, in pixels.")
+    ] = None,
+    max_size: Annotated[int | None, typer.Option(min=1, help="The largest longer side, in pixels.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the photographs with the boxes drawn.")] = None,
+    json: Annotated[Path | None, typer.Option(help="A file for all boxes, in COCO's form of results.")] = None,
+) -> None:
+    """Finds the objects in photographs by box.
+
+    The exit code is 1 if a photograph could not be read.
+    """
+    seen = failed = 0
+    with report_errors():
+        from contextlib import nullcontext
+
+        from ..training.detect_photos import detect_photos, finder_for, read_names, results_file
+        from ..training.predict import save_pictures
+
+        _check_out(out)
+        if json:
+            _check_file("--json", json)
+        names = read_names(classes) if classes else None
+        sizes = {"min_size": min_size, "max_size": max_size}
+        find = finder_for(run=run, model=model, weights=weights, class_names=names, **sizes)
+        with results_file(json, find.names) if json else nullcontext() as add:
+            for found in detect_photos(photo, find, threshold):
+                if found.foreign:
+                    tell_error(f"{found.photo} {found.reason}.", "note:", "yellow")
+                    continue
+                if found.detections is None:
+                    failed += 1
+                    tell_error(f"{found.photo} {found.reason}.")
+                    continue
+                seen += 1
+                console.print(Text(printable(found.photo), style="bold"), soft_wrap=True)
+                for (name, score), box in zip(found.names, found.detections.boxes, strict=True):
+                    say(f"  {score:.4f}  {name}  {', '.join(f'{value:.0f}' for value in box)}")
+                if not found.names:
+                    say(f"  nothing with a score of at least {threshold:g}")
+                if add:
+                    add(found)
+                if out:
+                    out.mkdir(parents=True, exist_ok=True)
+                    save_pictures(found, out)
+        say(*(f"{path}" for path in (json, out) if path and seen))
+        if failed and failed + seen > 1:
+            tell_error(f"photographs that could not be read: {failed:,} of {failed + seen:,}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check_out(out: Path | None) -> None:
+    """Raises an error if a folder for pictures holds something."""
+    if out and (out.is_file() or (out.is_dir() and any(out.iterdir()))):
+        raise FileExistsError(f"{out} is there already: --out names a new or an empty folder.")
+
+
+def _check_file(option: str, path: Path) -> None:
+    """Raises an error if a file cannot be written because of its folder or its name."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: {option} names the file to write.")
 
 
 @app.command()
@@ -132,6 +204,7 @@ def heatmap(
         from ..training.heatmap import heatmap
 
         check_picture("--out", out)  # before the net runs
+        _check_file("--out", out)
         found = heatmap(run if run is not None else model, photo, classes or None)
         found.save(out)
         say(*(f"  {score:.4f}  {name}" for name, score in zip(found.names, found.scores, strict=True)), f"{out}")

@@ -179,6 +179,7 @@ def load_data(
     one_hot: bool = False,
     label: str | None = None,
     count: int | None = None,
+    own_size: bool = False,
     max_unreadable: float = 0.1,
     preprocessing: Preprocessing | None = None,
 ) -> Data:
@@ -239,6 +240,8 @@ def load_data(
         label: The column of a CSV file that holds the labels, if more than one column could.
         count: Number of training scenes, 2,000 by default, for `"scenes"`. There are an eighth as many for validation
             and a fourth as many for the test.
+        own_size: Keeps encoded images as files, though they are few enough to keep them in memory in the size of the
+            input. A task can then look at them at their own size.
         max_unreadable: Largest share of the encoded images that may be unreadable, from 0 to 1. The same limit holds in
             each split for images that become unreadable or vanish while batches are made. Such an image is replaced by
             another image of the batch.
@@ -287,7 +290,8 @@ def load_data(
     size = _size(image_size)
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 
-    keep = changes["augment"] != "crop"  # random crops are cut from the files: a resized image makes a poor crop
+    # random crops are cut from the files: a resized image makes a poor crop
+    keep = not check_bool("own_size", own_size) and changes["augment"] != "crop"
     labelled = {"one_hot": one_hot, "mixup": mixup, "cutmix": cutmix, "sampling": sampling}
     if task == "segmentation":
         refuse_labels("masks", label=label, **labelled)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from ..checks import check_callable, check_count, check_model, check_type, got
 from ..layers.normalization import weighing
 from .devices import in_cluster, worker_index
+from .shares import at_least_one, first
 
 _CPU_DEVICES = 64
 _LOST = (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -318,13 +319,13 @@ class Steps:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         images = tf.shape(tf.nest.flatten(x)[0])[0]
         if self._replicas > 1:
-            x = tf.nest.map_structure(partial(_at_least_one, images), x)
+            x = tf.nest.map_structure(partial(at_least_one, images), x)
         counted = images if self._count is None else self._count(tf.nest.flatten(y)[0])
         return x, y, weights, images, tf.cast(counted, "float32")
 
     def _outputs(self, x: Any, images: tf.Tensor, *, training: bool) -> Any:
         outputs = self._model(x, training=training)
-        return outputs if self._replicas == 1 else tf.nest.map_structure(lambda part: _first(part, images), outputs)
+        return outputs if self._replicas == 1 else tf.nest.map_structure(lambda part: first(part, images), outputs)
 
     def _shift_seeds(self, sign: int) -> None:
         """Changes the seeds on each device while masks are drawn.
@@ -346,22 +347,6 @@ class Steps:
         first = next(i for i, g in enumerate(gradients) if g is not None)
         poison = tf.where(bad > 0, tf.constant(float("nan")), tf.constant(0.0))
         return [*gradients[:first], gradients[first] + tf.cast(poison, gradients[first].dtype), *gradients[first + 1 :]]
-
-
-def _at_least_one(images: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    """An input of a net; if it has no images, that of a black image without objects, whose class indices are -1."""
-    sides = [tf.shape(values)[i] if side is None else side for i, side in enumerate(values.shape)][1:]
-    nothing = tf.fill((1, *sides), tf.constant(-1 if values.dtype.is_integer else 0, values.dtype))
-    return tf.cond(images > 0, lambda: values, lambda: nothing)
-
-
-def _first(scores: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """The first rows of the scores, computed by the same op.
-
-    Keras looks at that op for the logits. From scores alone, its loss cannot exceed 16.
-    """
-    activation = {"Softmax": tf.nn.softmax, "Sigmoid": tf.sigmoid}.get(scores.op.type)
-    return activation(scores.op.inputs[0][:images]) if activation else scores[:images]
 
 
 @cache  # one for all runs of a process, such as both stages of a fine-tuning: two would confuse their collective ops

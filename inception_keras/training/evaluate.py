@@ -76,11 +76,11 @@ def _test_data(task: Task, recipe: Recipe, config: dict, data: str | None, data_
         data_dir=own,
         image_size=None,  # the preprocessing has it
         batch_size=min(recipe.batch_size, _BATCH),
-        augment="crop" if task.predict_image else "none",  # only the training is: files then keep their own sizes
+        augment="none",
         mixup=0.0,
         cutmix=0.0,
     )
-    own_data = task.load(plain, Preprocessing.from_dict(config["preprocessing"]))
+    own_data = task.load_own(plain, Preprocessing.from_dict(config["preprocessing"]))
     if list(own_data.class_names) != config["class_names"]:
         raise ValueError(
             f"The run knows the classes {some(config['class_names'], 10)}; its data have "

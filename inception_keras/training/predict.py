@@ -119,16 +119,25 @@ def predict(
 
 
 def answers(
-    photos: Photographs, *, run: str | Path | None = None, model: str = "squeezenet1_1", top: int = 5
+    photos: Photographs,
+    *,
+    run: str | Path | None = None,
+    model: str = "squeezenet1_1",
+    top: int = 5,
+    pictures: bool = False,
 ) -> Iterator[Answer]:
     """Yields the answer for each photograph as soon as it is classified.
 
-    Arguments and errors are those of `predict`.
+    Arguments and errors are those of `predict`. With `pictures`, answers must have pictures, so a ValueError refuses
+    runs whose task makes none.
     """
     check_count("top", top)
     check_text("model", model)
     given = photographs(photos)  # before the net, so that an error does not wait for it
+    needed = "--out needs a run whose task makes pictures, such as segmentation."
     if run is None:
+        if pictures:
+            raise ValueError(needed)
         prepare, names = preprocessing(model), class_names()
         net = create_model(model, weights="imagenet", input_shape=(*prepare.size, 3))
         return _stream(given, prepare, net, lambda scores: likeliest(scores, names, top))
@@ -137,6 +146,8 @@ def answers(
     prepare = Preprocessing.from_dict(config["preprocessing"])
     if (look := task.predict_image) is not None:
         return _one_by_one(given, prepare, lambda pixels: look(net, pixels, config, top))
+    if pictures:
+        raise ValueError(needed)
     if (name := task.predict) is None:
         raise ValueError(f"predict cannot be used with {run}: its task, {config['recipe']['task']}, has no predict.")
     return _stream(given, prepare, net, lambda output: name(output, config, top))
@@ -178,7 +189,7 @@ def _one_by_one(
     photos: Iterable[Photograph], prepare: Preprocessing, look: Callable[[np.ndarray], tuple[Names, Pictures]]
 ) -> Iterator[Answer]:
     for photo in photos:
-        pixels = _read(photo, prepare, own_size=True)
+        pixels = read_photograph(photo, prepare, own_size=True)
         if isinstance(pixels, str):
             yield Answer(photo.name, [], pixels, foreign=bool(photo.foreign))
         else:
@@ -186,7 +197,7 @@ def _one_by_one(
             yield Answer(photo.name, names, pictures=pictures)
 
 
-def _read(photo: Photograph, prepare: Preprocessing, own_size: bool = False) -> np.ndarray | str:
+def read_photograph(photo: Photograph, prepare: Preprocessing, own_size: bool = False) -> np.ndarray | str:
     """The pixels of a photograph, or the reason why there are none."""
     if photo.foreign:
         return photo.foreign
@@ -199,7 +210,7 @@ def _read(photo: Photograph, prepare: Preprocessing, own_size: bool = False) -> 
 def _stream(
     photos: Iterable[Photograph], prepare: Preprocessing, net: keras.Model, name: Callable[[np.ndarray], Names]
 ) -> Iterator[Answer]:
-    read, stream = partial(_read, prepare=prepare), iter(photos)
+    read, stream = partial(read_photograph, prepare=prepare), iter(photos)
     batches = iter(lambda: list(islice(stream, _BATCH)), [])
     first = list(islice(batches, 2))
     # a single batch is run eagerly, as tracing a graph takes longer than running it

@@ -85,6 +85,8 @@ class Task:
             `evaluate` take for this net. By default, batches stay unchanged.
         train_targets: The same for training, if it differs, such as by the weights of images.
         load: `(recipe, preprocessing) -> data`. By default, `load_data` with the fields of the recipe.
+        load_own: The same for `evaluate`, which measures a finished run on its own test split. A task that looks at
+            images at their own size loads them as files here. By default, `load`.
         load_test: `(recipe, config, data, data_dir) -> data`: other data, to test a finished run on. Only their test
             split is needed. By default, classes are matched by their names in the run's config.json.
         columns: `(logs, model, prefix) -> row`: the metrics of an epoch as columns of metrics.csv, "loss" and `score`
@@ -129,6 +131,7 @@ class Task:
     targets: "Callable[[tf.data.Dataset, keras.Model, Recipe, Data], tf.data.Dataset]" = _DEFAULT
     train_targets: "Callable[[tf.data.Dataset, keras.Model, Recipe, Data], tf.data.Dataset]" = _DEFAULT
     load: "Callable[[Recipe, Preprocessing | None], Data]" = _DEFAULT
+    load_own: "Callable[[Recipe, Preprocessing | None], Data]" = _DEFAULT
     load_test: "Callable[[Recipe, Mapping[str, Any], str | None, Path | None], Data]" = _DEFAULT
     columns: "Callable[[Mapping[str, float], keras.Model, str], dict[str, float]]" = _DEFAULT
     inference: "Callable[[keras.Model], keras.Model]" = _DEFAULT
@@ -146,6 +149,7 @@ class Task:
         defaults: dict[str, Callable] = {
             "targets": lambda dataset, model, recipe, data: dataset,
             "load": load,
+            "load_own": load if self.load is None else self.load,
             "load_test": load_test,
             "columns": lambda logs, model, prefix: {f"{prefix}{name}": value for name, value in logs.items()},
             "inference": lambda model: model,

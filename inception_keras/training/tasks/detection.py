@@ -311,6 +311,7 @@ TASK = Task(
     compile=compile,
     targets=targets,
     load=load,
+    load_own=partial(load, own_size=True),
     load_test=load_test,
     columns=columns,
     inference=inference,

@@ -58,9 +58,9 @@ class Options:
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-def load(recipe: Recipe, preprocessing: Preprocessing | None) -> Data:
+def load(recipe: Recipe, preprocessing: Preprocessing | None, **more: Any) -> Data:
     """Images with masks."""
-    return load_fields(recipe, preprocessing, task="segmentation", count=TASK.options_of(recipe).count)
+    return load_fields(recipe, preprocessing, task="segmentation", count=TASK.options_of(recipe).count, **more)
 
 
 def load_test(recipe: Recipe, config: Mapping[str, Any], data: str | None, data_dir: Path | None) -> Data:
@@ -278,6 +278,7 @@ TASK = Task(
     targets=targets,
     train_targets=train_targets,
     load=load,
+    load_own=partial(load, own_size=True),
     load_test=load_test,
     columns=columns,
     inference=strip_aux,
