@@ -20,7 +20,7 @@ from runs import death_at_step, difference
 import inception_keras as ik
 from inception_keras.detection.forms import detections, loss_terms, training_form
 from inception_keras.training.average_precision import COCO_FIGURES
-from inception_keras.training.detect import finder
+from inception_keras.training.detect import finder, finder_of_run
 from inception_keras.training.folder import load_run
 from inception_keras.training.tasks import detection
 
@@ -222,6 +222,14 @@ def test_sides_and_stretching(trained):
         assert seen[-1] == expected and found.labels == ("class 1", "a")
         np.testing.assert_allclose(found.boxes[0], [0, 0, size[1], size[0]], rtol=1e-6)
     assert find(np.zeros((8, 8, 3), np.uint8), threshold=0.5).scores.tolist() == [pytest.approx(0.9)]
+
+    config = {"recipe": {"task_options": {}}, "class_names": ["a"], "preprocessing": {"size": [32, 48]}}
+    assert finder_of_run(trained, config).size(100, 100) == (32, 48)  # stretched, as the training images were
+    config["preprocessing"] |= {"resize": 60}
+    assert finder_of_run(trained, config).size(200, 100) == (100, 50)  # the longer side is 5/3 of 60 at most
+    config["recipe"]["task_options"] = {"min_size": 30, "max_size": 40}
+    assert finder_of_run(trained, config).size(90, 60) == (40, 27)
+    assert finder_of_run(trained, config, min_size=60).size(90, 60) == (90, 60)
 
     fixed = tiny_detector.net(input_shape=(32, 64, 3))
     image = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)

@@ -50,7 +50,8 @@ def detect(
     """Finds the objects in a photograph of any size.
 
     A net for images of any size gets the photograph with its shorter side resized to `min_size`, or to less if the
-    longer side would exceed `max_size`. A net of one size, such as YOLO, gets the photograph stretched to that size.
+    longer side would exceed `max_size`. A net of one size, such as YOLO, gets the photograph stretched to that size;
+    so does a net whose training images were stretched, unless `min_size` is given.
 
     Args:
         model: A detector, or the folder of a run with the task detection.
@@ -59,7 +60,8 @@ def detect(
         threshold: The lowest score, from 0 to 1. For measures such as average precision, take 0.
         class_names: The names of the classes. None takes the run's own, and "class 0", "class 1" ... for a model.
         preprocessing: How pixels are scaled; its size is ignored. None takes the run's own, and -1 to 1 for a model.
-        min_size: The shorter side in pixels. None takes the run's own, and 600 for a model.
+        min_size: The shorter side in pixels. None takes that of the run's recipe or of its training images, and 600 for
+            a model.
         max_size: The largest longer side in pixels. None takes the run's own, and 5/3 of `min_size` for a model.
         proposals: For nets that take regions, such as `fast_rcnn`: (k, 4) in pixels of the photograph.
 
@@ -146,6 +148,7 @@ def finder(
     class_names: Sequence[str] = (),
     min_size: int | None = None,
     max_size: int | None = None,
+    stretched: tuple[int, int] | None = None,
 ) -> Finder:
     """A `Finder` for a detector. Its function is compiled once for each model.
 
@@ -155,6 +158,7 @@ def finder(
         class_names: As for `detect`.
         min_size: As for `detect`.
         max_size: As for `detect`.
+        stretched: (height, width) that photographs are stretched to, though the net takes any size.
 
     Raises:
         ValueError: If the model is not a detector, or an argument is not valid.
@@ -173,7 +177,7 @@ def finder(
     function, (height, width, channels), takes_proposals = _functions[model]
     return Finder(
         function=function,
-        taken=(height, width),
+        taken=stretched if stretched and None in (height, width) else (height, width),
         takes_proposals=takes_proposals,
         prepare=preprocessing or Preprocessing((1, 1), channels=channels),
         names=tuple(class_names),
@@ -191,14 +195,28 @@ def finder_of_run(
     min_size: int | None = None,
     max_size: int | None = None,
 ) -> Finder:
-    """A `Finder` for the net of a run, with the sizes, the preprocessing and the classes of its config.json.
+    """A `Finder` for the net of a run, with the preprocessing and the classes of its config.json.
 
-    Without sizes in its recipe, the shorter side of a photograph becomes that of the training images.
+    Without sizes in its recipe, photographs become what the training images are, but for the crop: stretched, or with a
+    shorter side of the same length.
     """
     options, prepare = config["recipe"].get("task_options", {}), Preprocessing.from_dict(config["preprocessing"])
-    own = min_size or options.get("min_size") or prepare.resize or min(prepare.size)
+    short, stretched = own_sizes(prepare, min_size or options.get("min_size"))
     most = max_size or (None if min_size else options.get("max_size"))
-    return finder(model, preprocessing or prepare, class_names or config["class_names"], own, most)
+    names = class_names or config["class_names"]
+    return finder(model, preprocessing or prepare, names, short, most, stretched)
+
+
+def own_sizes(prepare: Preprocessing, min_size: int | None) -> tuple[int, tuple[int, int] | None]:
+    """The shorter side of photographs for a net that was trained with a preprocessing, or the size to stretch them to.
+
+    Args:
+        prepare: The preprocessing.
+        min_size: The shorter side, if it is given.
+    """
+    if min_size is None and prepare.resize is None:
+        return min(prepare.size), prepare.size
+    return min_size or prepare.resize or min(prepare.size), None
 
 
 def panel(pixels: np.ndarray, found: Detections) -> Panel:

@@ -26,7 +26,7 @@ from ...weights.store import variables
 from ...zoo import builder_of, create_model, find
 from ..average_precision import COCO_FIGURES, coco_average_precision, voc_average_precision
 from ..boxes import PACKED, MeanAveragePrecision, MeanTerm, PackDetections, Term
-from ..detect import Detections, Finder, finder, finder_of_run, panel
+from ..detect import Detections, Finder, finder, finder_of_run, own_sizes, panel
 from ..folder import CLASSES, EXAMPLES, MEASURES, load_run
 from ..recipe import Recipe
 from ..task import DataFacts, Pictures, Task
@@ -46,8 +46,9 @@ class Options:
     Args:
         count: The number of training scenes, if the data are scenes.
         min_size: For nets that take images of any size: the shorter side of a photograph in `evaluate`, `predict` and
-            `detect`, in pixels. None takes that of the training images.
-        max_size: The largest longer side; None takes 5/3 of the shorter.
+            `detect`, in pixels. With None, photographs become what the training images are, but for the crop: they
+            are stretched, or get a shorter side of the same length.
+        max_size: The largest longer side, in pixels. None takes 5/3 of the shorter.
     """
 
     count: int | None = None
@@ -250,8 +251,8 @@ def report(model: keras.Model, data: Data, recipe: Recipe, folder: Path) -> Repo
 
 
 def _finder(model: keras.Model, data: Data, options: Options) -> Finder:
-    own = options.min_size or data.preprocessing.resize or min(data.preprocessing.size)
-    return finder(model, data.preprocessing, data.class_names, own, options.max_size)
+    short, stretched = own_sizes(data.preprocessing, options.min_size)
+    return finder(model, data.preprocessing, data.class_names, short, options.max_size, stretched)
 
 
 def _pairs(data: Data) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
