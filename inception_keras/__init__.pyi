@@ -14,7 +14,8 @@ from .data.scenes import scenes as scenes
 from .detection.anchors import anchor_report as anchor_report
 from .detection.yolo import build_extraction as build_extraction
 from .detection.yolo import build_yolo_v1 as build_yolo_v1
-from .detection.yolo import build_yolo_v1_mini as build_yolo_v1_mini
+from .detection.yolo_backbone import build_yolo_v1_mini as build_yolo_v1_mini
+from .detection.yolo_backbone import yolo as yolo
 from .feature_maps import features as features
 from .models.alexnet import build_alexnet as build_alexnet
 from .models.alexnet import build_alexnet_2012 as build_alexnet_2012

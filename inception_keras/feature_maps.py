@@ -115,7 +115,8 @@ def heads(model: keras.Model) -> list[Head]:
     for output in dict.fromkeys([graph.main, *graph.outputs]):
         weighted = [node for node in graph.ancestors(output) if node.name not in trunk and node.weights]
         # in LeNet-5 they differ: its scores are distances to codes
-        if weighted and weighted[-1].weights[0].shape[-1] == graph[output].output_shapes[0][-1]:
+        whole = weighted and weighted[-1].weights[0].shape[-1] == graph[output].output_shapes[0][-1]
+        if whole or (weighted and hasattr(weighted[-1].layer, "classes_of")):
             found.append(Head(weighted[-1].layer, tuple(node.layer for node in reversed(weighted[:-1]))))
     return found
 

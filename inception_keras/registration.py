@@ -13,7 +13,8 @@ from types import ModuleType
 
 _MODULES = (
     "layers",
-    "detection.yolo_layers",
+    "detection.yolo_boxes",
+    "detection.yolo_grid",
     "detection.yolo_loss",
     "training.losses",
     "training.optimizers",

@@ -170,6 +170,6 @@ ZOO = {
     "yolo_v1_small": Entry("detection.yolo:build_yolo_v1", {"release": "small"}, _YOLO, 2015, 448, 64, 93_970_430, 20.107, task="detection", trunk="extraction"),
     "yolo_v1_darknet": Entry("detection.yolo:build_yolo_v1", {"release": "yolov1"}, _YOLO, 2015, 448, 64, 197_301_875, 20.211, task="detection"),
     "yolo_v1_darknet_tiny": Entry("detection.yolo:build_yolo_v1", {"release": "yolov1-tiny"}, _YOLO, 2015, 448, 64, 27_095_374, 1.608, task="detection"),
-    "yolo_v1_mini": Entry("detection.yolo:build_yolo_v1_mini", {}, _YOLO, 2015, 96, 16, 6_076_744, 0.086, task="detection"),
+    "yolo_v1_mini": Entry("detection.yolo_backbone:build_yolo_v1_mini", {}, _YOLO, 2015, 96, 16, 1_102_894, 0.081, task="detection"),
 }
 # fmt: on

@@ -31,10 +31,10 @@ CFGS = {
     "yolo_v1_fast": TINY + "c1024,3,1 c1024,3,1 f256- f4096 f1470-",
     "yolo_v1_darknet": with_norm(TRUNK) + "l256,3 f1715-",
     "yolo_v1_darknet_tiny": with_norm(TINY + "c256,3,1 ") + "f1470-",
-    "yolo_v1_mini": with_norm(
+    "yolo_v1_mini": with_norm(  # darknet has no such net; it gives all cells of a channel after each other
         "c16,3,1 m c32,3,1 m c64,3,1 m c128,3,1 c64,1,1 c128,3,1 m c256,3,1 c128,1,1 c256,3,1 c128,3,1 "
     )
-    + "f1080-",
+    + "c30,1,1-",
 }
 
 

@@ -15,7 +15,7 @@ from zlib import crc32
 import keras
 
 import inception_keras as ik
-from inception_keras.zoo import ZOO, _builder
+from inception_keras.zoo import ZOO, builder_of
 
 FOLDER = Path(__file__).parent / "golden" / "structure"
 USUAL = dict(trainable=True, dtype="float32", data_format="channels_last", activation="linear", use_bias=False)
@@ -29,7 +29,7 @@ IN_THE_SHAPE = {"name", "batch_shape", "filters", "units"}
 
 def has_heads(id: str) -> bool:
     """Whether a net has an option for auxiliary heads."""
-    return "aux" in inspect.signature(_builder(ZOO[id])).parameters
+    return "aux" in inspect.signature(builder_of(ZOO[id])).parameters
 
 
 def lines(model: keras.Model) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import inception_keras as ik
-from inception_keras.detection.yolo_layers import reorder
+from inception_keras.detection.yolo_grid import reorder
 from inception_keras.layers import LocallyConnected2D
 from inception_keras.weights.pretrained import FreshWeightsWarning, load, read_source
 
@@ -21,6 +21,7 @@ def picture(side, seed=0):
 
 def compare(model, layers, image, tolerance=2e-4):
     wanted = darknet.forward(layers, image)
+    wanted = wanted.transpose(1, 2, 0).ravel() if wanted.ndim == 3 else wanted
     found = model(image[None], training=False).numpy()[0]
     assert np.std(wanted) > 0.01
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
@@ -91,36 +92,36 @@ def test_one_channel_takes_the_sum_of_the_kernels_of_three(small, tmp_path):
     np.testing.assert_allclose(grey(image), model(np.repeat(image, 3, -1)), rtol=1e-4, atol=1e-5)
 
 
-MINI = darknet.CFGS["yolo_v1_mini"].removesuffix("f1080-")
+NET, SHAPE = "yolo_v1_darknet_tiny", (64, 64, 3)
 
 
 @pytest.fixture(scope="module")
 def three_classes(tmp_path_factory):
-    """A file of a net for three classes, 6 * 6 * (2 * 5 + 3) outputs, and its layers."""
-    layers = darknet.layers_of(MINI + "f468-", (3, 32, 32))
+    """A file of a net for three classes, 7 * 7 * (2 * 5 + 3) outputs, and its layers."""
+    layers = darknet.layers_of(darknet.CFGS[NET].replace("f1470-", "f637-"), (3, 64, 64))
     return darknet.write(tmp_path_factory.mktemp("files") / "three.weights", layers), layers
 
 
 def test_the_number_of_classes_is_that_of_the_file(three_classes):
     path, layers = three_classes
-    model = ik.create_model("yolo_v1_mini", input_shape=(32, 32, 3), weights=path)
+    model = ik.create_model(NET, input_shape=SHAPE, weights=path)
     assert model.get_layer("predictions").classes == 3
-    compare(model, layers, picture(32))
+    compare(model, layers, picture(64))
 
 
 def test_the_other_order_of_outputs(three_classes):
     path, layers = three_classes
-    model = ik.create_model("yolo_v1_mini", input_shape=(32, 32, 3), weights=path, order="cells")
+    model = ik.create_model(NET, input_shape=SHAPE, weights=path, order="cells")
     grid = model.get_layer("predictions")
-    wanted = darknet.forward(layers, picture(32))
+    wanted = darknet.forward(layers, picture(64))
     np.testing.assert_allclose(
-        reorder(model(picture(32)[None]), grid, "darknet")[0], wanted, atol=2e-4 * np.abs(wanted).max()
+        reorder(model(picture(64)[None]), grid, "darknet")[0], wanted, atol=2e-4 * np.abs(wanted).max()
     )
 
 
 def test_other_classes_leave_the_grid_fresh(three_classes):
-    with pytest.warns(FreshWeightsWarning, match="it has 432 outputs, .* has 468"):
-        ik.create_model("yolo_v1_mini", input_shape=(32, 32, 3), weights=three_classes[0], classes=2)
+    with pytest.warns(FreshWeightsWarning, match="it has 588 outputs, .* has 637"):
+        ik.create_model(NET, input_shape=SHAPE, weights=three_classes[0], classes=2)
 
 
 @pytest.mark.slow
@@ -136,8 +137,8 @@ def test_a_detector_begins_with_the_convolutions_of_the_classifier(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda content: content[:-4], r"it has [\d,]+ numbers, and yolo_v1_mini has [\d,]+ weights"),
-        (lambda content: content + bytes(4), r"it has [\d,]+ numbers, and yolo_v1_mini has [\d,]+ weights"),
+        (lambda content: content[:-4], r"it has [\d,]+ numbers, and yolo_v1_darknet_tiny has [\d,]+ weights"),
+        (lambda content: content + bytes(4), r"it has [\d,]+ numbers, and yolo_v1_darknet_tiny has [\d,]+ weights"),
         (lambda content: content[:-3], "no whole number of float32"),
         (lambda content: content[:20], "ends with its header"),
         (lambda content: content[:7], "neither of its headers"),
@@ -150,7 +151,7 @@ def test_a_file_that_is_no_good_is_refused_in_a_sentence(change, says, three_cla
     path = tmp_path / "net.weights"
     path.write_bytes(change(three_classes[0].read_bytes()))
     with pytest.raises(ValueError, match=says) as error:
-        ik.create_model("yolo_v1_mini", input_shape=(32, 32, 3), weights=path)
+        ik.create_model(NET, input_shape=SHAPE, weights=path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -169,4 +170,4 @@ def test_the_net_that_a_file_fits_is_named(tmp_path):
         file.truncate(20 + 4 * count)  # zeros that need no space on disk
     says = re.escape("They fit 'yolo_v1_darknet_tiny'")
     with pytest.raises(ValueError, match=says):
-        ik.create_model("yolo_v1_mini", weights=path)
+        ik.create_model("yolo_v1_fast", weights=path)

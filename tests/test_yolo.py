@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import inception_keras as ik
-from inception_keras.detection.yolo import build_extraction, build_yolo_v1, build_yolo_v1_mini
-from inception_keras.detection.yolo_layers import YoloGrid, parts, reorder
+from inception_keras.detection.yolo import build_extraction, build_yolo_v1
+from inception_keras.detection.yolo_backbone import build_yolo_v1_mini, yolo
+from inception_keras.detection.yolo_grid import YoloConvGrid, YoloGrid, parts, reorder
 from inception_keras.layers import LocallyConnected2D
 from inception_keras.weights.pretrained import FreshWeightsWarning
 
@@ -41,8 +42,9 @@ def test_the_dense_layer_of_the_paper_has_most_of_the_parameters():
 @pytest.mark.parametrize(("grid", "boxes", "classes"), [(1, 1, 1), (7, 2, 20), (5, 3, 1), (14, 1, 80)])
 def test_the_output_is_s_by_s_by_5_b_and_c(grid, boxes, classes):
     with ik.without_weights():
-        model = build_yolo_v1_mini((32, 48, 3), grid=grid, boxes=boxes, classes=classes)
-    assert model.output_shape == (None, grid * grid * (boxes * 5 + classes))
+        dense = build_yolo_v1((64, 96, 3), release="yolov1-tiny", grid=grid, boxes=boxes, classes=classes)
+        shared = build_yolo_v1_mini((16 * grid, 16 * grid, 3), boxes=boxes, classes=classes)
+    assert dense.output_shape == shared.output_shape == (None, grid * grid * (boxes * 5 + classes))
 
 
 def test_the_classifier_has_the_first_twenty_convolutions():
@@ -102,11 +104,12 @@ def test_the_orders_name_the_same_numbers():
 
 
 def test_weights_in_the_other_order_give_the_same_net():
-    darknet, cells = (build_yolo_v1_mini((32, 32, 3), grid=3, classes=2, order=o) for o in ("darknet", "cells"))
+    options = {"release": "yolov1-tiny", "grid": 3, "classes": 2}
+    darknet, cells = (build_yolo_v1((64, 64, 3), order=order, **options) for order in ("darknet", "cells"))
     grid = darknet.get_layer("predictions")
     *trunk, kernel, bias = darknet.get_weights()
     cells.set_weights([*trunk, reorder(kernel, grid, "cells"), reorder(bias, grid, "cells")])
-    x = rng.normal(size=(2, 32, 32, 3)).astype("float32")
+    x = rng.normal(size=(2, 64, 64, 3)).astype("float32")
     np.testing.assert_allclose(reorder(darknet(x), grid, "cells"), cells(x), rtol=1e-5, atol=1e-6)
 
 
@@ -119,7 +122,10 @@ def test_weights_in_the_other_order_give_the_same_net():
         (lambda: reorder([1.0], keras.layers.Dense(1), "cells"), "a YoloGrid"),
         (lambda: build_yolo_v1(release="2016"), "release must be 'paper'"),
         (lambda: build_yolo_v1((32, 32, 3)), "at least 64 x 64"),
-        (lambda: build_yolo_v1_mini(grid=0), "grid must be an int of at least 1"),
+        (lambda: build_yolo_v1(grid=0), "grid must be an int of at least 1"),
+        (lambda: build_yolo_v1_mini((32, 48, 3)), "a square map of known size, got (2, 3)"),
+        (lambda: YoloConvGrid(2, 0), "classes must be an int of at least 1"),
+        (lambda: yolo("resnet18"), "backbone must be a Keras model"),
     ],
 )
 def test_says_what_is_wrong(call, says):
@@ -151,12 +157,34 @@ def test_the_file_of_weights_says_how_many_classes_there_are(mini, tmp_path):
 
 def test_another_number_of_classes_leaves_the_grid_fresh(mini, tmp_path):
     ik.save_weights(mini, tmp_path / "net.safetensors")
-    says = "predictions of yolo_v1_mini stays as it is: it has 540 outputs, .* has 468"
+    says = "predictions of yolo_v1_mini stays as it is: it has 15 outputs, .* has 13"
     with pytest.warns(FreshWeightsWarning, match=says):
         again = ik.create_model(
             "yolo_v1_mini", input_shape=(32, 32, 3), classes=5, weights=tmp_path / "net.safetensors"
         )
     np.testing.assert_array_equal(again.get_layer("conv_9").kernel, mini.get_layer("conv_9").kernel)
+
+
+def test_cells_of_a_map_share_a_convolution():
+    layer = YoloConvGrid(2, 3)
+    x = rng.normal(size=(2, 4, 4, 5)).astype("float32")
+    y = layer(x)
+    kernel, bias = (w.numpy() for w in layer.weights)
+    assert y.shape == layer.compute_output_shape(x.shape) == (2, 4 * 4 * 13)
+    assert (layer.grid, layer.units) == (4, 208)
+    np.testing.assert_allclose(y, (x @ kernel[0, 0] + bias).reshape(2, -1), rtol=1e-4, atol=1e-5)
+
+
+def test_any_backbone_has_a_grid():
+    with ik.without_weights():
+        trunk = ik.create_model("squeezenet1_1", include_top=False, input_shape=(96, 96, 3))
+        net = yolo(trunk, classes=1)
+        whole = yolo(ik.create_model("vgg11", input_shape=(64, 64, 3)), classes=1)
+    side = trunk.output_shape[1]
+    assert net.output_shape == (None, side * side * 11)
+    assert net.name == "yolo_squeezenet1_1"
+    assert [layer.name for layer in net.layers[:-1]] == [layer.name for layer in trunk.layers][: len(net.layers) - 1]
+    assert whole.get_layer("predictions").input.shape[1:] == (2, 2, 512)  # the dense layers are left out
 
 
 def test_is_drawn_and_counted(tmp_path):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import inception_keras as ik
 from inception_keras.analysis.profile import profile
 from inception_keras.detection.forms import detections, loss_terms, training_form
-from inception_keras.detection.yolo_layers import YoloDetections, YoloGrid, reorder
+from inception_keras.detection.yolo_boxes import YoloDetections
+from inception_keras.detection.yolo_grid import YoloGrid, reorder
 from inception_keras.detection.yolo_loss import TERMS, YoloLoss
 
 HEIGHT, WIDTH = 60, 90
@@ -183,14 +184,14 @@ def test_the_best_are_kept_if_there_are_many():
 @pytest.fixture(scope="module")
 def mini():
     keras.utils.set_random_seed(0)
-    return ik.create_model("yolo_v1_mini", input_shape=(32, 48, 3), grid=3, classes=2)
+    return ik.create_model("yolo_v1_mini", input_shape=(48, 48, 3), classes=2)
 
 
 @pytest.fixture(scope="module")
 def batch():
     rng = np.random.default_rng(0)
     return {
-        "images": rng.normal(size=(2, 32, 48, 3)).astype("float32"),
+        "images": rng.normal(size=(2, 48, 48, 3)).astype("float32"),
         "boxes": np.float32([[[1, 2, 30, 20], [20, 4, 44, 30]], [[0, 0, 0, 0]] * 2]),
         "classes": np.int32([[1, 0], [-1, -1]]),
     }
@@ -201,7 +202,7 @@ def test_the_training_form_gives_terms_and_objects(mini, batch):
     assert loss_terms(form) == list(TERMS)
     assert form.weights == [w for w in form.weights if any(w is own for own in mini.weights)]
     out = form(batch, training=False)
-    wanted = YoloLoss(mini.get_layer("predictions"), (32, 48))([mini(batch["images"]), *list(batch.values())[1:]])
+    wanted = YoloLoss(mini.get_layer("predictions"), (48, 48))([mini(batch["images"]), *list(batch.values())[1:]])
     for name in TERMS:
         np.testing.assert_allclose(out[name], wanted[name], rtol=1e-5)
     found = detections(form)(batch["images"])

@@ -35,6 +35,7 @@ _NAMES = {
     "ReLU": "ReLU",
     "LeakyReLU": "leaky ReLU",
     "YoloGrid": "fc, grid",
+    "YoloConvGrid": "conv, grid",
     "ZeroPadding2D": "zero pad",
 }
 _ACTIVATIONS = {"relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "gelu": "GELU"}

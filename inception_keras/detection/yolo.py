@@ -11,7 +11,7 @@ from ..arguments import InputShape, ObjectClasses, checked
 from ..blocks import bn, classifier, conv, fixed_input, image_input, max_pool
 from ..checks import check_choice
 from ..layers import LocallyConnected2D
-from .yolo_layers import ORDERS, YoloGrid
+from .yolo_grid import ORDERS, YoloGrid
 
 Rows = dict[str, tuple[int, int, int] | None]
 
@@ -48,15 +48,6 @@ TINY: Rows = {
     "conv_5": (256, 3, 1), "pool_5": None,      # (14, 14, 256)
     "conv_6": (512, 3, 1), "pool_6": None,      # (7, 7, 512)
     "conv_7": (1024, 3, 1),
-}
-MINI: Rows = {                                  # of this package, for 96 x 96
-    "conv_1": (16, 3, 1), "pool_1": None,       # (48, 48, 16)
-    "conv_2": (32, 3, 1), "pool_2": None,       # (24, 24, 32)
-    "conv_3": (64, 3, 1), "pool_3": None,       # (12, 12, 64)
-    "conv_4": (128, 3, 1), "conv_5": (64, 1, 1), "conv_6": (128, 3, 1),
-    "pool_4": None,                             # (6, 6, 128)
-    "conv_7": (256, 3, 1), "conv_8": (128, 1, 1), "conv_9": (256, 3, 1),
-    "conv_10": (128, 3, 1),
 }
 # fmt: on
 
@@ -129,45 +120,6 @@ def build_yolo_v1(
     if net.dense:
         x = layers.Dropout(0.5, name=f"{row}-dropout")(x)
     return Model(image, predictions(x, grid, boxes or net.boxes, classes, order), name=name)  # (1470,)
-
-
-@checked
-def build_yolo_v1_mini(
-    input_shape: InputShape = (96, 96, 3),
-    *,
-    grid: int = 6,
-    boxes: int = 2,
-    classes: ObjectClasses = 20,
-    order: str = "darknet",
-    name: str = "yolo_v1_mini",
-) -> Model:
-    """Builds a YOLO v1 that learns in minutes on a CPU and without pretrained weights.
-
-    It has ten convolutions with batch norm, and ends like darknet's `yolov1-tiny`, whose grid reads the last map.
-
-    Args:
-        input_shape: (height, width, channels), at least 16 pixels.
-        grid: Cells along each side of the image, S.
-        boxes: Boxes of a cell, B.
-        classes: Number of classes, C.
-        order: The order of the numbers in the output, `"darknet"` or `"cells"`, see `YoloGrid`.
-        name: Name of the model.
-
-    Returns:
-        A Model. Its output has `grid * grid * (boxes * 5 + classes)` numbers; `detections` makes boxes of them.
-
-    Raises:
-        ValueError: If the net cannot take the input shape or an option.
-
-    Examples:
-        >>> build_yolo_v1_mini(classes=3).output_shape
-        (None, 468)
-    """
-    check_choice("order", order, ORDERS)
-    x = image = fixed_input(input_shape, min_size=16, net="YOLO")
-    x = convolutions(x, MINI, batch_norm=True)  # (6, 6, 128)
-    x = layers.Flatten(name="flatten")(x)  # (4608,)
-    return Model(image, predictions(x, grid, boxes, classes, order), name=name)
 
 
 @checked

@@ -9,7 +9,8 @@ from keras import KerasTensor, layers, ops
 from ..checks import check_bool, check_number
 from ..graph import functional
 from ..layers._support import register
-from .yolo_layers import YoloDetections, YoloGrid, cells_of, check_size, parts
+from .yolo_boxes import YoloDetections
+from .yolo_grid import Grid, cells_of, check_size, parts
 
 TERMS = ("centre", "size", "object", "no_object", "class")
 _MIN_SIZE = 0.001  # of the sides of an object, as a share of the image; darknet leaves out smaller ones
@@ -47,6 +48,7 @@ class YoloLoss(layers.Layer):
         ValueError: If an argument is not valid.
 
     Examples:
+        >>> from inception_keras.detection.yolo_grid import YoloGrid
         >>> loss = YoloLoss(YoloGrid(1, 1, 2), (8, 8))
         >>> perfect = [[0.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]]  # two scores, a confidence, and a box in the middle
         >>> terms = loss([perfect, [[[3, 3, 5, 5]]], [[1]]])
@@ -56,7 +58,7 @@ class YoloLoss(layers.Layer):
 
     def __init__(
         self,
-        grid: YoloGrid,
+        grid: Grid,
         size: Sequence[int],
         *,
         coord_scale: float = 5.0,
@@ -153,7 +155,7 @@ def training_form(model: keras.Model, **options: Any) -> keras.Model:
     """The form of a YOLO net that is trained, see `detection.forms.training_form`.
 
     Args:
-        model: A net whose output is that of a `YoloGrid`.
+        model: A net that ends in a `YoloGrid` or `YoloConvGrid`.
         **options: As for `YoloLoss`, for example `noobject_scale=0.1`.
     """
     grid = _grid(model)
@@ -171,7 +173,7 @@ def detections(model: keras.Model, **options: Any) -> keras.Model:
     """A YOLO net with a last layer that makes boxes of its output, see `detection.forms.detections`.
 
     Args:
-        model: A net whose output is that of a `YoloGrid`.
+        model: A net that ends in a `YoloGrid` or `YoloConvGrid`.
         **options: As for `YoloDetections`, for example `score_threshold=0.1`.
     """
     size = model.inputs[0].shape[1:3]
@@ -179,8 +181,8 @@ def detections(model: keras.Model, **options: Any) -> keras.Model:
     return keras.Model(model.input, found, name=model.name)
 
 
-def _grid(model: keras.Model) -> YoloGrid:
-    return next(layer for layer in model.layers if isinstance(layer, YoloGrid))
+def _grid(model: keras.Model) -> Grid:
+    return next(layer for layer in model.layers if isinstance(layer, Grid))
 
 
 def _on(model: keras.Model, images: KerasTensor) -> KerasTensor:

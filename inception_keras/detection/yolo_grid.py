@@ -1,4 +1,4 @@
-"""The output of YOLO, the boxes in it, and the five terms of its loss."""
+"""The output of YOLO: layers that end in a grid, and the order of its numbers."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import KerasTensor, layers, ops
 
-from ..checks import check_choice, check_count, check_share, got
+from ..arguments import Shape
+from ..checks import check_choice, check_count, got
 from ..layers._support import register
 
 ORDERS = ("darknet", "cells")
@@ -78,12 +79,75 @@ class YoloGrid(layers.Dense):
         return config | {"grid": self.grid, "boxes": self.boxes, "classes": self.classes, "order": self.order}
 
 
-def reorder(values: Any, grid: YoloGrid, order: str, axis: int = -1) -> np.ndarray:
+@register
+class YoloConvGrid(layers.Conv2D):
+    """The last layer of a YOLO whose cells are the pixels of a map and share their weights: a 1x1 convolution.
+
+    (n, grid, grid, c) -> (n, grid * grid * (boxes * 5 + classes)). The numbers are those of a `YoloGrid` with the order
+    "cells". A `YoloGrid` reads the whole map for each cell, and needs far more images to learn from.
+
+    Args:
+        boxes: Boxes of a cell, B.
+        classes: Number of classes, C.
+        **kwargs: As for `keras.layers.Conv2D`, without `filters` and `kernel_size`.
+
+    Raises:
+        ValueError: If an argument is not valid, or the map is not a square of known size.
+
+    Examples:
+        >>> YoloConvGrid(2, 20)(keras.Input((7, 7, 1024))).shape
+        (None, 1470)
+    """
+
+    family = YoloGrid.family
+    order, places = "cells", None
+
+    def __init__(self, boxes: int = 2, classes: int = 20, **kwargs: Any):
+        self.boxes, self.classes = check_count("boxes", boxes), check_count("classes", classes)
+        super().__init__(boxes * 5 + classes, 1, **kwargs)
+
+    def build(self, input_shape: Shape) -> None:
+        """Makes the kernel."""
+        self.compute_output_shape(input_shape)
+        self.grid = input_shape[1]
+        super().build(input_shape)
+
+    @property
+    def units(self) -> int:
+        """The number of outputs."""
+        return self.grid * self.grid * self.filters
+
+    def classes_of(self, outputs: int) -> int | None:
+        """The number of classes of a layer with so many filters and the same boxes; None if there is none."""
+        return outputs - 5 * self.boxes if outputs > 5 * self.boxes else None
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        """(n, grid, grid, c) -> (n, outputs)."""
+        return ops.reshape(super().call(inputs), (-1, self.units))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(n, grid, grid, c) -> (n, outputs)."""
+        if None in input_shape[1:3] or input_shape[1] != input_shape[2]:
+            raise ValueError(f"A grid needs a square map of known size, got {tuple(input_shape[1:3])}.")
+        return (input_shape[0], input_shape[1] ** 2 * self.filters)
+
+    def get_config(self) -> dict:
+        """The arguments of `__init__`, for `from_config`."""
+        config = super().get_config()
+        for name in ("filters", "kernel_size"):
+            del config[name]
+        return config | {"boxes": self.boxes, "classes": self.classes}
+
+
+Grid = YoloGrid | YoloConvGrid
+
+
+def reorder(values: Any, grid: Grid, order: str, axis: int = -1) -> np.ndarray:
     """Puts the numbers of YOLO's output into another order.
 
     Args:
         values: An array with as many numbers along `axis` as `grid` has outputs, in the order of `grid`: outputs of the
-            net, or the kernel or bias of its last layer.
+            net, or the kernel or bias of a `YoloGrid`.
         grid: The last layer of the net, which says how many cells, boxes and classes there are.
         order: The order of the result, `"darknet"` or `"cells"`.
         axis: The axis of the outputs.
@@ -93,7 +157,7 @@ def reorder(values: Any, grid: YoloGrid, order: str, axis: int = -1) -> np.ndarr
 
     Raises:
         ValueError: If there is no such order, or the axis has another number of outputs.
-        TypeError: If `grid` is not a `YoloGrid`.
+        TypeError: If `grid` is no grid.
 
     Examples:
         >>> grid = YoloGrid(1, 1, 2)  # two scores, a confidence and a box
@@ -126,7 +190,7 @@ def cells_of(grid: Any) -> Cells:
     """S, B, C and the order of a layer, or of a dict of them, as a saved layer has."""
     if isinstance(grid, dict):
         return Cells(**grid)
-    if not isinstance(grid, (YoloGrid, Cells)):
+    if not isinstance(grid, (Grid, Cells)):
         raise TypeError(f"grid must be the last layer of a YOLO net, a YoloGrid, got {got(grid)}.")
     return Cells(grid.grid, grid.boxes, grid.classes, grid.order)
 
@@ -139,7 +203,7 @@ def check_size(size: Any) -> tuple[int, int]:
     return height, width
 
 
-def parts(values: KerasTensor, grid: YoloGrid | Cells) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+def parts(values: KerasTensor, grid: Grid | Cells) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
     """The scores (n, cells, C), confidences (n, cells, B) and boxes (n, cells, B, 4) in the output of a net."""
     cells, boxes, classes = grid.grid * grid.grid, grid.boxes, grid.classes
     values = ops.cast(values, "float32")
@@ -152,92 +216,3 @@ def parts(values: KerasTensor, grid: YoloGrid | Cells) -> tuple[KerasTensor, Ker
     return tuple(
         ops.reshape(part, (-1, *shape)) for part, shape in zip((scores, confidences, of_boxes), shapes, strict=True)
     )
-
-
-@register
-class YoloDetections(layers.Layer):
-    """The objects in the output of a YOLO net: (n, outputs) -> "boxes" (n, most, 4), "classes" and "scores" (n, most).
-
-    The box of the numbers x, y, sqrt(w), sqrt(h) in column `col` has its centre at (col + x) / grid and the width w,
-    in shares of the image's width; rows and heights are alike. Its score for a class is its confidence times the score
-    of its cell for this class. A box may be found for several classes. Non-maximum suppression goes class by class.
-    Boxes are clipped to the image after it.
-
-    Args:
-        grid: The last layer of the net.
-        size: Height and width of the net's input in pixels.
-        score_threshold: Objects with a higher score than this are found. Darknet shows those above 0.2, and measures
-            with 0.001.
-        iou_threshold: Of two boxes of a class with a larger IoU than this, the better one is kept. Darknet shows with
-            0.4, and measures with 0.5.
-        most: Largest number of objects of an image.
-        **kwargs: As for `keras.layers.Layer`.
-
-    Raises:
-        ValueError: If an argument is not valid.
-
-    Examples:
-        >>> found = YoloDetections(YoloGrid(7, 2, 20), (448, 448))(keras.Input((1470,)))
-        >>> found["boxes"].shape, found["classes"].dtype
-        ((None, 100, 4), 'int32')
-    """
-
-    def __init__(
-        self,
-        grid: YoloGrid,
-        size: Sequence[int],
-        *,
-        score_threshold: float = 0.2,
-        iou_threshold: float = 0.4,
-        most: int = 100,
-        **kwargs: Any,
-    ):
-        super().__init__(**(kwargs | {"dtype": "float32"}))
-        self.cells, self.size = cells_of(grid), check_size(size)
-        self.score_threshold = check_share("score_threshold", score_threshold)
-        self.iou_threshold = check_share("iou_threshold", iou_threshold)
-        self.most = check_count("most", most)
-        self.supports_jit = False  # XLA has no non-maximum suppression
-
-    def call(self, inputs: KerasTensor, training: bool | None = None) -> dict[str, KerasTensor]:
-        """(n, outputs) -> boxes, classes and scores. In training there are none, which saves time."""
-        import tensorflow as tf
-
-        count = tf.shape(inputs)[0]
-        if training:
-            fills = {"boxes": ((4,), 0.0), "classes": ((), -1), "scores": ((), 0.0)}
-            return {name: tf.fill((count, self.most, *shape), value) for name, (shape, value) in fills.items()}
-        scores, confidences, boxes = parts(inputs, self.cells)
-        corners = tf.reshape(self._corners(boxes), (count, -1, 1, 4))
-        scores = tf.reshape(confidences[..., None] * scores[:, :, None], (count, -1, self.cells.classes))
-        boxes, scores, classes, found = tf.image.combined_non_max_suppression(
-            corners, scores, self.most, self.most, self.iou_threshold, self.score_threshold, clip_boxes=False
-        )
-        is_real = tf.range(self.most) < found[:, None]
-        height, width = self.size
-        boxes = tf.clip_by_value(boxes, 0.0, tf.constant([height, width, height, width], tf.float32))
-        return {
-            "boxes": tf.where(is_real[..., None], tf.gather(boxes, [1, 0, 3, 2], axis=-1), 0.0),
-            "classes": tf.where(is_real, tf.cast(classes, tf.int32), -1),
-            "scores": tf.where(is_real, scores, 0.0),
-        }
-
-    def _corners(self, boxes: KerasTensor) -> KerasTensor:
-        """The corners y1, x1, y2, x2 of boxes (n, cells, B, 4) in pixels."""
-        side = self.cells.grid
-        rows, columns = np.divmod(np.arange(side * side, dtype="float32")[:, None], np.float32(side))
-        height, width = self.size
-        x, y = (columns + boxes[..., 0]) / side * width, (rows + boxes[..., 1]) / side * height
-        half_w, half_h = (boxes[..., i] ** 2 * pixels / 2 for i, pixels in ((2, width), (3, height)))
-        return ops.stack([y - half_h, x - half_w, y + half_h, x + half_w], axis=-1)
-
-    def compute_output_spec(self, inputs: KerasTensor, training: bool | None = None) -> dict[str, KerasTensor]:
-        """The shapes and types of the outputs."""
-        shape = (inputs.shape[0], self.most)
-        kinds = {"boxes": ((4,), "float32"), "classes": ((), "int32"), "scores": ((), "float32")}
-        return {name: KerasTensor((*shape, *rest), dtype) for name, (rest, dtype) in kinds.items()}
-
-    def get_config(self) -> dict:
-        """The arguments of `__init__`, for `from_config`."""
-        own = {"score_threshold": self.score_threshold, "iou_threshold": self.iou_threshold, "most": self.most}
-        return super().get_config() | {"grid": self.cells._asdict(), "size": self.size} | own
