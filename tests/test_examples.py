@@ -56,8 +56,8 @@ def test_docstrings(name, tmp_path, once):
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     # these examples are of shapes and names
-    of_shapes = ("models", "analysis", "feature_maps", "zoo")
-    shapes = name.startswith(tuple(f"inception_keras.{part}" for part in of_shapes))
+    of_shapes = ("models", "analysis", "feature_maps", "zoo", "detection.yolo_backbone")
+    shapes = name.startswith(tuple(f"inception_keras.{part}" for part in of_shapes)) or name.endswith(".yolo")
     with ik.without_weights() if shapes else nullcontext():
         for example in finder.find(module, globs=dict(names)):
             runner.run(example)

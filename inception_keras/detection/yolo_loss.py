@@ -48,10 +48,11 @@ class YoloLoss(layers.Layer):
         ValueError: If an argument is not valid.
 
     Examples:
+        >>> import numpy as np
         >>> from inception_keras.detection.yolo_grid import YoloGrid
         >>> loss = YoloLoss(YoloGrid(1, 1, 2), (8, 8))
-        >>> perfect = [[0.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]]  # two scores, a confidence, and a box in the middle
-        >>> terms = loss([perfect, [[[3, 3, 5, 5]]], [[1]]])
+        >>> perfect = np.float32([[0, 1, 1, 0.5, 0.5, 0.5, 0.5]])  # two scores, a confidence, and a box in the middle
+        >>> terms = loss([perfect, np.float32([[[3, 3, 5, 5]]]), np.int32([[1]])])
         >>> {name: float(term[0]) for name, term in terms.items()}
         {'centre': 0.0, 'size': 0.0, 'object': 0.0, 'no_object': 0.0, 'class': 0.0}
     """
