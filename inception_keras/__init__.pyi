@@ -12,6 +12,7 @@ from .data.preprocessing import Preprocessing as Preprocessing
 from .data.preprocessing import preprocessing as preprocessing
 from .data.scenes import scenes as scenes
 from .detection.anchors import anchor_report as anchor_report
+from .detection.selective_search import selective_search as selective_search
 from .detection.yolo import build_extraction as build_extraction
 from .detection.yolo import build_yolo_v1 as build_yolo_v1
 from .detection.yolo_backbone import build_yolo_v1_mini as build_yolo_v1_mini
