@@ -8,6 +8,7 @@ import pytest
 
 import inception_keras as ik
 from inception_keras.detection import selective_search as module
+from inception_keras.detection.boxes import iou
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +17,12 @@ def image() -> np.ndarray:
     return ik.scenes(1, size=(60, 90), seed=4).images[0]
 
 
-def test_proposals_are_the_same_in_every_run_and_the_largest_come_first(image):
-    boxes, again = (ik.selective_search(image, width=90, min_size=8) for _ in range(2))
-    np.testing.assert_array_equal(boxes, again)
+@pytest.fixture(scope="module")
+def boxes(image) -> np.ndarray:
+    return ik.selective_search(image, width=90, min_size=8)
+
+
+def test_proposals_are_the_same_in_every_run_and_the_largest_come_first(image, boxes):
     assert boxes.dtype == np.float32 and len(boxes) > 20 and len(np.unique(boxes, axis=0)) == len(boxes)
     sides = boxes[:, 2:] - boxes[:, :2]
     assert (sides >= 8).all() and (np.diff(sides.prod(axis=1)) <= 0).all()
@@ -26,21 +30,15 @@ def test_proposals_are_the_same_in_every_run_and_the_largest_come_first(image):
     np.testing.assert_array_equal(ik.selective_search(image, width=90, min_size=8, max_boxes=7), boxes[:7])
 
 
-def test_objects_are_found_and_modes_differ(image):
-    scene = ik.scenes(1, size=(60, 90), seed=4)
-    counts = []
-    for mode in ("single", "fast"):
-        boxes = ik.selective_search(image, mode=mode, width=200)
-        counts.append(len(boxes))
-    from inception_keras.detection.boxes import iou
-
-    assert counts[0] < counts[1] and (iou(scene.boxes[0], boxes).numpy().max(axis=1) > 0.6).all()
+def test_objects_are_found_and_modes_differ(image, boxes):
+    objects = ik.scenes(1, size=(60, 90), seed=4).boxes[0]
+    assert (iou(objects, boxes).numpy().max(axis=1) > 0.6).all()
+    assert len(ik.selective_search(image, mode="single", width=90, min_size=8)) < len(boxes)
 
 
 @pytest.mark.slow
-def test_the_quality_mode_proposes_more(image):
-    fast, quality = (len(ik.selective_search(image, mode=mode, width=150)) for mode in ("fast", "quality"))
-    assert fast < quality
+def test_the_quality_mode_proposes_more(image, boxes):
+    assert len(boxes) < len(ik.selective_search(image, mode="quality", width=90, min_size=8))
 
 
 def test_boxes_are_in_pixels_of_the_image_and_grey_is_taken(image):
