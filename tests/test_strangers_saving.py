@@ -13,13 +13,27 @@ import inception_keras as ik
 from inception_keras import layers
 from inception_keras.zoo import ZOO
 
+# the images and labels that nets are measured on, in both processes
+DATA = """
+def measured_on(model, task, shape):
+    images = np.random.default_rng(0).normal(size=shape).astype("float32")
+    labels = np.array([0, 3, 4, 1])
+    if task == "segmentation":
+        return images, np.broadcast_to(labels.astype("uint8")[:, None, None], shape[:3])
+    if task == "detection":
+        return images, np.zeros((4, *model.output_shape[1:]), "float32")
+    return inception_keras.with_aux_labels((images, labels), model)
+"""
+
 # what a user runs to save nets, compiled, some of them trained
 SAVE = """
 import json
+import inception_keras
 import inception_keras as ik
 import keras
 assert "inception_keras>Conv2D" in keras.saving.get_custom_objects()  # though nothing has been used yet
 import numpy as np
+from inception_keras.training.pixels import PixelCrossEntropy, PixelMetric
 from inception_keras.zoo import ZOO
 
 def every_layer(input_shape, classes, aux=False):
@@ -39,7 +53,13 @@ def every_layer(input_shape, classes, aux=False):
     x = layers.BilinearConv2DTranspose(8, 4, 2, name="enlarged")(x)
     x = layers.ResizeLike(name="resized")([layers.CropLike(1, name="cropped")([x, like]), like])
     x = layers.TableConv2D([[0, 1], [2, 3, 7]], 2, name="table")(x)
-    x = keras.layers.Flatten(name="flat")(x)
+    x = layers.LocallyConnected2D(8, 3, name="local")(x)
+    corners = keras.layers.Dense(8, "relu", name="corners")(keras.layers.GlobalAveragePooling2D(name="means")(x))
+    maps = [x, keras.layers.Reshape((2, 4), name="boxes")(corners)]
+    regions = [layers.RoIAlign(2, name="align")(maps), layers.RoIPooling(2, name="roi_pool")(maps)]
+    regions = [keras.layers.Flatten(name=f"flat_{index}")(region) for index, region in enumerate(regions)]
+    x = layers.SpatialPyramidPooling2D((2, 1), name="pyramid")(x)
+    x = keras.layers.Dense(8, name="eight")(keras.layers.Concatenate(name="all")([x, *regions]))
     heads = {"aux_1": keras.layers.Dense(classes, "softmax", name="aux_1")(x)} if aux else {}
     x = layers.RadialBasis(np.eye(classes, 8), name="codes")(x)
     heads["predictions"] = keras.layers.Softmax(name="predictions")(x)
@@ -53,11 +73,17 @@ for id, options in NETS:
     side, channels = max(ZOO[id].min_size if id in ZOO else 0, 32), 1 if id.startswith("lenet") else 3
     options = options | {"input_shape": (side, side, channels), "classes": 5}
     model = ik.create_model(id, **options) if id in ZOO else every_layer(**options)
-    images = np.random.default_rng(0).normal(size=(4, side, side, channels)).astype("float32")
-    options = {"aux_weight": 0.5, "label_smoothing": 0.1, "metrics": ["accuracy", "cross_entropy"]}
-    ik.compile_model(model, "adam" if TRAINED else "sgd", **options)
+    optimizer, task = "adam" if TRAINED else "sgd", ZOO[id].task if id in ZOO else "classification"
+    if task == "segmentation":
+        model.compile(optimizer, PixelCrossEntropy(), metrics=[PixelMetric("mean_iou", 5)], jit_compile=False)
+    elif task == "detection":
+        metrics = [keras.metrics.MeanAbsoluteError()]  # an object: Keras cannot open names of metrics in .h5
+        model.compile(optimizer, keras.losses.MeanSquaredError(), metrics=metrics, jit_compile=False)
+    else:
+        options = {"aux_weight": 0.5, "label_smoothing": 0.1, "metrics": ["accuracy", "cross_entropy"]}
+        ik.compile_model(model, optimizer, **options)
     model.run_eagerly = True  # which is faster for few images
-    data = ik.with_aux_labels((images, np.array([0, 3, 4, 1])), model)
+    data = images, _ = measured_on(model, task, (4, side, side, channels))
     if TRAINED:
         model.fit(*data, verbose=0)
     model.save(f"{name}.keras")
@@ -65,7 +91,7 @@ for id, options in NETS:
     outputs = {key: x.numpy().tolist() for key, x in (outputs if isinstance(outputs, dict) else {"": outputs}).items()}
     measured = model.evaluate(*data, verbose=0, return_dict=True)
     model.save(f"{name}.h5")  # last: Keras's h5 saving takes the optimizer out of the model's own record
-    figures[name] = {"shape": images.shape, "outputs": outputs, "evaluate": measured}
+    figures[name] = {"task": task, "shape": images.shape, "outputs": outputs, "evaluate": measured}
 json.dump(figures, open("figures.json", "w"))
 if RUN:
     ik.train(ik.Recipe(model="lenet5_modern", data="digits", epochs=1), "run", verbose=0)
@@ -86,7 +112,7 @@ import inception_keras
 def check(name, suffix, compiled, wanted):
     keras.utils.clear_session(free_memory=True)
     model = keras.models.load_model(f"{name}.{suffix}", compile=compiled)
-    images = np.random.default_rng(0).normal(size=wanted["shape"]).astype("float32")
+    data = images, _ = measured_on(model, wanted["task"], wanted["shape"])
     outputs = model(images, training=False)
     outputs = outputs if isinstance(outputs, dict) else {"": outputs}
     assert outputs.keys() == wanted["outputs"].keys()
@@ -96,7 +122,6 @@ def check(name, suffix, compiled, wanted):
     if not compiled:
         return
     model.run_eagerly = True
-    data = inception_keras.with_aux_labels((images, np.array([0, 3, 4, 1])), model)
     measured = model.evaluate(*data, verbose=0, return_dict=True)
     assert measured.keys() == wanted["evaluate"].keys()
     for key, value in measured.items():
@@ -130,8 +155,8 @@ EVERY = [(id, {}) for id in ZOO] + [(id, {"aux": True}) for id in WITH_HEADS]
 def saved_and_opened(folder, nets, trained, run=False):
     """Saves nets, and perhaps a run, in one process, opens them in another, and returns the differences."""
     given = f"NETS, TRAINED, RUN = {nets!r}, {trained}, {run}\n"
-    python(given + SAVE, cwd=folder)
-    said = python(given + OPEN, cwd=folder).splitlines()
+    python(given + DATA + SAVE, cwd=folder)
+    said = python(given + DATA + OPEN, cwd=folder).splitlines()
     failed = [line for line in said if line.startswith("failed")]
     assert len(failed) + sum(line.startswith("opened") for line in said) == 3 * len(nets)
     return failed
@@ -140,7 +165,7 @@ def saved_and_opened(folder, nets, trained, run=False):
 @pytest.mark.parametrize(
     ("nets", "run"),
     [
-        ([("lenet5", {}), ("every_layer", {"aux": True})], False),
+        ([("lenet5", {}), ("fcn_small8s", {}), ("yolo_v1_mini", {}), ("every_layer", {"aux": True})], False),
         pytest.param([("every_layer", {}), ("googlenet_cifar", {"aux": True})], True, marks=pytest.mark.slow),
     ],
 )
