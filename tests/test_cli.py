@@ -57,6 +57,7 @@ def test_list():
         assert id in result.output
     assert "6,998,552" in result.output
     assert run("list", "squeeze*").output.count("squeezenet") == 2
+    assert "63.40" in run("list", "yolo_v1", "--task", "detection").output
     assert "No model matches 'resnot*'" in run("list", "resnot*").output
     assert "googlenet" not in run("list", "--year", "2016").output
 

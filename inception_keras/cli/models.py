@@ -16,14 +16,18 @@ app = typer.Typer(no_args_is_help=True)
 def list_(
     pattern: Annotated[str, typer.Argument(help="A shell pattern.")] = "*",
     year: Annotated[int | None, typer.Option(help="Only the models of this year.")] = None,
-    task: Annotated[str, typer.Option(help="classification or segmentation.")] = "classification",
+    task: Annotated[str, typer.Option(help="classification, segmentation or detection.")] = "classification",
 ) -> None:
     """Lists the models with paper, size, accuracy and smallest input."""
     from ..zoo import ZOO, list_models
 
     with report_errors():
         ids = list_models(pattern, year=year, task=task)
-    scores = {"top-1": "top1", "top-5": "top5"} if task == "classification" else {"mean IoU": "miou"}
+    scores = {
+        "classification": {"top-1": "top1", "top-5": "top5"},
+        "segmentation": {"mean IoU": "miou"},
+        "detection": {"mAP, VOC 2007": "map_50"},
+    }[task]
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     for title in ("model", "year", "parameters", "GMACs", *scores, "input", "min size", "paper"):
         table.add_column(title, justify="left" if title in ("model", "paper") else "right", no_wrap=title != "paper")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from keras import KerasTensor, layers, ops
+from keras import KerasTensor, initializers, layers, ops
 
 from ..arguments import Shape
 from ..checks import check_choice, check_count, got
@@ -84,7 +84,8 @@ class YoloConvGrid(layers.Conv2D):
     """The last layer of a YOLO whose cells are the pixels of a map and share their weights: a 1x1 convolution.
 
     (n, grid, grid, c) -> (n, grid * grid * (boxes * 5 + classes)). The numbers are those of a `YoloGrid` with the order
-    "cells". A `YoloGrid` reads the whole map for each cell, and needs far more images to learn from.
+    "cells". A `YoloGrid` reads the whole map for each cell, and needs far more images to learn from. The kernel starts
+    with a standard deviation of 0.01, so that outputs start near zero.
 
     Args:
         boxes: Boxes of a cell, B.
@@ -104,7 +105,9 @@ class YoloConvGrid(layers.Conv2D):
 
     def __init__(self, boxes: int = 2, classes: int = 20, **kwargs: Any):
         self.boxes, self.classes = check_count("boxes", boxes), check_count("classes", classes)
-        super().__init__(boxes * 5 + classes, 1, **kwargs)
+        super().__init__(
+            boxes * 5 + classes, 1, **({"kernel_initializer": initializers.RandomNormal(0, 0.01)} | kwargs)
+        )
 
     def build(self, input_shape: Shape) -> None:
         """Makes the kernel."""

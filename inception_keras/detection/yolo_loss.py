@@ -175,10 +175,12 @@ def detections(model: keras.Model, **options: Any) -> keras.Model:
 
     Args:
         model: A net that ends in a `YoloGrid` or `YoloConvGrid`.
-        **options: As for `YoloDetections`, for example `score_threshold=0.1`.
+        **options: As for `YoloDetections`. The default thresholds are those that darknet measures with, 0.001 and 0.5;
+            `score_threshold=0.2, iou_threshold=0.4` are those that it shows with.
     """
     size = model.inputs[0].shape[1:3]
-    found = YoloDetections(_grid(model), size, name="detections", **options)(functional(model).outputs[0])
+    found = YoloDetections(_grid(model), size, name="detections", **(_MEASURED | options))
+    found = found(functional(model).outputs[0])
     return keras.Model(model.input, found, name=model.name)
 
 
