@@ -1,8 +1,7 @@
 """Detection: the objects of an image by box, by the loss terms of the net's family."""
 
-import inspect
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from ...detection.forms import FOUND, cut, image_input, is_detector, loss_terms,
 from ...files import atomic_write, write_csv
 from ...scope import without_weights
 from ...weights.store import variables
-from ...zoo import builder_of, create_model, find
+from ...zoo import create_model, find
 from ..average_precision import COCO_FIGURES, coco_average_precision, voc_average_precision
 from ..boxes import PACKED, MeanAveragePrecision, MeanTerm, PackDetections, Term
 from ..detect import Detections, Finder, finder, finder_of_run, own_sizes, panel
@@ -82,9 +81,8 @@ def build(recipe: Recipe, data: DataFacts) -> keras.Model:
     for name in ("input_shape", "classes"):
         if name in recipe.options:
             raise ValueError(f"The option {name} must not be set: the data have it.")
-    usual = inspect.signature(builder_of(find(recipe.model))).parameters["input_shape"].default
-    shape = (None, None, data.image_shape[-1]) if None in usual else data.image_shape
-    make = partial(create_model, recipe.model, input_shape=shape, **recipe.options)
+    make = partial(create_model, recipe.model, **recipe.options)
+    make = partial(make, input_shape=_shape(make, data))
     of_run = recipe.weights is not None and Path(recipe.weights).is_dir()
     model = make(classes=len(data.class_names), weights=None if of_run else recipe.weights)
     if of_run:
@@ -93,6 +91,17 @@ def build(recipe: Recipe, data: DataFacts) -> keras.Model:
     if not model.trainable_variables:
         raise ValueError(f"freeze {recipe.freeze!r} leaves nothing of {model.name} to train.")
     return packed(training_form(model))
+
+
+def _shape(make: Callable[..., keras.Model], data: DataFacts) -> tuple[int | None, int | None, int]:
+    """The shape of the input: of any height and width, if the net and its loss take that; else that of the data."""
+    height, width, channels = data.image_shape
+    try:
+        with without_weights():
+            training_form(make(input_shape=(None, None, channels), classes=len(data.class_names)))
+    except (TypeError, ValueError):
+        return height, width, channels
+    return None, None, channels
 
 
 def packed(form: keras.Model) -> keras.Model:
