@@ -15,6 +15,7 @@ from ..analysis.box_overlays import Panel
 from ..checks import check_count, check_share, check_type
 from ..data.preprocessing import LARGEST, Photo, Preprocessing
 from ..detection.forms import FOUND, IMAGES, detections, image_input
+from ..detection.selective_search import selective_search
 from .folder import load_run
 
 MIN_SIZE, MAX_SIZE = 600, 1000  # of Fast and Faster R-CNN
@@ -63,7 +64,8 @@ def detect(
         min_size: The shorter side in pixels. None takes that of the run's recipe or of its training images, and 600 for
             a model.
         max_size: The largest longer side in pixels. None takes the run's own, and 5/3 of `min_size` for a model.
-        proposals: For nets that take regions, such as `fast_rcnn`: (k, 4) in pixels of the photograph.
+        proposals: For nets that are given regions, such as `fast_rcnn`: (k, 4) in pixels of the photograph. None takes
+            those of `selective_search`, with the settings of the run's recipe.
 
     Returns:
         Boxes, labels, scores and class indices.
@@ -97,7 +99,8 @@ class Finder:
 
     function: Callable[..., Mapping[str, tf.Tensor]]
     taken: tuple[int | None, int | None]  # height and width of the input, if they are fixed
-    takes_proposals: bool
+    regions: int | None  # number of proposals that the net takes; None for any number, and 0 if it takes none
+    propose: Callable[[np.ndarray], np.ndarray]
     prepare: Preprocessing
     names: tuple[str, ...]
     min_size: int
@@ -109,20 +112,20 @@ class Finder:
         Args:
             pixels: uint8 (h, w, c).
             threshold: The lowest score.
-            proposals: (k, 4) in pixels of the photograph, if the net takes proposals.
+            proposals: (k, 4) in pixels of the photograph; None for those of `propose`.
 
         Raises:
-            ValueError: If proposals are missing, or given to a net that takes none.
+            ValueError: If proposals are given to a net that takes none.
         """
         size = self.size(*pixels.shape[:2])
         scale = np.tile(np.divide(size, pixels.shape[:2], dtype=np.float32)[::-1], 2)
         prepare = replace(self.prepare, size=size, resize=None)
         inputs = [prepare(pixels)[None]]
-        if self.takes_proposals != (proposals is not None):
-            what = "needs proposals" if self.takes_proposals else "takes no proposals"
-            raise ValueError(f"The net {what}.")
-        if proposals is not None:
-            inputs.append((np.asarray(proposals, np.float32).reshape(-1, 4) * scale)[None])
+        if proposals is not None and self.regions == 0:
+            raise ValueError("The net takes no proposals.")
+        if self.regions != 0:
+            regions = self.propose(pixels) if proposals is None else np.asarray(proposals, np.float32).reshape(-1, 4)
+            inputs.append(of_length(regions[None] * scale, self.regions))
         found = self.function(*map(tf.constant, inputs))
         boxes, classes, scores = (found[name][0].numpy() for name in FOUND)
         kept = (classes >= 0) & (scores >= threshold)
@@ -149,6 +152,7 @@ def finder(
     min_size: int | None = None,
     max_size: int | None = None,
     stretched: tuple[int, int] | None = None,
+    propose: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Finder:
     """A `Finder` for a detector. Its function is compiled once for each model.
 
@@ -159,6 +163,7 @@ def finder(
         min_size: As for `detect`.
         max_size: As for `detect`.
         stretched: (height, width) that photographs are stretched to, though the net takes any size.
+        propose: The proposals for a photograph; None for those of `selective_search`.
 
     Raises:
         ValueError: If the model is not a detector, or an argument is not valid.
@@ -173,12 +178,14 @@ def finder(
         compiled = tf.function(partial(_found, weakref.ref(net)), autograph=False)
         names = [images, *(name for name in inputs if name != images)]
         shapes = [tf.TensorSpec((1, *inputs[name].shape[1:]), tf.float32) for name in names]
-        _functions[model] = compiled.get_concrete_function(*shapes), inputs[images].shape[1:], len(inputs) > 1
-    function, (height, width, channels), takes_proposals = _functions[model]
+        regions = inputs["proposals"].shape[1] if "proposals" in inputs else 0
+        _functions[model] = compiled.get_concrete_function(*shapes), inputs[images].shape[1:], regions
+    function, (height, width, channels), regions = _functions[model]
     return Finder(
         function=function,
         taken=stretched if stretched and None in (height, width) else (height, width),
-        takes_proposals=takes_proposals,
+        regions=regions,
+        propose=propose or selective_search,
         prepare=preprocessing or Preprocessing((1, 1), channels=channels),
         names=tuple(class_names),
         min_size=short,
@@ -204,7 +211,7 @@ def finder_of_run(
     short, stretched = own_sizes(prepare, min_size or options.get("min_size"))
     most = max_size or (None if min_size else options.get("max_size"))
     names = class_names or config["class_names"]
-    return finder(model, preprocessing or prepare, names, short, most, stretched)
+    return finder(model, preprocessing or prepare, names, short, most, stretched, _propose(options))
 
 
 def own_sizes(prepare: Preprocessing, min_size: int | None) -> tuple[int, tuple[int, int] | None]:
@@ -217,6 +224,21 @@ def own_sizes(prepare: Preprocessing, min_size: int | None) -> tuple[int, tuple[
     if min_size is None and prepare.resize is None:
         return min(prepare.size), prepare.size
     return min_size or prepare.resize or min(prepare.size), None
+
+
+def _propose(options: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """Selective search with the settings of a recipe's task options."""
+    names = {"mode": "proposals", "width": "proposals_width"}
+    return partial(selective_search, **{name: options[option] for name, option in names.items() if option in options})
+
+
+def of_length(proposals: Any, count: int | None) -> tf.Tensor:
+    """Proposals (n, k, 4) cut or padded with zeros to (n, count, 4); unchanged if `count` is None."""
+    proposals = tf.cast(proposals, tf.float32)
+    if count is None:
+        return proposals
+    proposals = tf.pad(proposals[:, :count], ((0, 0), (0, tf.maximum(count - tf.shape(proposals)[1], 0)), (0, 0)))
+    return tf.ensure_shape(proposals, (None, count, 4))
 
 
 def panel(pixels: np.ndarray, found: Detections) -> Panel:

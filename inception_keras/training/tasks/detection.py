@@ -12,20 +12,23 @@ import numpy as np
 import tensorflow as tf
 
 from ...analysis.box_overlays import Panel, plot_boxes
-from ...checks import check_count
+from ...checks import check_choice, check_count
 from ...data.datasets import Data
 from ...data.images import UnreadableImage, read_image
 from ...data.preprocessing import LARGEST, Preprocessing
+from ...data.proposals import BoxesWithProposals, with_proposals
 from ...data.targets import Boxes
 from ...data.test_set import load_test_set
 from ...detection.forms import FOUND, cut, image_input, is_detector, loss_terms, training_form
+from ...detection.selective_search import MODES, selective_search
 from ...files import atomic_write, write_csv
 from ...scope import without_weights
+from ...weights.fetch import cache_folder
 from ...weights.store import variables
 from ...zoo import create_model, find
 from ..average_precision import COCO_FIGURES, coco_average_precision, voc_average_precision
 from ..boxes import PACKED, MeanAveragePrecision, MeanTerm, PackDetections, Term
-from ..detect import Detections, Finder, finder, finder_of_run, own_sizes, panel
+from ..detect import Detections, Finder, finder, finder_of_run, of_length, own_sizes, panel
 from ..folder import CLASSES, EXAMPLES, MEASURES, load_run
 from ..recipe import Recipe
 from ..task import DataFacts, Pictures, Task
@@ -48,24 +51,46 @@ class Options:
             `detect`, in pixels. With None, photographs become what the training images are, but for the crop: they
             are stretched, or get a shorter side of the same length.
         max_size: The largest longer side, in pixels. None takes 5/3 of the shorter.
+        proposals: For nets that are given regions, such as `fast_rcnn`: the mode of `selective_search`.
+        proposals_width: The width in pixels that images are resized to for it.
     """
 
     count: int | None = None
     min_size: int | None = None
     max_size: int | None = None
+    proposals: str = "fast"
+    proposals_width: int = 500
 
     def __post_init__(self) -> None:
+        check_choice("proposals", self.proposals, MODES)
+        check_count("proposals_width", self.proposals_width, most=LARGEST)
         for name in ("min_size", "max_size"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), most=LARGEST)
+
+    def propose(self, image: np.ndarray) -> np.ndarray:
+        """The proposals for an image, kept on the disk by its pixels."""
+        cache = cache_folder() / "proposals"
+        return selective_search(image, mode=self.proposals, width=self.proposals_width, cache=cache)
 
 
 # ------------------------------------------------------------------------------------------------------------ training
 
 
-def load(recipe: Recipe, preprocessing: Preprocessing | None, **more: Any) -> Data:
-    """Images with boxes."""
-    return load_fields(recipe, preprocessing, task="detection", count=TASK.options_of(recipe).count, **more)
+def load(recipe: Recipe, preprocessing: Preprocessing | None) -> Data:
+    """Images with boxes, and with proposals if the net takes them."""
+    data = load_own(recipe, preprocessing, own_size=False)
+    with without_weights():
+        taken = create_model(recipe.model, **recipe.options).input
+    if not isinstance(taken, dict) or "proposals" not in taken:
+        return data
+    return with_proposals(data, TASK.options_of(recipe).propose)
+
+
+def load_own(recipe: Recipe, preprocessing: Preprocessing | None, own_size: bool = True) -> Data:
+    """Images with boxes, as files. `report` makes the proposals."""
+    count = TASK.options_of(recipe).count
+    return load_fields(recipe, preprocessing, task="detection", count=count, own_size=own_size)
 
 
 def load_test(recipe: Recipe, config: Mapping[str, Any], data: str | None, data_dir: Path | None) -> Data:
@@ -162,6 +187,8 @@ def targets(dataset: tf.data.Dataset, model: keras.Model, recipe: Recipe, data: 
             "boxes": tf.where((trained >= 0)[..., None], boxes, 0.0),
             "classes": trained,
         }
+        if "proposals" in taken:
+            inputs["proposals"] = of_length(objects["proposals"], model.input["proposals"].shape[1])
         truth = tf.concat([boxes, *(tf.cast(v, tf.float32)[..., None] for v in (classes, difficult))], axis=-1)
         nothing = tf.zeros(tf.shape(images)[:1])
         return {name: inputs[name] for name in taken}, dict.fromkeys(terms, nothing) | {PACKED: truth}
@@ -261,7 +288,7 @@ def report(model: keras.Model, data: Data, recipe: Recipe, folder: Path) -> Repo
 
 def _finder(model: keras.Model, data: Data, options: Options) -> Finder:
     short, stretched = own_sizes(data.preprocessing, options.min_size)
-    return finder(model, data.preprocessing, data.class_names, short, options.max_size, stretched)
+    return finder(model, data.preprocessing, data.class_names, short, options.max_size, stretched, options.propose)
 
 
 def _pairs(data: Data) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
@@ -273,7 +300,8 @@ def _pairs(data: Data) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         ValueError: If too many images cannot be read.
     """
     batches = data.batches["test"]
-    part, boxes = batches.part, cast(Boxes, batches.part.targets)
+    part, targets = batches.part, batches.part.targets
+    boxes = cast(Boxes, targets.objects if isinstance(targets, BoxesWithProposals) else targets)
     for index in range(len(part)):
         source = part.images[index]
         try:
@@ -321,7 +349,7 @@ TASK = Task(
     compile=compile,
     targets=targets,
     load=load,
-    load_own=partial(load, own_size=True),
+    load_own=load_own,
     load_test=load_test,
     columns=columns,
     inference=inference,
