@@ -10,7 +10,7 @@ from .convolution import Conv2D, DepthwiseConv2D
 from .folding import HardSwish
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .local import LocallyConnected2D
-from .normalization import BatchNormalization, LocalResponseNormalization
+from .normalization import BatchNormalization, LocalResponseNormalization, WithinChannelNormalization
 from .pooling import AdaptiveAveragePooling2D, CeilAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
 from .pyramid import SpatialPyramidPooling2D
 from .regions import RoIAlign, RoIPooling
@@ -39,5 +39,6 @@ __all__ = [
     "SpatialPyramidPooling2D",
     "Subsampling2D",
     "TableConv2D",
+    "WithinChannelNormalization",
     "scaled_tanh",
 ]

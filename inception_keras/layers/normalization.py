@@ -170,3 +170,52 @@ class LocalResponseNormalization(layers.Layer):
         """The arguments of `__init__`, for `from_config`."""
         own = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
         return super().get_config() | own
+
+
+@register
+class WithinChannelNormalization(layers.Layer):
+    """x / (k + alpha * mean of x**2 over size x size pixels) ** beta, Caffe's LRN within channels.
+
+    The shape stays (n, h, w, c). Windows that reach beyond the edge have zeros there, which count in the mean. The nets
+    of SPPnet and Faster R-CNN called ZF have it where ZFNet normalises across channels.
+
+    Args:
+        size: Height and width of the window in pixels, odd.
+        alpha: Weight of the mean square.
+        beta: Exponent.
+        k: Constant added before the power.
+        **kwargs: As for `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If `size` is not a positive odd int.
+
+    Reference:
+        `lrn_layer.cpp` of Caffe, with `norm_region: WITHIN_CHANNEL`.
+
+    Examples:
+        >>> WithinChannelNormalization()(keras.Input((56, 56, 64))).shape
+        (None, 56, 56, 64)
+    """
+
+    def __init__(self, size: int = 3, alpha: float = 5e-5, beta: float = 0.75, k: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not isinstance(size, int) or size < 1 or size % 2 == 0:
+            raise ValueError(f"size must be a positive odd int, got {size!r}.")
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        """(n, h, w, c) -> (n, h, w, c)."""
+        x = ops.cast(inputs, "float32")  # squares overflow in float16
+        half = self.size // 2
+        squares = ops.pad(x * x, [(0, 0), (half, half), (half, half), (0, 0)])
+        mean = ops.average_pool(squares, self.size, 1, "valid")
+        return ops.cast(x * ops.power(self.k + self.alpha * mean, -self.beta), inputs.dtype)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the input."""
+        return input_shape
+
+    def get_config(self) -> dict:
+        """The arguments of `__init__`, for `from_config`."""
+        own = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "k": self.k}
+        return super().get_config() | own

@@ -1,0 +1,122 @@
+"""Fast R-CNN: "Fast R-CNN", Girshick 2015, arXiv:1504.08083, as released."""
+
+from collections.abc import Callable
+
+import keras
+from keras import KerasTensor, Model, layers
+from keras.initializers import RandomNormal
+
+from ..arguments import InputShape, ObjectClasses, check_image_shape, checked
+from ..blocks import conv, max_pool
+from ..checks import check_choice
+from ..layers import LocalResponseNormalization, RoIPooling, WithinChannelNormalization
+from ..models.alexnet import SECTION_3_5
+from ..models.vgg import FILTERS, TABLE_1
+from .region_head import FlattenRegions, GivenProposals, RegionDetections
+
+
+def vgg16(x: KerasTensor) -> KerasTensor:
+    """VGG-16 up to its last convolution: (600, 800, 3) -> (38, 50, 512). Pools round up, as in Caffe."""
+    for block, (filters, count) in enumerate(zip(FILTERS, TABLE_1[16], strict=True), 1):
+        if block > 1:
+            x = max_pool(x, 2, strides=2, name=f"pool_{block - 1}")
+        for i in range(1, count + 1):
+            x = conv(x, filters, 3, name=f"conv_{block}_{i}")
+    return x
+
+
+def zf(x: KerasTensor) -> KerasTensor:
+    """The authors' ZF, which is not quite ZFNet: (600, 800, 3) -> (39, 51, 256)."""
+    for row, (filters, kernel) in {"conv_1": (96, 7), "conv_2": (256, 5)}.items():
+        x = conv(x, filters, kernel, strides=2, name=row)
+        x = WithinChannelNormalization(name=f"{row}-norm")(x)
+        x = layers.ZeroPadding2D(1, name=f"{row}-padding")(x)  # maps are positive, so that zeros are no maxima
+        x = max_pool(x, 3, strides=2, name=f"{row}-pool")
+    for row, filters in {"conv_3": 384, "conv_4": 384, "conv_5": 256}.items():
+        x = conv(x, filters, 3, name=row)
+    return x
+
+
+def caffenet(x: KerasTensor) -> KerasTensor:
+    """CaffeNet up to its last convolution, padded by 5 pixels: (600, 800, 3) -> (38, 50, 256)."""
+    for row, (filters, kernel, strides, groups, normalised) in SECTION_3_5.items():
+        x = conv(x, filters, kernel, strides, groups=groups, name=row)
+        if normalised:
+            x = max_pool(x, 3, strides=2, name=f"{row}-pool")
+            x = LocalResponseNormalization(name=f"{row}-norm")(x)
+    return x
+
+
+# name: layers up to the last convolution, stride of its map, bins of a region along each side
+BACKBONES: dict[str, tuple[Callable[[KerasTensor], KerasTensor], int, int]] = {
+    "vgg16": (vgg16, 16, 7),
+    "caffenet": (caffenet, 16, 6),
+    "zf": (zf, 16, 6),
+}
+
+
+@checked
+def build_fast_rcnn(
+    input_shape: InputShape = (600, 600, 3),
+    *,
+    backbone: str = "vgg16",
+    regressors: bool = True,
+    proposals: int | None = 2000,
+    classes: ObjectClasses = 20,
+    name: str = "fast_rcnn",
+) -> Model:
+    """Builds Fast R-CNN: RoI pooling of the last map, two dense layers, and two heads.
+
+    Args:
+        input_shape: (height, width, channels), at least 16 pixels; height and width may be None for any size.
+        backbone: `"vgg16"`, `"caffenet"`, or `"zf"` of Faster R-CNN.
+        regressors: Whether there is a head that moves the boxes of each class.
+        proposals: Number of proposals of an image; None for any number.
+        classes: Number of classes, without the background.
+        name: Name of the model.
+
+    Returns:
+        A Model of `{"images": (n, h, w, c), "proposals": (n, k, 4)}`: x1, y1, x2, y2 in pixels of the images; rows of
+        zeros are padding. Its output is `{"boxes", "classes", "scores"}`, see `RegionDetections`.
+
+    Raises:
+        ValueError: If the net cannot take the input shape or an option.
+
+    Examples:
+        >>> build_fast_rcnn().count_params(), build_fast_rcnn(regressors=False).count_params()
+        (134690729, 134346581)
+    """
+    trunk, stride, bins = BACKBONES[check_choice("backbone", backbone, tuple(BACKBONES))]
+    images = keras.Input(check_image_shape(input_shape, 16), name="images")
+    given = keras.Input((proposals, 4), name="proposals")
+    regions = GivenProposals(name="regions-proposals")(given)
+    found = head(images, trunk(images), regions, stride, bins, classes, regressors=regressors)
+    return Model({"images": images, "proposals": given}, found, name=name)
+
+
+def head(
+    images: KerasTensor,
+    maps: KerasTensor,
+    proposals: KerasTensor,
+    stride: int,
+    bins: int,
+    classes: int,
+    *,
+    units: int = 4096,
+    regressors: bool = True,
+) -> dict[str, KerasTensor]:
+    """The head of Fast and Faster R-CNN for VGG-16: (n, k, 4) -> detections."""
+    x = RoIPooling(bins, 1 / stride, name="regions")([maps, proposals])  # (k, 7, 7, 512)
+    x = FlattenRegions(name="regions-flatten")(x)  # (k, 25088)
+    for row in ("fc_6", "fc_7"):
+        x = layers.Dense(units, activation="relu", name=row)(x)  # (k, 4096)
+        x = layers.Dropout(0.5, name=f"{row}-dropout")(x)
+    outputs = [
+        layers.Dense(classes + 1, kernel_initializer=RandomNormal(stddev=0.01), dtype="float32", name="scores")(x)
+    ]
+    if regressors:
+        start = RandomNormal(stddev=0.001)
+        outputs.append(
+            layers.Dense(4 * (classes + 1), kernel_initializer=start, dtype="float32", name="offsets")(x)
+        )  # (k, 84)
+    return RegionDetections(name="detections")([images, proposals, *outputs])
