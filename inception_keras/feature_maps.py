@@ -9,6 +9,7 @@ from keras import layers
 
 from .checks import check_model, check_text, check_type, nearest
 from .graph import Graph, Node, data_format, functional, outputs_of, read
+from .layers import FlattenRegions
 
 _NO_MAPS = (layers.InputLayer, layers.Dropout, layers.ZeroPadding2D)
 
@@ -85,9 +86,14 @@ def last_map(graph: Graph) -> Node:
 
 
 def flattened_map(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """The (h, w, c) map that a Dense layer reads through a Flatten, or None. Torch flattens it channels first."""
+    """The (h, w, c) map that a Dense layer reads through a Flatten, or None. Torch flattens it channels first.
+
+    A head of regions reads each of its regions so.
+    """
     while True:
         node = graph[node.inputs[0]]
+        if isinstance(node.layer, FlattenRegions):
+            return node.input_shapes[0][1:]
         if isinstance(node.layer, layers.Flatten):
             return node.input_shapes[0] if len(node.input_shapes[0]) == 3 else None
         if node.weights or not isinstance(node.layer, (layers.Dropout, layers.Activation)):
@@ -106,6 +112,9 @@ def heads(model: keras.Model) -> list[Head]:
     """The heads of a net of the zoo, the main one first. Empty for a net without a top or with no weights in it."""
     graph = read(model)
     rank = len(graph[graph.main].output_shapes[0])
+    if graph.main == "detections":  # made of the outputs of layers that know how many outputs a class has
+        before = [graph[name].layer for name in graph[graph.main].inputs]
+        return [Head(layer, ()) for layer in before if hasattr(layer, "classes_of")]
     if graph.main != "predictions" or rank not in (1, 3):
         return []
     if rank == 3:

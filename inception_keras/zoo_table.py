@@ -56,6 +56,8 @@ _SHUFFLENET_V2 = "Ma et al., ShuffleNet V2, arXiv:1807.11164"
 _FCN = "Long et al., Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
 _ATROUS = "Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587"
 _YOLO = "Redmon et al., You Only Look Once, arXiv:1506.02640"
+_FAST_RCNN = "Girshick, Fast R-CNN, arXiv:1504.08083"
+_FASTER_RCNN = "Ren et al., Faster R-CNN, arXiv:1506.01497"
 _VARIANTS = "googlenet_variants:build_googlenet"
 
 # fmt: off
@@ -164,6 +166,12 @@ ZOO = {
     "fcn_small8s": Entry("segmentation.fcn_backbone:build_fcn_small", {"stride": 8}, _FCN, 2014, 96, 32, 929_967, 0.196, task="segmentation"),
     "fcn_resnet50": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 50}, _ATROUS, 2017, 520, 1, 32_957_013, 142.726, source="torchvision", task="segmentation", trunk="resnet50", miou=60.5),
     "fcn_resnet101": Entry("segmentation.fcn_resnet:build_fcn_resnet", {"depth": 101}, _ATROUS, 2017, 520, 1, 51_949_141, 222.747, source="torchvision", task="segmentation", trunk="resnet101", miou=63.7),
+    "fast_rcnn": Entry("detection.fast_rcnn:build_fast_rcnn", {"backbone": "vgg16"}, _FAST_RCNN, 2015, 600, 16, 134_690_729, 350.311, source="authors", task="detection", trunk="vgg16", map_50=66.9),
+    "fast_rcnn_caffenet": Entry("detection.fast_rcnn:build_fast_rcnn", {"backbone": "caffenet"}, _FAST_RCNN, 2015, 600, 16, 57_298_409, 115.149, task="detection"),
+    "fast_rcnn_small": Entry("detection.rcnn_small:build_fast_rcnn_small", {}, _FAST_RCNN, 2015, 96, 16, 1_751_385, 0.545, task="detection"),
+    "faster_rcnn": Entry("detection.faster_rcnn:build_faster_rcnn", {"backbone": "vgg16"}, _FASTER_RCNN, 2015, 600, 16, 137_078_239, 149.812, source="authors", task="detection", trunk="vgg16", map_50=69.9),
+    "faster_rcnn_zf": Entry("detection.faster_rcnn:build_faster_rcnn", {"backbone": "zf"}, _FASTER_RCNN, 2015, 600, 16, 59_294_751, 26.934, source="authors", task="detection", map_50=59.9),
+    "faster_rcnn_small": Entry("detection.rcnn_small:build_faster_rcnn_small", {}, _FASTER_RCNN, 2015, 96, 16, 1_905_935, 0.313, task="detection"),
     "extraction": Entry("detection.yolo:build_extraction", {}, _YOLO, 2015, 224, 32, 23_428_136, 4.21, None, 88.0, "authors"),
     "yolo_v1": Entry("detection.yolo:build_yolo_v1", {"release": "paper"}, _YOLO, 2015, 448, 64, 271_703_550, 20.285, source="authors", task="detection", trunk="extraction", map_50=63.4),
     "yolo_v1_fast": Entry("detection.yolo:build_yolo_v1", {"release": "fast"}, _YOLO, 2015, 448, 64, 45_089_374, 2.419, source="authors", task="detection", map_50=52.7),

@@ -43,6 +43,8 @@ MORE = {  # public names that are not in `inception_keras.__all__`: results, exc
     "detection.yolo_boxes": ("YoloDetections",),
     "detection.yolo_grid": ("YoloConvGrid", "YoloGrid", "reorder"),
     "detection.yolo_loss": ("YoloLoss",),
+    "detection.region_head": ("GivenProposals", "RegionDetections", "RegionLoss", "RegionSamples"),
+    "detection.rpn": ("ProposalLoss", "Proposals"),
     "layers": tuple(layers.__all__),
     "training.ablation": ("Ablation",),
     "training.boxes": ("MeanAveragePrecision",),

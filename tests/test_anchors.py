@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from inception_keras.detection.anchors import anchor_report, fpn_anchors, grid, rcnn_anchors
 
-GOLDEN = np.load(Path(__file__).parent / "golden" / "boxes.npz")
+GOLDEN = np.load(Path(__file__).parent / "golden" / "operations" / "boxes.npz")
 RELEASED = [  # what generate_anchors() of py-faster-rcnn returns
     [-84, -40, 99, 55],
     [-176, -88, 191, 103],

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from inception_keras.detection import boxes as box
 
-GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "boxes.npz"))
+GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "operations" / "boxes.npz"))
 EMPTY = np.zeros((0, 4), "float32")
 KINDS = pytest.mark.parametrize("kind", ["any", "grid"])
 WEIGHTS = (10, 10, 5, 5)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import inception_keras as ik
 from inception_keras.layers import RoIAlign, RoIPooling, SpatialPyramidPooling2D
 
-GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "regions.npz"))
+GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "operations" / "regions.npz"))
 MAPS, BOXES = GOLDEN["maps"], GOLDEN["boxes"]
 CASES = {
     "pool": RoIPooling((3, 4), 1 / 16),

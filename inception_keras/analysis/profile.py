@@ -17,7 +17,7 @@ from rich.table import Table
 from ..checks import check_callable, check_choice, check_path, check_shape, got
 from ..files import write_csv
 from ..graph import Node, Shape, read
-from ..layers import LocallyConnected2D, RadialBasis, Subsampling2D, TableConv2D
+from ..layers import LocallyConnected2D, LowRankDense, RadialBasis, Subsampling2D, TableConv2D
 from ..text import in_notebook, printable
 
 Counter = Callable[[keras.Operation, tuple[Shape, ...], tuple[Shape, ...]], int]
@@ -195,6 +195,10 @@ def _dense(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Sha
     return inputs[0][-1] * prod(outputs[0])
 
 
+def _low_rank(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
+    return layer.rank * (prod(inputs[0]) + prod(outputs[0]))
+
+
 def _free(layer: keras.Operation, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...]) -> int:
     return 0
 
@@ -205,6 +209,7 @@ _COUNTERS: dict[type, Counter] = {
     **dict.fromkeys((layers.SeparableConv1D, layers.SeparableConv2D), _separable),
     **dict.fromkeys((layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose), _transposed),
     **dict.fromkeys((layers.Dense, RadialBasis), _dense),
+    LowRankDense: _low_rank,
     LocallyConnected2D: _local,
 }
 # layers whose weights normalise, scale or are looked up

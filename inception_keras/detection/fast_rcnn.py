@@ -1,6 +1,7 @@
 """Fast R-CNN: "Fast R-CNN", Girshick 2015, arXiv:1504.08083, as released."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 from keras import KerasTensor, Model, layers
@@ -9,10 +10,10 @@ from keras.initializers import RandomNormal
 from ..arguments import InputShape, ObjectClasses, check_image_shape, checked
 from ..blocks import conv, max_pool
 from ..checks import check_choice
-from ..layers import LocalResponseNormalization, RoIPooling, WithinChannelNormalization
+from ..layers import FlattenRegions, LocalResponseNormalization, RoIPooling, WithinChannelNormalization
 from ..models.alexnet import SECTION_3_5
 from ..models.vgg import FILTERS, TABLE_1
-from .region_head import FlattenRegions, GivenProposals, RegionDetections
+from .region_head import GivenProposals, RegionDetections, RegionOffsets, RegionScores
 
 
 def vgg16(x: KerasTensor) -> KerasTensor:
@@ -47,11 +48,20 @@ def caffenet(x: KerasTensor) -> KerasTensor:
     return x
 
 
-# name: layers up to the last convolution, stride of its map, bins of a region along each side
-BACKBONES: dict[str, tuple[Callable[[KerasTensor], KerasTensor], int, int]] = {
-    "vgg16": (vgg16, 16, 7),
-    "caffenet": (caffenet, 16, 6),
-    "zf": (zf, 16, 6),
+class Backbone(NamedTuple):
+    """The layers up to the last convolution, and what follows them."""
+
+    trunk: Callable[[KerasTensor], KerasTensor]
+    stride: int  # of the map
+    bins: int  # of a region along each side
+    units: int  # of fc_6 and fc_7
+    rpn: int = 0  # filters of the region proposal network; 0 if there was none with this net
+
+
+BACKBONES = {
+    "vgg16": Backbone(vgg16, 16, 7, 4096, 512),
+    "caffenet": Backbone(caffenet, 16, 6, 4096),
+    "zf": Backbone(zf, 16, 6, 4096, 256),
 }
 
 
@@ -86,11 +96,12 @@ def build_fast_rcnn(
         >>> build_fast_rcnn().count_params(), build_fast_rcnn(regressors=False).count_params()
         (134690729, 134346581)
     """
-    trunk, stride, bins = BACKBONES[check_choice("backbone", backbone, tuple(BACKBONES))]
+    net = BACKBONES[check_choice("backbone", backbone, tuple(BACKBONES))]
     images = keras.Input(check_image_shape(input_shape, 16), name="images")
     given = keras.Input((proposals, 4), name="proposals")
     regions = GivenProposals(name="regions-proposals")(given)
-    found = head(images, trunk(images), regions, stride, bins, classes, regressors=regressors)
+    maps = net.trunk(images)
+    found = head(images, maps, regions, net.stride, net.bins, net.units, classes, regressors=regressors)
     return Model({"images": images, "proposals": given}, found, name=name)
 
 
@@ -100,9 +111,9 @@ def head(
     proposals: KerasTensor,
     stride: int,
     bins: int,
+    units: int,
     classes: int,
     *,
-    units: int = 4096,
     regressors: bool = True,
 ) -> dict[str, KerasTensor]:
     """The head of Fast and Faster R-CNN for VGG-16: (n, k, 4) -> detections."""
@@ -111,12 +122,9 @@ def head(
     for row in ("fc_6", "fc_7"):
         x = layers.Dense(units, activation="relu", name=row)(x)  # (k, 4096)
         x = layers.Dropout(0.5, name=f"{row}-dropout")(x)
-    outputs = [
-        layers.Dense(classes + 1, kernel_initializer=RandomNormal(stddev=0.01), dtype="float32", name="scores")(x)
-    ]
+    start, options = RandomNormal(stddev=0.01), {"dtype": "float32"}
+    outputs = [RegionScores(classes, kernel_initializer=start, **options, name="scores")(x)]  # (k, 21)
     if regressors:
         start = RandomNormal(stddev=0.001)
-        outputs.append(
-            layers.Dense(4 * (classes + 1), kernel_initializer=start, dtype="float32", name="offsets")(x)
-        )  # (k, 84)
+        outputs.append(RegionOffsets(classes, kernel_initializer=start, **options, name="offsets")(x))  # (k, 84)
     return RegionDetections(name="detections")([images, proposals, *outputs])

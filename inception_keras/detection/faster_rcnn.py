@@ -16,8 +16,6 @@ from .fast_rcnn import BACKBONES, head
 from .region_forms import replayed
 from .rpn import Proposals
 
-RPN_FILTERS = {"vgg16": 512, "zf": 256}
-
 
 @checked
 def build_faster_rcnn(
@@ -54,11 +52,11 @@ def build_faster_rcnn(
         >>> build_faster_rcnn().count_params(), build_faster_rcnn(backbone="zf").count_params()
         (137078239, 59294751)
     """
-    trunk, stride, bins = BACKBONES[check_choice("backbone", backbone, tuple(RPN_FILTERS))]
+    net = BACKBONES[check_choice("backbone", backbone, [name for name, net in BACKBONES.items() if net.rpn])]
     images = keras.Input(check_image_shape(input_shape, 16), name="images")
-    maps = trunk(images)
-    regions = rpn(images, maps, RPN_FILTERS[backbone], stride, scales, ratios, proposals, min_size)
-    return Model(images, head(images, maps, regions, stride, bins, classes), name=name)
+    maps = net.trunk(images)
+    regions = rpn(images, maps, net.rpn, net.stride, scales, ratios, proposals, min_size)
+    return Model(images, head(images, maps, regions, net.stride, net.bins, net.units, classes), name=name)
 
 
 def rpn(
@@ -135,5 +133,5 @@ def faster_rcnn(
     images = keras.Input(backbone.inputs[0].shape[1:], name="images")
     maps = replayed(backbone.inputs[0], outputs_of(backbone, [found[stride]]), images)[0]
     regions = rpn(images, maps, check_count("filters", filters), stride, scales, ratios, proposals, min_size)
-    outputs = head(images, maps, regions, stride, bins, classes, units=units)
+    outputs = head(images, maps, regions, stride, bins, units, classes)
     return Model(images, outputs, name=name or f"faster_rcnn_{backbone.name}")

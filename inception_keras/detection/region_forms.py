@@ -63,5 +63,6 @@ def training_form(
 
 def replayed(start: KerasTensor, outputs: Sequence[KerasTensor], other: KerasTensor) -> list[KerasTensor]:
     """What `outputs` are if `other` takes the place of `start`, from which they are computed, by the same layers."""
-    part = keras.Model(start, list(outputs))
-    return keras.models.clone_model(part, input_tensors=other, clone_function=lambda layer: layer).outputs
+    # call, as the model itself would be one layer, with weights of other names
+    found = keras.Model(start, list(outputs)).call(other)
+    return list(found) if isinstance(found, (list, tuple)) else [found]

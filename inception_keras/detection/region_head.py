@@ -1,7 +1,6 @@
 """The head of Fast and Faster R-CNN: regions drawn for training, their loss, and detections."""
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 import keras
@@ -25,26 +24,62 @@ class _Layer(layers.Layer):
         self.supports_jit = False
 
 
+class _PerClass(layers.Dense):
+    """A dense layer with `each` outputs for each class and for background, which comes first."""
+
+    each = 1
+
+    def __init__(self, classes: int, **kwargs: Any):
+        self.classes = check_count("classes", classes)
+        super().__init__(self.each * (classes + 1), **kwargs)
+
+    def classes_of(self, outputs: int) -> int | None:
+        """The number of classes of a layer with so many outputs; None if there is none."""
+        return outputs // self.each - 1 if outputs % self.each == 0 and outputs > self.each else None
+
+    def get_config(self) -> dict:
+        """The arguments of `__init__`, for `from_config`."""
+        config = super().get_config()
+        del config["units"]
+        return config | {"classes": self.classes}
+
+
 @register
-class FlattenRegions(layers.Layer):
-    """Makes a vector of each region: (n, k, h, w, c) -> (n, k, h * w * c). k may be another one in each call.
+class RegionScores(_PerClass):
+    """The scores of a region: (n, k, features) -> (n, k, classes + 1), as logits. The first is that of background.
 
     Args:
-        **kwargs: As for `keras.layers.Layer`.
+        classes: Number of classes, without the background.
+        **kwargs: As for `keras.layers.Dense`, without `units`.
+
+    Raises:
+        ValueError: If `classes` is not a positive int.
 
     Examples:
-        >>> FlattenRegions()(keras.Input((300, 7, 7, 512))).shape
-        (None, 300, 25088)
+        >>> RegionScores(20)(keras.Input((300, 4096))).shape
+        (None, 300, 21)
     """
 
-    def call(self, inputs: KerasTensor) -> KerasTensor:
-        """(n, k, h, w, c) -> (n, k, h * w * c)."""
-        shape = keras.ops.shape(inputs)
-        return keras.ops.reshape(inputs, (*shape[:2], prod(inputs.shape[2:])))
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """(n, k, h, w, c) -> (n, k, h * w * c)."""
-        return (*input_shape[:2], prod(input_shape[2:]))
+@register
+class RegionOffsets(_PerClass):
+    """The offsets of a region, for each class on its own: (n, k, features) -> (n, k, 4 * (classes + 1)).
+
+    The first four are those of background, which are not used.
+
+    Args:
+        classes: Number of classes, without the background.
+        **kwargs: As for `keras.layers.Dense`, without `units`.
+
+    Raises:
+        ValueError: If `classes` is not a positive int.
+
+    Examples:
+        >>> RegionOffsets(20)(keras.Input((300, 4096))).shape
+        (None, 300, 84)
+    """
+
+    each = 4
 
 
 @register

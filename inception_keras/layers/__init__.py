@@ -10,10 +10,11 @@ from .convolution import Conv2D, DepthwiseConv2D
 from .folding import HardSwish
 from .lenet import RadialBasis, Subsampling2D, TableConv2D, scaled_tanh
 from .local import LocallyConnected2D
+from .low_rank import LowRankDense
 from .normalization import BatchNormalization, LocalResponseNormalization, WithinChannelNormalization
 from .pooling import AdaptiveAveragePooling2D, CeilAveragePooling2D, CeilMaxPooling2D, MaxPooling2D
 from .pyramid import SpatialPyramidPooling2D
-from .regions import RoIAlign, RoIPooling
+from .regions import FlattenRegions, RoIAlign, RoIPooling
 from .upsampling import Bilinear, BilinearConv2DTranspose, CropLike, ResizeLike
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "Conv2D",
     "CropLike",
     "DepthwiseConv2D",
+    "FlattenRegions",
     "HardSwish",
     "LocalResponseNormalization",
     "LocallyConnected2D",
+    "LowRankDense",
     "MaxPooling2D",
     "RadialBasis",
     "ResizeLike",

@@ -4,9 +4,10 @@ These layers compute with TensorFlow, and need it as Keras's backend.
 """
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
-from keras import KerasTensor, layers
+from keras import KerasTensor, layers, ops
 
 from ..arguments import Shape
 from ..checks import check_bool, check_count, check_number, got
@@ -205,6 +206,28 @@ class RoIAlign(_Regions):
     def get_config(self) -> dict:
         """The arguments of `__init__`, for `from_config`."""
         return super().get_config() | {"sampling_ratio": self.sampling_ratio, "aligned": self.aligned}
+
+
+@register
+class FlattenRegions(layers.Layer):
+    """Makes a vector of each region: (n, k, h, w, c) -> (n, k, h * w * c). k may be another one in each call.
+
+    Args:
+        **kwargs: As for `keras.layers.Layer`.
+
+    Examples:
+        >>> FlattenRegions()(keras.Input((300, 7, 7, 512))).shape
+        (None, 300, 25088)
+    """
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        """(n, k, h, w, c) -> (n, k, h * w * c)."""
+        shape = ops.shape(inputs)
+        return ops.reshape(inputs, (*shape[:2], prod(inputs.shape[2:])))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(n, k, h, w, c) -> (n, k, h * w * c)."""
+        return (*input_shape[:2], prod(input_shape[2:]))
 
 
 def _multiplied(tf: Any, flat: KerasTensor, places: KerasTensor, down: KerasTensor, right: KerasTensor) -> KerasTensor:
