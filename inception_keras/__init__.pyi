@@ -16,6 +16,7 @@ from .detection.selective_search import selective_search as selective_search
 from .detection.fast_rcnn import build_fast_rcnn as build_fast_rcnn
 from .detection.faster_rcnn import build_faster_rcnn as build_faster_rcnn
 from .detection.faster_rcnn import faster_rcnn as faster_rcnn
+from .detection.fpn import build_fasterrcnn_resnet50_fpn as build_fasterrcnn_resnet50_fpn
 from .detection.low_rank import truncated_svd as truncated_svd
 from .detection.rcnn_small import build_fast_rcnn_small as build_fast_rcnn_small
 from .detection.rcnn_small import build_faster_rcnn_small as build_faster_rcnn_small

@@ -15,6 +15,7 @@ _MODULES = (
     "layers",
     "detection.yolo_boxes",
     "detection.yolo_grid",
+    "detection.fpn_layers",
     "detection.region_head",
     "detection.rpn",
     "detection.yolo_layers",

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torchvision import ops
 
 FOLDER = Path(__file__).parent / "golden" / "operations"
-SIZE = (96, 128)
+SMALL, LARGE = (96, 128), (192, 256)
 CLASSES = 3
 
 
@@ -149,17 +149,18 @@ def small(net, x):
     return net.vgg(x, 4, 4)
 
 
-def proposals():
+def proposals(size):
     """Proposals that are given to a net."""
     rng = np.random.default_rng(0)
-    corners = rng.uniform((0, 0), (128, 96), (40, 2, 2))
+    corners = rng.uniform((0, 0), size[::-1], (40, 2, 2))
     return np.concatenate([corners.min(1), corners.max(1) + 1], 1).astype("float32")
 
 
 @torch.inference_mode()
 def write(id):
-    net, image = NETS[id](), torch.from_numpy(synthetic.image(*SIZE).transpose(0, 3, 1, 2).copy())
-    given = [torch.from_numpy(proposals() - np.float32([0, 0, 1, 1]))] if id.startswith("fast_") else []
+    size = SMALL if id.endswith("small") else LARGE
+    net, image = NETS[id](), torch.from_numpy(synthetic.image(*size).transpose(0, 3, 1, 2).copy())
+    given = [torch.from_numpy(proposals(size) - np.float32([0, 0, 1, 1]))] if id.startswith("fast_") else []
     net(image, *given)  # makes the modules
     entries = {key: value for key, value in net.state_dict().items() if value.ndim}
     for key, array in synthetic.state_dict({key: value.shape for key, value in entries.items()}).items():
@@ -167,7 +168,7 @@ def write(id):
     found = {name: np.asarray(value) for name, value in net(image, *given).items()}
     count = sum(prod(value.shape) for name, value in net.named_parameters())
     print(id, f"{count:,}", {name: value.shape for name, value in found.items()})
-    np.savez_compressed(FOLDER / f"{id}.npz", **found)
+    np.savez_compressed(FOLDER / f"{id}.npz", size=size, **found)
 
 
 if __name__ == "__main__":

@@ -28,24 +28,25 @@ OBJECTS = {
 }
 
 
-def proposals():
+def proposals(size):
     """As tests/references_detection.py makes them."""
     rng = np.random.default_rng(0)
-    corners = rng.uniform((0, 0), (128, 96), (40, 2, 2))
+    corners = rng.uniform((0, 0), size[::-1], (40, 2, 2))
     return np.concatenate([corners.min(1), corners.max(1) + 1], 1).astype("float32")
 
 
 @pytest.mark.parametrize("id", IDS)
 def test_equals_its_release(id, tmp_path):
     golden = dict(np.load(FOLDER / f"{id}.npz"))
+    size = tuple(golden["size"].tolist())
     with ik.without_weights():
-        found = slots(ik.create_model(id, input_shape=(96, 128, 3), classes=3), [(".*", "{0}")])
+        found = slots(ik.create_model(id, input_shape=(*size, 3), classes=3), [(".*", "{0}")])
     arrays = synthetic.state_dict({name: slot.shape for name, slot in found.items()})
     arrays = {slot.variable: np.ascontiguousarray(slot.turn(arrays[name])) for name, slot in found.items()}
     save_file(arrays, tmp_path / "weights.safetensors")
-    model = ik.create_model(id, input_shape=(96, 128, 3), weights=tmp_path / "weights.safetensors")
-    image = synthetic.image(96, 128)
-    inputs = {"images": image, "proposals": proposals()[None]} if id.startswith("fast_") else image
+    model = ik.create_model(id, input_shape=(*size, 3), weights=tmp_path / "weights.safetensors")
+    image = synthetic.image(*size)
+    inputs = {"images": image, "proposals": proposals(size)[None]} if id.startswith("fast_") else image
     if id.startswith("fast_"):
         inputs["proposals"] = np.pad(inputs["proposals"], [(0, 0), (0, model.input["proposals"].shape[1] - 40), (0, 0)])
     _, given, *heads = model.get_layer("detections").input

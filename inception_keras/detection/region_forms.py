@@ -47,7 +47,7 @@ def training_form(
     else:
         _, *maps = layer.input
         config = layer.get_config()
-        shared = {name: config[name] for name in ("anchors", "strides", "extra")}
+        shared = {name: config[name] for name in ("anchors", "strides", "multiple", "extra")}
         terms |= ProposalLoss(**shared | (rpn or {}), name="rpn_loss")([images, boxes, classes, *maps])
         wanted = config | {"before": 12000, "after": 2000} | (proposals or {})
         given = Proposals.from_config(wanted | {"in_training": True, "name": "proposals_train"})(layer.input)

@@ -25,19 +25,20 @@ class _OnAnchors(layers.Layer):
     after the other.
     """
 
-    def __init__(self, anchors: Levels, *, strides: Sequence[int] | None, extra: float, **kwargs: Any):
+    def __init__(self, anchors: Levels, *, strides: Sequence[int] | None, multiple: int, extra: float, **kwargs: Any):
         super().__init__(**(kwargs | {"dtype": "float32"}), autocast=False)
         self.anchors = [np.asarray(level, np.float32).reshape(-1, 4) for level in anchors]
         self.strides = None if strides is None else [check_count("a stride", stride) for stride in strides]
         if not self.anchors or (self.strides and len(self.strides) != len(self.anchors)):
             counts = f"{len(self.anchors)} and {len(self.strides or [])}"
             raise ValueError(f"anchors and strides must be of equally many levels, at least one, got {counts}.")
-        self.extra = check_number("extra", extra, least=0)
+        self.multiple, self.extra = check_count("multiple", multiple), check_number("extra", extra, least=0)
         self.supports_jit = False
 
     def places(self, images: KerasTensor, maps: Sequence[KerasTensor]) -> list[tf.Tensor]:
         """The anchors of each level, (rows * columns * a, 4)."""
         size = tf.shape(images)[1:3]
+        size += -size % self.multiple
         steps = [size // tf.shape(level)[1:3] for level in maps] if self.strides is None else self.strides
         return [
             grid(anchors, tf.shape(level)[1:3], step)
@@ -59,7 +60,8 @@ class _OnAnchors(layers.Layer):
 
     def get_config(self) -> dict:
         """The arguments of `__init__`, for `from_config`."""
-        own = {"anchors": [level.tolist() for level in self.anchors], "strides": self.strides, "extra": self.extra}
+        own: dict[str, Any] = {"anchors": [level.tolist() for level in self.anchors], "strides": self.strides}
+        own |= {"multiple": self.multiple, "extra": self.extra}
         return super().get_config() | own
 
 
@@ -77,6 +79,8 @@ class Proposals(_OnAnchors):
         anchors: For each level the anchors of the first position, (a, 4).
         strides: For each level, pixels of the image from one position to the next one. None for the side of the image
             divided by that of the map, without rest, as torchvision has it.
+        multiple: With `strides` of None, the sides of images are first rounded up to multiples of so many pixels, as
+            the net pads them.
         before: The most boxes of each level before non-maximum suppression.
         after: The number of proposals.
         threshold: The IoU above which the worse of two boxes is left out.
@@ -103,6 +107,7 @@ class Proposals(_OnAnchors):
         anchors: Levels,
         *,
         strides: Sequence[int] | None = None,
+        multiple: int = 1,
         before: int = 6000,
         after: int = 300,
         threshold: float = 0.7,
@@ -113,7 +118,7 @@ class Proposals(_OnAnchors):
         in_training: bool = False,
         **kwargs: Any,
     ):
-        super().__init__(anchors, strides=strides, extra=extra, **kwargs)
+        super().__init__(anchors, strides=strides, multiple=multiple, extra=extra, **kwargs)
         self.before, self.after = check_count("before", before), check_count("after", after)
         self.threshold, self.min_size = check_share("threshold", threshold), check_number("min_size", min_size, least=0)
         self.filter_first, self.in_training = check_bool("filter_first", filter_first), in_training
@@ -189,6 +194,7 @@ class ProposalLoss(_OnAnchors):
     Args:
         anchors: As for `Proposals`.
         strides: As for `Proposals`.
+        multiple: As for `Proposals`.
         positive: From this IoU on, an anchor is foreground.
         negative: Below this IoU, an anchor is background.
         count: Number of anchors drawn of an image.
@@ -214,6 +220,7 @@ class ProposalLoss(_OnAnchors):
         anchors: Levels,
         *,
         strides: Sequence[int] | None = None,
+        multiple: int = 1,
         positive: float = 0.7,
         negative: float = 0.3,
         count: int = 256,
@@ -223,7 +230,7 @@ class ProposalLoss(_OnAnchors):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(anchors, strides=strides, extra=extra, **kwargs)
+        super().__init__(anchors, strides=strides, multiple=multiple, extra=extra, **kwargs)
         self.positive, self.negative = check_share("positive", positive), check_share("negative", negative)
         self.count, self.beta, self.inside = check_count("count", count), beta, check_bool("inside", inside)
         self.seed = seed

@@ -110,10 +110,12 @@ _KERAS_FILES = """
     xception            xception/xception                           299 half     0a58e3b7378bc2990ea3b43d5981f1f6
     inception_resnet_v2 inception_resnet_v2/inception_resnet_v2     299 half     e693bd0210a403b3192acc6073ad2e96
 """
-_TRUNKS = {  # a net for segmentation: the classifier whose published weights it starts from
+_TRUNKS = {  # a net for segmentation or detection: the classifier whose published weights it starts from
     **dict.fromkeys(("fcn32s", "fcn16s", "fcn8s", "fcn8s_atonce"), "vgg16"),
     "fcn_resnet50": "resnet50",
     "fcn_resnet101": "resnet101",
+    **dict.fromkeys(("fast_rcnn", "faster_rcnn"), "vgg16"),
+    "fasterrcnn_resnet50_fpn": "resnet50",
 }
 _COCO = {  # trained on the images of COCO that have Pascal VOC's classes
     "fcn_resnet50": "fcn_resnet50_coco-1167a1af.pth",
@@ -162,6 +164,9 @@ def _published() -> dict[str, dict[str, Published]]:
     for id, file in _COCO.items():  # images of any size; torchvision's figures are of a shorter side of 520
         options = {"size": (520, 520), "resize": 520} | _NORMALISATIONS["imagenet"]
         found[id]["coco"] = Published(_TORCH + file, "BSD-3-Clause", options | {"interpolation": "bilinear"})
+    options = {"size": (800, 800), "resize": 800} | _NORMALISATIONS["imagenet"] | {"interpolation": "bilinear"}
+    file = "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"  # of all 80 classes of COCO, for a shorter side of 800
+    found["fasterrcnn_resnet50_fpn"]["coco"] = Published(_TORCH + file, "BSD-3-Clause", options)
     squeezenet = _preprocessing("256", "227", "bilinear", "caffe") | {"mean": (104.006, 116.669, 122.679)}
     embedded = Published("squeezenet1_1_imagenet.safetensors", "BSD-2-Clause", squeezenet)
     found["squeezenet1_1"] = {"authors": embedded} | found["squeezenet1_1"]

@@ -194,6 +194,24 @@ _FCN_RESNET: Rules = [
 ]
 
 
+def _faster_rcnn(dot: str, conv: str) -> Rules:
+    """Rules for torchvision's Faster R-CNN. Published files are older than the names of today: `dot` and `conv` are "".
+
+    In today's nets, `inner_blocks.0` is `inner_blocks.0.0`, and `conv` is `conv.0.0`.
+    """
+    return [
+        *((name, f"backbone.body.{module}") for name, module in _RESNET if name != "predictions"),
+        (r"fpn-inner_(\d)", f"backbone.fpn.inner_blocks.{{1:-2}}{dot}"),
+        (r"fpn-layer_(\d)", f"backbone.fpn.layer_blocks.{{1:-2}}{dot}"),
+        (r"rpn-conv", f"rpn.head.conv{conv}"),
+        (r"rpn-scores", "rpn.head.cls_logits"),
+        (r"rpn-offsets", "rpn.head.bbox_pred"),
+        (r"fc_([67])", "roi_heads.box_head.fc{1}"),
+        (r"scores", "roi_heads.box_predictor.cls_score"),
+        (r"offsets", "roi_heads.box_predictor.bbox_pred"),
+    ]
+
+
 def _vgg(counts: tuple[int, ...], step: int) -> Rules:
     """Rules for a VGG with these counts of convolutions per block; a convolution takes up `step` modules."""
     rules, place = [], 0
@@ -347,6 +365,8 @@ TORCH: list[tuple[str, Rules]] = [  # (pattern of ids, rules)
     ("resnext*", _RESNET),
     ("wide_resnet*", _RESNET),
     ("fcn_resnet*", _FCN_RESNET),
+    ("fasterrcnn_resnet50_fpn", _faster_rcnn("", "")),
+    ("fasterrcnn_resnet50_fpn", _faster_rcnn(".0", ".0.0")),
     ("densenet*", _densenet("")),
     ("densenet*", _densenet(".")),
     ("mobilenet_v2", _MOBILENET_V2),
