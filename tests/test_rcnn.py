@@ -58,7 +58,7 @@ def test_equals_its_release(id, tmp_path):
         values = values[..., :8] if name == "maps" else values[: len(expected)]
         difference = abs(values - expected).max() / abs(expected).max()
         print(id, name, f"{difference:.1e}", values.shape)
-        assert difference < 2e-5, name
+        assert difference < 1e-4, name
     for way in (steps[-1], model.predict_on_batch(inputs)):
         way = {name: np.asarray(values)[0] for name, values in way.items()}
         count = len(golden["classes"])
