@@ -12,7 +12,6 @@ from .data.preprocessing import Preprocessing as Preprocessing
 from .data.preprocessing import preprocessing as preprocessing
 from .data.scenes import scenes as scenes
 from .detection.anchors import anchor_report as anchor_report
-from .detection.selective_search import selective_search as selective_search
 from .detection.fast_rcnn import build_fast_rcnn as build_fast_rcnn
 from .detection.faster_rcnn import build_faster_rcnn as build_faster_rcnn
 from .detection.faster_rcnn import faster_rcnn as faster_rcnn
@@ -20,6 +19,7 @@ from .detection.fpn import build_fasterrcnn_resnet50_fpn as build_fasterrcnn_res
 from .detection.low_rank import truncated_svd as truncated_svd
 from .detection.rcnn_small import build_fast_rcnn_small as build_fast_rcnn_small
 from .detection.rcnn_small import build_faster_rcnn_small as build_faster_rcnn_small
+from .detection.selective_search import selective_search as selective_search
 from .detection.yolo import build_extraction as build_extraction
 from .detection.yolo import build_yolo_v1 as build_yolo_v1
 from .detection.yolo_backbone import build_yolo_v1_mini as build_yolo_v1_mini

@@ -18,7 +18,6 @@ _MODULES = (
     "detection.fpn_layers",
     "detection.region_head",
     "detection.rpn",
-    "detection.yolo_layers",
     "detection.yolo_loss",
     "training.losses",
     "training.optimizers",
