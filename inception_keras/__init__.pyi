@@ -17,6 +17,7 @@ from .detection.faster_rcnn import build_faster_rcnn as build_faster_rcnn
 from .detection.faster_rcnn import faster_rcnn as faster_rcnn
 from .detection.fpn import build_fasterrcnn_resnet50_fpn as build_fasterrcnn_resnet50_fpn
 from .detection.low_rank import truncated_svd as truncated_svd
+from .detection.rcnn import build_rcnn as build_rcnn
 from .detection.rcnn_small import build_fast_rcnn_small as build_fast_rcnn_small
 from .detection.rcnn_small import build_faster_rcnn_small as build_faster_rcnn_small
 from .detection.selective_search import selective_search as selective_search
@@ -88,6 +89,7 @@ from .training.finetune import finetune as finetune
 from .training.heatmap import heatmap as heatmap
 from .training.learning_rate import find_learning_rate as find_learning_rate
 from .training.predict import predict as predict
+from .training.rcnn import RCNN as RCNN
 from .training.recipe import Recipe as Recipe
 from .training.run import train as train
 from .training.segment import segment as segment

@@ -55,6 +55,7 @@ _MNASNET = "Tan et al., MnasNet, arXiv:1807.11626"
 _SHUFFLENET_V2 = "Ma et al., ShuffleNet V2, arXiv:1807.11164"
 _FCN = "Long et al., Fully Convolutional Networks for Semantic Segmentation, arXiv:1411.4038"
 _ATROUS = "Chen et al., Rethinking Atrous Convolution for Semantic Image Segmentation, arXiv:1706.05587"
+_RCNN = "Girshick et al., Rich Feature Hierarchies for Accurate Object Detection, arXiv:1311.2524"
 _YOLO = "Redmon et al., You Only Look Once, arXiv:1506.02640"
 _FAST_RCNN = "Girshick, Fast R-CNN, arXiv:1504.08083"
 _FASTER_RCNN = "Ren et al., Faster R-CNN, arXiv:1506.01497"
@@ -174,6 +175,7 @@ ZOO = {
     "faster_rcnn_zf": Entry("detection.faster_rcnn:build_faster_rcnn", {"backbone": "zf"}, _FASTER_RCNN, 2015, 600, 16, 59_294_751, 26.934, source="authors", task="detection", map_50=59.9),
     "faster_rcnn_small": Entry("detection.rcnn_small:build_faster_rcnn_small", {}, _FASTER_RCNN, 2015, 96, 16, 1_905_935, 0.313, task="detection"),
     "fasterrcnn_resnet50_fpn": Entry("detection.fpn:build_fasterrcnn_resnet50_fpn", {}, _FPN, 2016, 800, 32, 41_755_286, 134.38, source="torchvision", task="detection", trunk="resnet50"),
+    "rcnn": Entry("detection.rcnn:build_rcnn", {}, _RCNN, 2013, 227, 67, 56_954_261, 0.72, source="authors", task="detection", map_50=58.5),
     "extraction": Entry("detection.yolo:build_extraction", {}, _YOLO, 2015, 224, 32, 23_428_136, 4.21, None, 88.0, "authors"),
     "yolo_v1": Entry("detection.yolo:build_yolo_v1", {"release": "paper"}, _YOLO, 2015, 448, 64, 271_703_550, 20.285, source="authors", task="detection", trunk="extraction", map_50=63.4),
     "yolo_v1_fast": Entry("detection.yolo:build_yolo_v1", {"release": "fast"}, _YOLO, 2015, 448, 64, 45_089_374, 2.419, source="authors", task="detection", map_50=52.7),

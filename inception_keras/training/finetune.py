@@ -171,7 +171,7 @@ def extract_features(
     if not isinstance(dataset.element_spec, tuple) or len(dataset.element_spec) < 2:
         raise ValueError(f"The data set must give (images, labels), got {dataset.element_spec}.")
     net = vectors(model)
-    key = _fingerprint(net)
+    key = fingerprint(net)
     known = _read(cache, key)
     before = len(known)
     names: list[bytes] = []
@@ -188,7 +188,7 @@ def extract_features(
     return np.stack([known[name] for name in names]), np.concatenate(labels)
 
 
-def _fingerprint(net: keras.Model) -> str:
+def fingerprint(net: keras.Model) -> str:
     """A hash of a model and its weights."""
     hashed = blake2b(net.to_json().encode(), digest_size=16)
     for variable in net.weights:

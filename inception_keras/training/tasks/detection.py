@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 import numpy as np
@@ -260,7 +260,7 @@ def report(model: keras.Model, data: Data, recipe: Recipe, folder: Path) -> Repo
     names, options = data.class_names, TASK.options_of(recipe)
     find, truth, found = _finder(model, data, options), [], []
     examples: list[list[Panel]] = []
-    for pixels, objects in _pairs(data):
+    for pixels, objects in pairs(data):
         guess = find(pixels)
         truth.append(objects)
         found.append({name: getattr(guess, name) for name in FOUND})
@@ -291,17 +291,19 @@ def _finder(model: keras.Model, data: Data, options: Options) -> Finder:
     return finder(model, data.preprocessing, data.class_names, short, options.max_size, stretched, options.propose)
 
 
-def _pairs(data: Data) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """The test images at their own size, uint8 (h, w, c), with their objects.
+def pairs(data: Data, split: str = "test") -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """The images of a split at their own size, uint8 (h, w, c), with their objects.
 
     Images that cannot be read are recorded in `data.skipped`.
 
     Raises:
-        ValueError: If too many images cannot be read.
+        ValueError: If too many images cannot be read, or if they have no boxes.
     """
-    batches = data.batches["test"]
+    batches = data.batches[split]
     part, targets = batches.part, batches.part.targets
-    boxes = cast(Boxes, targets.objects if isinstance(targets, BoxesWithProposals) else targets)
+    boxes = targets.objects if isinstance(targets, BoxesWithProposals) else targets
+    if not isinstance(boxes, Boxes):
+        raise ValueError(f"{data.name} has no boxes: load it with task='detection'.")
     for index in range(len(part)):
         source = part.images[index]
         try:
