@@ -31,7 +31,7 @@ RECIPE = ik.Recipe(
     data=None,
     epochs=5,
     batch_size=8,
-    learning_rate=0.02,
+    learning_rate=0.01,
     augment="none",
 )
 
@@ -110,8 +110,9 @@ def test_a_run(whole, trained):
     ]  # fmt: skip
     for row in rows:
         assert float(row["loss"]) == pytest.approx(sum(float(row[name]) for name in TERMS), rel=1e-4)
-    assert whole.score == "map_50" and whole.test_score == best["test_map_50"] > 0.1
-    assert whole.best_epoch == 1 + np.argmax([float(row["val_map_50"]) for row in rows])
+    assert whole.score == "map_50" and whole.test_score == best["test_map_50"] > 0.5
+    scores = [float(row["val_map_50"]) for row in rows]
+    assert scores[whole.best_epoch - 1] == max(scores)
     assert (whole.folder / "curves.png").is_file() and (whole.folder / "model.png").is_file()
     assert isinstance(trained.output, dict) and len(trained.inputs) == 1  # no terms of the loss
 
@@ -126,7 +127,7 @@ def test_a_run(whole, trained):
     assert best["test_map_50"] == pytest.approx(exact.mean, abs=0.01)
 
     report = ik.evaluate(whole.folder)  # images of a test set at their own size, which is that of the inputs here
-    assert report.map_50 == pytest.approx(exact.mean, abs=1e-6) and report.images == 9
+    assert report.map_50 == pytest.approx(exact.mean, abs=1e-6) and report.images == 16
     eleven = ik.voc_average_precision(truth, found, NAMES, points="11")
     coco = ik.coco_average_precision(truth, found, NAMES)
     assert report.map_50_11 == pytest.approx(eleven.mean, abs=1e-6)
@@ -145,7 +146,7 @@ def test_a_run(whole, trained):
 
 @pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_nothing_stopped(whole, tmp_path):
-    with death_at_step(15):  # the third of the second epoch
+    with death_at_step(19):  # the third of the second epoch
         ik.train(RECIPE.with_changes(save_minutes=1e-9), tmp_path / "run", verbose=0)
     assert ik.train(None, tmp_path / "run", resume=True, verbose=0).rows == whole.rows
     for name in ("classes.csv", "measures.csv", "examples.png"):  # of `evaluate`
@@ -281,7 +282,7 @@ def test_from_the_command_line(whole, tmp_path):
     said = here("train", "--resume", "--out", whole.folder, cwd=tmp_path)
     assert re.search(r"epoch +val loss +val map 50 +test loss +test map 50", said)
     said = here("evaluate", whole.folder, cwd=tmp_path)
-    assert re.search(r"mAP at IoU 0\.5 0\.\d{4} on 9 images \(VOC, all points; 11 points 0\.\d{4}\), COCO's AP", said)
+    assert re.search(r"mAP at IoU 0\.5 0\.\d{4} on 16 images \(VOC, all points; 11 points 0\.\d{4}\), COCO's AP", said)
     assert "examples.png" in said and re.search(r"red +[01]\.\d{4} +[01]\.\d{4} +[01]\.\d{4} +\d+ +\d+ +", said)
     images, _ = tiny_detector.scenes(2, seed=2)
     for name, image in zip(("000000000139.png", "photo.png"), images, strict=True):
@@ -308,6 +309,10 @@ def test_from_the_command_line(whole, tmp_path):
     said = here("detect", "photo.png", "--run", whole.folder, "--threshold", "1", "--json", "none.json", cwd=tmp_path)
     assert "nothing with a score of at least 1" in said and json.loads((tmp_path / "none.json").read_text()) == []
 
+    nothing = ik.predict(np.zeros((SIDE, SIDE, 3), np.uint8), run=whole.folder)
+    if not nothing[0]:  # an image without objects is no error
+        nothing.to_csv(tmp_path / "nothing.csv")
+    assert nothing.skipped == () and len(nothing) == 1
     said = here("predict", "photo.png", "--run", whole.folder, "--out", "other", cwd=tmp_path)
     assert re.search(r"  0\.\d{4}  (red|blue)", said) and (tmp_path / "other" / "photo_boxes.png").is_file()
 

@@ -58,7 +58,7 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A new folder for pictures: of a run of segmentation, colours over the photograph and masks."
+            help="A new folder for pictures: of a run of segmentation, colours over the photograph and masks; boxes."
         ),
     ] = None,
 ) -> None:
@@ -87,6 +87,8 @@ def predict(
                 named += 1
                 console.print(Text(printable(answer.photo), style="bold"), soft_wrap=True)
                 say(*(f"  {score:.4f}  {name}" for name, score in answer.names))
+                if not answer.names:  # a detector may find nothing
+                    say("  nothing")
                 if out:
                     out.mkdir(parents=True, exist_ok=True)
                     save_pictures(answer, out)

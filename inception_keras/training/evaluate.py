@@ -36,7 +36,8 @@ def evaluate(
 
     Returns:
         Accuracy, macro F1, top-5 accuracy and a row for each class. A run of segmentation gives the four measures of
-        pixels on images at their own size, and a run of another task the report of that task, by default its metrics.
+        pixels on images at their own size, a detector the measures of VOC and COCO, and a run of another task the
+        report of that task, by default its metrics.
 
     Warns:
         UserWarning: If confusion.png or classes.csv cannot be written.

@@ -65,7 +65,7 @@ class Predictions(list[Names]):
         ranks = [f"{what}_{rank}" for rank in range(1, count + 1) for what in ("class", "score")]
         rows = [
             dict(zip(["path", *ranks], [photo, *chain.from_iterable(names)], strict=False))
-            | {"error": "" if names else reasons[photo]}
+            | {"error": "" if names else reasons.get(photo, "")}
             for photo, names in zip(self.photos, self, strict=True)
         ]
         write_csv(path, rows, ["path", *ranks, "error"])
@@ -77,7 +77,8 @@ def predict(
     """Classifies photographs, or says which share of each photograph belongs to which class.
 
     Photographs are read and classified in batches, so that memory does not grow with their number. With a run of
-    segmentation, they are segmented one by one at their own size; `segment` gives the masks.
+    segmentation, they are segmented one by one at their own size; `segment` gives the masks. With a detector, the best
+    objects are named; `detect` gives their boxes.
 
     Args:
         photos: A path, a folder (with the folders in it), a pattern such as `"photos/*.jpg"`, a PIL image, a uint8
@@ -90,9 +91,9 @@ def predict(
 
     Returns:
         A list that has, for each photograph, its likeliest classes with their probabilities, the likeliest first. A run
-        of segmentation gives the classes with the most pixels, with their shares of the photograph. The entry of a
-        photograph that could not be read is empty; `.skipped` has its path and the reason. `.photos` has the paths in
-        the order of the list.
+        of segmentation gives the classes with the most pixels, with their shares of the photograph, and a detector the
+        classes of its best detections, with their scores. The entry of a photograph that could not be read is empty;
+        `.skipped` has its path and the reason. `.photos` has the paths in the order of the list.
 
     Raises:
         FileNotFoundError: If the run does not exist, no file matches a pattern, or none of the photographs exists.
@@ -109,8 +110,9 @@ def predict(
         ([], (('no/such/photo.jpg', 'is not there'),))
     """
     # without the pictures, which keep the photographs in memory
-    found = Predictions(replace(answer, pictures={}) for answer in answers(photos, run=run, model=model, top=top))
-    if found.photos and not any(found):
+    every = [replace(answer, pictures={}) for answer in answers(photos, run=run, model=model, top=top)]
+    found = Predictions(every)
+    if found.photos and all(answer.reason for answer in every):
         first = [f"{photo} {reason}" for photo, reason in found.skipped[:10]]
         more = f"; and {len(found.skipped) - 10} more" if len(found.skipped) > 10 else ""
         missing = all(reason == "is not there" for _, reason in found.skipped)
