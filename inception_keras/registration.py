@@ -17,6 +17,7 @@ _MODULES = (
     "detection.yolo_grid",
     "detection.fpn_layers",
     "detection.region_head",
+    "detection.region_samples",
     "detection.rpn",
     "detection.yolo_loss",
     "training.losses",

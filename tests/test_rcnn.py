@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 import inception_keras as ik
 from inception_keras.detection.anchors import rcnn_anchors
 from inception_keras.detection.forms import detections, loss_terms, training_form
-from inception_keras.detection.region_head import GivenProposals, RegionDetections, RegionLoss, RegionSamples
+from inception_keras.detection.region_head import RegionDetections, RegionLoss
+from inception_keras.detection.region_samples import GivenProposals, RegionSamples
 from inception_keras.detection.rpn import ProposalLoss, Proposals
 from inception_keras.weights.translate import slots
 

@@ -13,7 +13,8 @@ from ..checks import check_choice
 from ..layers import FlattenRegions, LocalResponseNormalization, RoIPooling, WithinChannelNormalization
 from ..models.alexnet import SECTION_3_5
 from ..models.vgg import FILTERS, TABLE_1
-from .region_head import GivenProposals, RegionDetections, RegionOffsets, RegionScores
+from .region_head import RegionDetections, RegionOffsets, RegionScores
+from .region_samples import GivenProposals
 
 
 def vgg16(x: KerasTensor) -> KerasTensor:

@@ -60,8 +60,8 @@ def build_fasterrcnn_resnet50_fpn(
         `torchvision/models/detection/faster_rcnn.py`.
 
     Examples:
-        >>> sum(weight.size for weight in build_fasterrcnn_resnet50_fpn().trainable_weights)
-        41755286
+        >>> build_fasterrcnn_resnet50_fpn().count_params()  # 41,755,286 without the batch norms, which are not trained
+        41861526
     """
     images = keras.Input(check_image_shape(input_shape, 32), name="images")
     x = PadToMultiple(MULTIPLE, name="padding")(images)

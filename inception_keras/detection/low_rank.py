@@ -55,7 +55,7 @@ def truncated_svd(model: keras.Model, ranks: Mapping[str, int] | None = None) ->
         return LowRankDense(layer.units, wanted[layer.name], activation, name=layer.name, dtype=layer.dtype_policy)
 
     copy = keras.models.clone_model(model, clone_function=replaced)
-    for layer in model.layers:
+    for layer in (layer for layer in model.layers if layer.weights):
         weights = layer.get_weights()
         if layer.name in wanted:
             left, values, right = np.linalg.svd(weights[0], full_matrices=False)

@@ -8,7 +8,7 @@ from ..blocks import conv_bn, max_pool
 from ..models.vgg import FILTERS, TABLE_1
 from .fast_rcnn import head
 from .faster_rcnn import rpn
-from .region_head import GivenProposals
+from .region_samples import GivenProposals
 
 STRIDE, BINS, UNITS = 8, 6, 256
 

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import KerasTensor
 
-from .region_head import GivenProposals, RegionDetections, RegionLoss, RegionSamples
+from .region_head import RegionDetections, RegionLoss
+from .region_samples import GivenProposals, RegionSamples
 from .rpn import ProposalLoss, Proposals
 
 
