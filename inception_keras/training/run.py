@@ -279,7 +279,8 @@ def write_config(
             config["changes"] = changes
     net = model if len(model.inputs) == 1 else task_of(recipe).inference(model)  # without the inputs of the loss
     with atomic_write(out / PICTURE) as part:
-        plot_blocks(net, part, input_shape=data.image_shape if None in net.inputs[0].shape[1:] else None)
+        any_size = len(net.inputs) == 1 and None in net.inputs[0].shape[1:]
+        plot_blocks(net, part, input_shape=data.image_shape if any_size else None)
     write_json(out / CONFIG, config)
 
 
