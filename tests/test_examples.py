@@ -124,3 +124,11 @@ def test_importing_does_not_load_tensorflow():
         "import sys, inception_keras, inception_keras.cli; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
+
+
+def test_a_process_may_begin_with_any_module():
+    """Importing Keras registers our classes; then the modules of these must not need the one that imports Keras."""
+    import subprocess
+
+    code = "import inception_keras; inception_keras.without_weights(); import inception_keras.layers"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -35,12 +35,29 @@ _NAMES = {
     "ReLU": "ReLU",
     "LeakyReLU": "leaky ReLU",
     "YoloGrid": "fc, grid",
+    "LowRankDense": "fc of low rank",
+    "RegionScores": "fc, scores",
+    "RegionOffsets": "fc, offsets",
+    "RoIPooling": "RoI pool",
+    "RoIAlign": "RoIAlign",
+    "PyramidRoIAlign": "RoIAlign",
+    "PyramidDetections": "detections",
+    "RegionDetections": "detections",
+    "WithinChannelNormalization": "local resp. norm",
     "YoloConvGrid": "conv, grid",
     "ZeroPadding2D": "zero pad",
 }
 _ACTIVATIONS = {"relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "gelu": "GELU"}
 _NONLINEARITIES = ("Activation", "HardSwish", "ReLU", "LeakyReLU", "PReLU", "ELU")
-_COMPANIONS = (*_NONLINEARITIES, "BatchNormalization", "Dropout", "SpatialDropout2D", "Flatten", "Reshape")
+_COMPANIONS = (
+    *_NONLINEARITIES,
+    "BatchNormalization",
+    "Dropout",
+    "SpatialDropout2D",
+    "Flatten",
+    "FlattenRegions",
+    "Reshape",
+)
 
 
 @dataclass

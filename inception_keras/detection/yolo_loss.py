@@ -7,7 +7,6 @@ import keras
 from keras import KerasTensor, layers, ops
 
 from ..checks import check_bool, check_number
-from ..graph import functional
 from ..layers._support import register
 from .yolo_boxes import YoloDetections
 from .yolo_grid import Grid, cells_of, check_size, parts
@@ -178,6 +177,10 @@ def detections(model: keras.Model, **options: Any) -> keras.Model:
         **options: As for `YoloDetections`. The default thresholds are those that darknet measures with, 0.001 and 0.5;
             `score_threshold=0.2, iou_threshold=0.4` are those that it shows with.
     """
+    from ..graph import (
+        functional,
+    )  # only here: Keras registers this module while the modules below may be half imported
+
     size = model.inputs[0].shape[1:3]
     found = YoloDetections(_grid(model), size, name="detections", **(_MEASURED | options))
     found = found(functional(model).outputs[0])
