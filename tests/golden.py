@@ -79,6 +79,7 @@ REFERENCES["googlenet_cifar"] = (partial(references.GoogLeNet, "cifar"), ((32, 3
 REFERENCES["googlenet_small"] = (partial(references.GoogLeNet, "small"), ((31, 29), (32, 32)), 1.0)
 REFERENCES["seinception"] = (partial(references.GoogLeNet, batch_norm=True, heads=False, gates=True), SIZES, 1.35)
 REFERENCES["zfnet"] = (references.ZFNet, ((207, 238), (224, 224)), 1.0)
+REFERENCES["extraction"] = (references.Extraction, SIZES, 1.0)
 REFERENCES["nin_cifar"] = (references.NinCifar, ((32, 32), (31, 45)), 1.0)
 REFERENCES["nin_imagenet"] = (references.NinImageNet, ((64, 64), (75, 107)), 1.0)
 REFERENCES["inception_v2"] = (references.InceptionV2, SIZES, 1.0)

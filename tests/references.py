@@ -187,6 +187,22 @@ class ZFNet(Net):
         return self.dense(x, "predictions", 1000)
 
 
+class Extraction(Net):
+    """cfg/extraction.cfg of darknet, 42ba5d45, but for the leaky scores."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for i, (filters, kernel) in enumerate(
+            [(64, 7), (192, 3), (128, 1), (256, 3), (256, 1), (512, 3)]
+            + 4 * [(256, 1), (512, 3)]
+            + [(512, 1), (1024, 3)]
+            + 2 * [(512, 1), (1024, 3)],
+            1,
+        ):
+            x = functional.leaky_relu(self.conv(x, f"conv_{i}", filters, kernel, 2 if i == 1 else 1), 0.1)
+            x = functional.max_pool2d(x, 2, 2, ceil_mode=True) if i in (1, 2, 6, 16) else x
+        return self.dense(x.mean((2, 3)), "predictions", 1000)
+
+
 class Nin(Net):
     """Lin et al. 2013, the authors' nets of Caffe's model zoo, with the names of their prototxts."""
 
