@@ -18,9 +18,11 @@ from pycocotools.coco import COCO
 from runs import death_at_step, difference
 
 import inception_keras as ik
+from inception_keras.data.names import COCO_CATEGORIES, VOC_CLASSES
 from inception_keras.detection.forms import detections, loss_terms, training_form
 from inception_keras.training.average_precision import COCO_FIGURES
-from inception_keras.training.detect import finder, finder_of_run
+from inception_keras.training.detect import Detections, finder, finder_of_run
+from inception_keras.training.detect_photos import Found, _release, finder_for, read_names, results_file
 from inception_keras.training.folder import load_run
 from inception_keras.training.tasks import detection
 
@@ -331,3 +333,34 @@ def test_what_the_command_line_refuses(whole, tmp_path):
     ):
         assert sentence in here("detect", "no.png", *words, cwd=tmp_path, status=1)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_net_with_a_file_of_weights(tmp_path):
+    path = tmp_path / "mini.safetensors"
+    ik.save_weights(ik.create_model("yolo_v1_mini"), path)
+    find = finder_for(model="yolo_v1_mini", weights=path)
+    assert find.names == VOC_CLASSES[1:] and find.prepare.scale == 1 and find.prepare.mean == (127.5,)
+    assert finder_for(model="yolo_v1_mini", weights=path, class_names=("a",)).names == ("a",)
+    (tmp_path / "names.txt").write_text("\ufeffcat\n\n  big dog \n", encoding="utf-8")
+    assert read_names(tmp_path / "names.txt") == ("cat", "big dog")
+    darknet = _release("yolo_v1", str(tmp_path / "yolo.weights"))
+    assert darknet.preprocessing["scale"] == 255 and darknet.preprocessing["mean"] == (0.0,)
+    torch = _release("fasterrcnn_resnet50_fpn", "net.pth")
+    assert (torch.min_size, torch.max_size) == (800, 1333) and torch.preprocessing["std"][0] == 0.229
+    caffe = _release("faster_rcnn_zf", "ZF.caffemodel")
+    assert caffe.preprocessing["order"] == "bgr" and (caffe.min_size, caffe.max_size) == (600, 1000)
+
+
+def test_results_of_cocos_classes_have_cocos_numbers(tmp_path):
+    assert len(COCO_CATEGORIES) == 80 and COCO_CATEGORIES["toothbrush"] == 90 and COCO_CATEGORIES["stop sign"] == 13
+    names = tuple(COCO_CATEGORIES)
+    one = Detections(np.array([[1, 2, 4, 8]], np.float32), ("stop sign",), np.array([0.25]), np.array([11]))
+    for known, number in ((names, 13), (names[:20], 12)):
+        with results_file(tmp_path / "found.json", known) as add:
+            add(Found("photos/7.jpg", [], detections=one))
+            add(Found("photos/8.jpg", [], "is empty"))
+        [entry] = json.loads((tmp_path / "found.json").read_text())
+        assert entry == {"image_id": 7, "category_id": number, "bbox": [1.0, 2.0, 3.0, 6.0], "score": 0.25}
+    with pytest.raises(RuntimeError), results_file(tmp_path / "found.json", names) as add:
+        raise RuntimeError
+    assert json.loads((tmp_path / "found.json").read_text()) == [entry]  # an error leaves the old file
