@@ -21,6 +21,7 @@ from .detection.rcnn import build_rcnn as build_rcnn
 from .detection.rcnn_small import build_fast_rcnn_small as build_fast_rcnn_small
 from .detection.rcnn_small import build_faster_rcnn_small as build_faster_rcnn_small
 from .detection.selective_search import selective_search as selective_search
+from .detection.sppnet import build_sppnet as build_sppnet
 from .detection.yolo import build_extraction as build_extraction
 from .detection.yolo import build_yolo_v1 as build_yolo_v1
 from .detection.yolo_backbone import build_yolo_v1_mini as build_yolo_v1_mini
@@ -93,6 +94,7 @@ from .training.rcnn import RCNN as RCNN
 from .training.recipe import Recipe as Recipe
 from .training.run import train as train
 from .training.segment import segment as segment
+from .training.sppnet import SPPnet as SPPnet
 from .training.task import Task as Task
 from .training.transfer import freeze as freeze
 from .training.transfer import transfer as transfer

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import Model, layers
 
-from ..arguments import InputShape, checked
+from ..arguments import InputShape, ObjectClasses, checked
 from ..blocks import classifier, conv, fixed_input
 from ..checks import check_count, got
 from ..layers import LocalResponseNormalization
@@ -20,7 +20,7 @@ SIZE, CONTEXT = 227, 16  # pixels: of a warped region, and of what surrounds its
 
 
 @checked
-def build_rcnn(input_shape: InputShape = (227, 227, 3), *, classes: int = 20, name: str = "rcnn") -> Model:
+def build_rcnn(input_shape: InputShape = (227, 227, 3), *, classes: ObjectClasses = 20, name: str = "rcnn") -> Model:
     """The fine-tuned CaffeNet: the probabilities of the background and of the classes for a warped region.
 
     CaffeNet is AlexNet, but pools its maps before it normalises them.

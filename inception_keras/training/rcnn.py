@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from .tasks.detection import pairs
 from .transfer import vectors
 
 Propose = Callable[[np.ndarray], np.ndarray]  # an image, uint8 (h, w, c), to boxes (k, 4)
-_BATCH = 64  # regions that the net sees at once
+BATCH = 64  # regions that the net sees at once
 _NET, _ARRAYS, _SETTINGS = "net.keras", "rcnn.npz", "rcnn.json"  # the files of a saved detector
 
 
@@ -71,6 +71,10 @@ class RCNN:
         True
     """
 
+    _name = "R-CNN"
+    _saved = ("mode", "width", "max_boxes", "context")
+    _difficult = True  # whether difficult objects are positives
+
     def __init__(
         self,
         net: keras.Model,
@@ -83,13 +87,11 @@ class RCNN:
         cache: str | Path | None = None,
         propose: Propose | None = None,
     ):
-        shape = check_model("net", net).input_shape
-        if not isinstance(shape, tuple) or len(shape) != 4 or not shape[1] or shape[1] != shape[2]:
-            raise ValueError(f"net must take square images of a fixed size, got {net.name} for {shape}.")
         check_type("preprocessing", preprocessing, (Preprocessing, type(None)), "a Preprocessing")
-        self.net, self.side, self.mode = net, int(shape[1]), check_choice("mode", mode, MODES)
-        prepare = preprocessing or Preprocessing((self.side, self.side), channels=shape[3])
+        self.net, self.side = check_model("net", net), self._side(net)
+        prepare = preprocessing or Preprocessing((self.side, self.side), channels=net.input_shape[-1])
         self.preprocessing = prepare.resized((self.side, self.side))
+        self.mode = check_choice("mode", mode, MODES)
         self.width = None if width is None else check_count("width", width)
         self.max_boxes = check_count("max_boxes", max_boxes)
         self.context = round(CONTEXT / 227 * self.side) if context is None else context
@@ -101,9 +103,19 @@ class RCNN:
         self.class_names: tuple[str, ...] = ()
         self.svms: Linear | None = None
         self.regression: BoxRegression | None = None
-        graph = read(net)
-        self._outputs = keras.Model(net.input, [vectors(net).output, *outputs_of(net, [last_map(graph)])])
+        self._outputs = self._cut(net)
         self._key = fingerprint(self._outputs)
+
+    def _side(self, net: keras.Model) -> int:
+        """Height and width of the images that the net takes."""
+        shape = net.input_shape
+        if not isinstance(shape, tuple) or len(shape) != 4 or not shape[1] or shape[1] != shape[2]:
+            raise ValueError(f"net must take square images of a fixed size, got {net.name} for {shape}.")
+        return int(shape[1])
+
+    def _cut(self, net: keras.Model) -> keras.Model:
+        """The net up to what SVMs and box regressions see."""
+        return keras.Model(net.input, [vectors(net).output, *outputs_of(net, [last_map(read(net))])])
 
     def fit(self, data: Data, *, box_regression: bool = True) -> "RCNN":
         """Learns the SVMs, and the box regressions, from the training images of a data set.
@@ -129,8 +141,13 @@ class RCNN:
         return self
 
     def _described(self, data: Data) -> Any:
-        for pixels, objects in pairs(data, "train"):
+        for pixels, objects in self._pairs(data):
             yield self.regions(pixels, objects, len(data.class_names)), objects
+
+    def _pairs(self, data: Data) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        for pixels, objects in pairs(data, "train"):
+            kept = np.full(len(objects["classes"]), True) if self._difficult else ~objects["difficult"]
+            yield pixels, {name: np.asarray(values)[kept] for name, values in objects.items()}
 
     def detect(self, image: Photo, *, min_score: float = -1.0) -> Detections:
         """Finds the objects in a photograph.
@@ -147,7 +164,7 @@ class RCNN:
             FileNotFoundError: If the image does not exist.
         """
         if self.svms is None:
-            raise ValueError("This R-CNN has learned nothing yet: call fit(data), or RCNN.load(folder).")
+            raise ValueError(f"This {self._name} has learned nothing yet: call fit(data), or load(folder).")
         min_score = check_number("min_score", min_score)
         pixels = self.preprocessing.pixels(image)
         found = self.regions(pixels, None, len(self.class_names))
@@ -177,7 +194,7 @@ class RCNN:
     def _features(self, pixels: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         path = None
         if self.cache is not None:
-            text = repr((self._key, self.context, self.preprocessing, pixels.shape)).encode()
+            text = repr((self._key, *self._settings(), self.preprocessing, pixels.shape)).encode()
             name = hashlib.sha256(text + pixels.tobytes() + boxes.tobytes()).hexdigest()
             path = self.cache / f"features-{name}.npz"
             try:
@@ -185,20 +202,29 @@ class RCNN:
                     return file["features"], file["maps"]
             except (OSError, ValueError, KeyError, EOFError):
                 pass  # made anew below
+        features, maps = self._computed(pixels, boxes)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as part, part.open("wb") as file:
+                np.savez(file, features=features, maps=maps)
+        return features, maps
+
+    def _settings(self) -> tuple:
+        """What features depend on beside the net, the image and the preprocessing."""
+        return (self.context,)
+
+    def _computed(self, pixels: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The features and the maps of the regions of an image."""
         prepare = self.preprocessing
         fill = np.broadcast_to(np.multiply(prepare.mean, prepare.scale), prepare.channels)
         fill = fill[::-1] if prepare.order == "bgr" else fill
         parts: list[list[np.ndarray]] = [[], []]
-        for start in range(0, max(1, len(boxes)), _BATCH):
-            some = boxes[start : start + _BATCH]
+        for start in range(0, max(1, len(boxes)), BATCH):
+            some = boxes[start : start + BATCH]
             crops = prepare.normalise(warp(pixels, some, fill.tolist(), self.side, self.context))
             for part, values in zip(parts, self._outputs.predict_on_batch(crops), strict=True):
                 part.append(values.reshape(len(some), -1))
         features, maps = (np.concatenate(part).astype(np.float32) for part in parts)
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as part_file, part_file.open("wb") as file:
-                np.savez(file, features=features, maps=maps)
         return features, maps
 
     def save(self, folder: str | Path) -> None:
@@ -209,7 +235,7 @@ class RCNN:
             OSError: If the folder cannot be written.
         """
         if self.svms is None:
-            raise ValueError("This R-CNN has learned nothing yet: call fit(data) first.")
+            raise ValueError(f"This {self._name} has learned nothing yet: call fit(data) first.")
         root = check_path("folder", folder)
         root.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
@@ -229,13 +255,17 @@ class RCNN:
             "max_boxes": self.max_boxes,
             "context": self.context,
             "propose": self._propose is not None,
-        }
+        } | self._more_settings()
         with atomic_write(root / _NET) as part:
             self.net.save(part)
         with atomic_write(root / _ARRAYS) as part, part.open("wb") as file:
             np.savez(file, **arrays)
         with atomic_write(root / _SETTINGS) as part:
             part.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+    def _more_settings(self) -> dict[str, Any]:
+        """Arguments of the class that are saved beside those of `RCNN`."""
+        return {"kind": self._name}
 
     @classmethod
     def load(cls, folder: str | Path, *, cache: str | Path | None = None, propose: Propose | None = None) -> "RCNN":
@@ -252,14 +282,16 @@ class RCNN:
         """
         root = check_path("folder", folder)
         if not (root / _SETTINGS).is_file():
-            raise FileNotFoundError(f"{root} holds no R-CNN: there is no {_SETTINGS}.")
+            raise FileNotFoundError(f"{root} holds no {cls._name}: there is no {_SETTINGS}.")
         try:
             settings = json.loads((root / _SETTINGS).read_text(encoding="utf-8"))
             with np.load(root / _ARRAYS, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             names = tuple(map(str, settings["class_names"]))
             prepare = Preprocessing.from_dict(settings["preprocessing"])
-            options = {name: settings[name] for name in ("mode", "width", "max_boxes", "context")}
+            options = {name: settings[name] for name in cls._saved}
+            if settings["kind"] != cls._name:
+                raise ValueError(f"it holds one of the kind {settings['kind']}")
             svms = Linear(arrays["weights"], arrays["bias"], float(arrays["scale"]))
             regression = None
             if "means" in arrays:
@@ -267,9 +299,9 @@ class RCNN:
                 regression = BoxRegression(line, arrays["means"], arrays["unwhiten"])
             net = keras.models.load_model(root / _NET, compile=False)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise ValueError(f"{root} holds no R-CNN that can be loaded: {str(error).splitlines()[0]}.") from None
+            raise ValueError(f"{root} holds no {cls._name} that can be loaded: {str(error).splitlines()[0]}.") from None
         if settings.get("propose") and propose is None:
-            raise ValueError(f"The R-CNN of {root} had its own function of proposals: give it as propose.")
+            raise ValueError(f"The {cls._name} of {root} had its own function of proposals: give it as propose.")
         detector = cls(net, preprocessing=prepare, cache=cache, propose=propose, **options)
         detector.class_names, detector.svms, detector.regression = names, svms, regression
         return detector
@@ -281,7 +313,7 @@ class _Images(Sequence[Regions]):
     def __init__(self, detector: RCNN, source: Any, classes: int):
         self._known: list[tuple[Regions, dict]] | None = source if isinstance(source, list) else None
         self._make = partial(detector.regions, classes=classes)
-        self._files: list[tuple[np.ndarray, dict]] = [] if self._known is not None else list(pairs(source, "train"))
+        self._files: list[tuple[np.ndarray, dict]] = [] if self._known is not None else list(detector._pairs(source))
         objects = [one for _, one in (self._known if self._known is not None else self._files)]
         self.truths = [(np.asarray(one["boxes"], np.float32), np.asarray(one["classes"], int)) for one in objects]
 

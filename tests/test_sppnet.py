@@ -1,0 +1,87 @@
+"""SPPnet: regions on the map by hand, their pyramids, and the whole on coloured squares."""
+
+import keras
+import numpy as np
+import pytest
+from test_rcnn_regions import SIDE, coloured, windows
+
+import inception_keras as ik
+from inception_keras.detection.sppnet import best_scales, on_map, pool_regions
+from inception_keras.layers import SpatialPyramidPooling2D
+
+
+def test_the_released_net():
+    with ik.without_weights():
+        net = ik.create_model("sppnet")
+        assert net.count_params() == 73_026_709 and net.get_layer("conv_5").output.shape == (None, 13, 13, 256)
+        assert sum(net.get_layer(f"conv_{i}").count_params() for i in range(1, 6)) == 3_726_464
+        assert ik.create_model("sppnet", classes=999).count_params() == 77_037_672
+        assert ik.create_model("sppnet", input_shape=(None, None, 3)).output_shape == (None, 21)
+
+
+def test_places_on_the_map_by_hand():
+    """floor(x1 / 16) + 1 and ceil(x2 / 16) - 1; a small box is one pixel; all lie on the map."""
+    boxes = [[0, 0, 160, 96], [15, 16, 65, 64], [33, 40, 50, 60], [0, 0, 4, 4], [300, 200, 999, 999]]
+    expected = [[1, 1, 9, 5], [1, 2, 4, 3], [3, 3, 3, 3], [0, 0, 0, 0], [19, 13, 19, 13]]
+    assert on_map(np.array(boxes), 16, (14, 20)).tolist() == expected
+
+
+def test_scales_by_hand():
+    """A box of 224 pixels at a shorter side of 576: of 500 x 194.4 pixels at 500."""
+    boxes = np.array([[0, 0, 194.4, 194.4], [0, 0, 1, 1], [0, 0, 500, 900]])
+    assert best_scales(boxes, 500).tolist() == [1, 4, 0] and best_scales(boxes, 500, (688,)).tolist() == [0, 0, 0]
+
+
+def test_a_region_is_pooled_as_a_map_of_its_own():
+    random = np.random.default_rng(0)
+    maps = random.normal(size=(1, 11, 14, 3)).astype(np.float32)
+    places = np.array([[[2, 1, 9, 8], [0, 0, 13, 10], [5, 5, 5, 5], [3, 2, 4, 9]]])
+    pooled = np.asarray(pool_regions(maps, places, (6, 3, 2, 1)))
+    assert pooled.shape == (1, 4, 150)
+    for (x1, y1, x2, y2), found in zip(places[0], pooled[0], strict=True):
+        expected = SpatialPyramidPooling2D((6, 3, 2, 1))(maps[:, y1 : y2 + 1, x1 : x2 + 1])
+        np.testing.assert_array_equal(found, expected[0])
+
+
+def tiny(any_size=True) -> keras.Model:
+    image = keras.Input((None, None, 3) if any_size else (64, 64, 3), name="image")
+    start = keras.initializers.GlorotUniform(1)
+    x = keras.layers.Conv2D(12, 4, strides=4, activation="relu", kernel_initializer=start, name="conv")(image)
+    x = SpatialPyramidPooling2D((3, 2, 1), name="spp")(x)
+    return keras.Model(image, keras.layers.Dense(2, activation="softmax", name="predictions")(x), name="tiny")
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return ik.SPPnet(tiny(), scales=(96, 192), propose=windows).fit(coloured(14, 0))
+
+
+def test_squares_are_found(detector):
+    assert detector.stride == 4
+    part = coloured(8, 1).batches["test"].part
+    right = 0
+    for image, classes in zip(part.images, part.targets.classes, strict=True):
+        found = detector.detect(image)
+        right += len(found.classes) > 0 and found.classes[0] == classes[0]
+        assert (found.boxes <= SIDE).all()
+    assert right >= 7
+
+
+def test_it_is_saved_and_loaded(tmp_path, detector):
+    detector.save(tmp_path / "spp")
+    again = ik.SPPnet.load(tmp_path / "spp", propose=windows)
+    assert again.scales == (96, 192)
+    image = coloured(1, 2).batches["test"].part.images[0]
+    for ours, theirs in zip(detector.detect(image), again.detect(image), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="holds no R-CNN that can be loaded: it holds one of the kind SPPnet"):
+        ik.RCNN.load(tmp_path / "spp", propose=windows)
+
+
+def test_what_is_wrong_is_said():
+    with pytest.raises(ValueError, match="net must take images of any size, got tiny"):
+        ik.SPPnet(tiny(any_size=False))
+    with pytest.raises(ValueError, match="net must have one SpatialPyramidPooling2D, got lenet5"):
+        ik.SPPnet(ik.create_model("lenet5"))
+    with pytest.raises(ValueError, match="scales must have at least one scale"):
+        ik.SPPnet(tiny(), scales=())
