@@ -14,6 +14,12 @@ def test_folders_that_are_called_as_packages(tmp_path):
     assert said.strip() == "360" and is_quiet(said)
 
 
+@pytest.mark.parametrize("name", ["without_weights", pytest.param("features", marks=pytest.mark.slow)])
+def test_any_name_may_be_the_first(tmp_path, name):
+    """Classes are registered while Keras is imported, so their modules must not need the one that has imported it."""
+    assert python(f"from inception_keras import {name}; print({name}.__name__)", tmp_path, new=True).strip() == name
+
+
 def test_a_backend_that_is_not_installed_is_told(tmp_path):
     code = "import inception_keras as ik; print(ik.list_models('lenet5')); ik.create_model('lenet5')"
     said = python(code, tmp_path, status=1, KERAS_BACKEND="jax")

@@ -177,9 +177,7 @@ def detections(model: keras.Model, **options: Any) -> keras.Model:
         **options: As for `YoloDetections`. The default thresholds are those that darknet measures with, 0.001 and 0.5;
             `score_threshold=0.2, iou_threshold=0.4` are those that it shows with.
     """
-    from ..graph import (
-        functional,
-    )  # only here: Keras registers this module while the modules below may be half imported
+    from ..graph import functional  # not above: this module is imported while Keras is, and so while ..graph is
 
     size = model.inputs[0].shape[1:3]
     found = YoloDetections(_grid(model), size, name="detections", **(_MEASURED | options))
