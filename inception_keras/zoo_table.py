@@ -177,7 +177,7 @@ ZOO = {
     "faster_rcnn_small": Entry("detection.rcnn_small:build_faster_rcnn_small", {}, _FASTER_RCNN, 2015, 96, 16, 1_905_935, 0.313, task="detection"),
     "fasterrcnn_resnet50_fpn": Entry("detection.fpn:build_fasterrcnn_resnet50_fpn", {}, _FPN, 2016, 800, 32, 41_755_286, 134.38, source="torchvision", task="detection", trunk="resnet50"),
     "rcnn": Entry("detection.rcnn:build_rcnn", {}, _RCNN, 2013, 227, 67, 56_954_261, 0.72, source="authors", task="detection", map_50=58.5),
-    "sppnet": Entry("detection.sppnet:build_sppnet", {}, _SPPNET, 2014, 224, 23, 73_026_709, 1.179, source="authors", task="detection", map_50=59.2),
+    "sppnet": Entry("detection.sppnet:build_sppnet", {}, _SPPNET, 2014, 224, 31, 73_026_709, 1.179, source="authors", task="detection", map_50=59.2),
     "extraction": Entry("detection.yolo:build_extraction", {}, _YOLO, 2015, 224, 32, 23_428_136, 4.21, None, 88.0, "authors"),
     "yolo_v1": Entry("detection.yolo:build_yolo_v1", {"release": "paper"}, _YOLO, 2015, 448, 64, 271_703_550, 20.285, source="authors", task="detection", trunk="extraction", map_50=63.4),
     "yolo_v1_fast": Entry("detection.yolo:build_yolo_v1", {"release": "fast"}, _YOLO, 2015, 448, 64, 45_089_374, 2.419, source="authors", task="detection", map_50=52.7),

@@ -33,7 +33,7 @@ def build_sppnet(
     """ZF-5 with spatial pyramid pooling, fine-tuned for detection.
 
     Args:
-        input_shape: (height, width, channels), at least 23 pixels. Height and width may be None: the pyramid makes
+        input_shape: (height, width, channels), at least 31 pixels. Height and width may be None: the pyramid makes
             vectors of one size, so the net may be trained on images of several sizes.
         classes: Number of classes without the background, which is output 0.
         name: Name of the model.
@@ -53,7 +53,7 @@ def build_sppnet(
         >>> build_sppnet((None, None, 3)).get_layer("spp").output.shape
         (None, 12800)
     """
-    x = image = image_input(input_shape, 23)
+    x = image = image_input(input_shape, 31)
     for row, (filters, kernel, strides, padding, normalised) in ZF_5.items():
         if padding and strides > 1:
             x = layers.ZeroPadding2D(padding, name=f"{row}-padding")(x)

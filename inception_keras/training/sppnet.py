@@ -39,9 +39,8 @@ class SPPnet(RCNN):
     Examples:
         >>> image = keras.Input((None, None, 3))
         >>> x = keras.layers.Conv2D(8, 3, 4, activation="relu")(image)
-        >>> x = keras.layers.Dense(2, activation="softmax", name="predictions")(
-        ...     layers.SpatialPyramidPooling2D((2, 1))(x)
-        ... )
+        >>> x = SpatialPyramidPooling2D((2, 1))(x)
+        >>> x = keras.layers.Dense(2, activation="softmax", name="predictions")(x)
         >>> whole = lambda pixels: np.array([[8, 8, 56, 56], [0, 0, 64, 64]])
         >>> data = load_data("scenes", task="detection", count=8, image_size=64, augment="none")
         >>> detector = SPPnet(keras.Model(image, x), scales=(64,), propose=whole).fit(data)
