@@ -12,6 +12,7 @@ from inception_keras.data.splits import Part
 from inception_keras.data.targets import VOID, Masks
 from inception_keras.data.unreadable import Unreadable
 from inception_keras.layers import BatchNormalization
+from inception_keras.training import start
 from inception_keras.training.tasks import segmentation
 
 SIDE = 16
@@ -66,13 +67,13 @@ def net(classes=4, aux=False, skip=False, kernel_regularizer=None):
 
 
 def build(recipe, data):
-    with_model = segmentation.create_model, segmentation.find
+    with_model = segmentation.create_model, start.find
     segmentation.create_model = lambda id, input_shape, classes, weights=None, **options: net(classes, **options)
-    segmentation.find = lambda id: type("Entry", (), {"task": "segmentation"})
+    start.find = lambda id: type("Entry", (), {"task": "segmentation"})
     try:
         return segmentation.build(recipe, data)
     finally:
-        segmentation.create_model, segmentation.find = with_model
+        segmentation.create_model, start.find = with_model
 
 
 TASK = replace(segmentation.TASK, build=build, load=load, load_own=load)

@@ -17,6 +17,7 @@ from inception_keras.data.splits import Part
 from inception_keras.data.targets import Boxes
 from inception_keras.data.unreadable import Unreadable
 from inception_keras.layers import BatchNormalization
+from inception_keras.training import start
 from inception_keras.training.tasks import detection
 
 SIDE, STRIDE = 48, 8
@@ -168,15 +169,15 @@ def load(recipe, preprocessing, **more):
 
 
 def build(recipe, data):
-    before = detection.create_model, detection.find
+    before = detection.create_model, start.find
     detection.create_model = lambda id, input_shape, classes, weights=None, **options: net(
         classes, input_shape, **options
     )
-    detection.find = lambda id: type("Entry", (), {"task": "detection"})
+    start.find = lambda id: type("Entry", (), {"task": "detection"})
     try:
         return detection.build(recipe, data)
     finally:
-        detection.create_model, detection.find = before
+        detection.create_model, start.find = before
 
 
 TASK = replace(detection.TASK, build=build, load=load, load_own=load)

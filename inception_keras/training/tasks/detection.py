@@ -24,16 +24,15 @@ from ...detection.selective_search import MODES, selective_search
 from ...files import atomic_write, write_csv
 from ...scope import without_weights
 from ...weights.fetch import cache_folder
-from ...weights.store import variables
-from ...zoo import create_model, find
+from ...zoo import create_model
 from ..average_precision import COCO_FIGURES, coco_average_precision, voc_average_precision
 from ..boxes import PACKED, MeanAveragePrecision, MeanTerm, PackDetections, Term
 from ..detect import Detections, Finder, finder, finder_of_run, of_length, own_sizes, panel
-from ..folder import CLASSES, EXAMPLES, MEASURES, load_run
+from ..folder import CLASSES, EXAMPLES, MEASURES
 from ..recipe import Recipe
+from ..start import check_net, first_net
 from ..task import DataFacts, Pictures, Task
 from ..task import load as load_fields
-from ..transfer import freeze_blocks
 
 _EXAMPLES = 4  # test images in the picture of `evaluate`
 _SHOWN = 0.5  # the lowest score of a detection that is drawn
@@ -101,21 +100,10 @@ def load_test(recipe: Recipe, config: Mapping[str, Any], data: str | None, data_
 
 def build(recipe: Recipe, data: DataFacts) -> keras.Model:
     """The training form of a recipe's net before its first step. It may start from the weights of a run."""
-    if (task := find(recipe.model).task) != "detection":
-        raise ValueError(f"The task detection needs a net such as faster_rcnn, got {recipe.model}, a net of {task}.")
-    for name in ("input_shape", "classes"):
-        if name in recipe.options:
-            raise ValueError(f"The option {name} must not be set: the data have it.")
+    check_net(recipe, "detection", "faster_rcnn")
     make = partial(create_model, recipe.model, **recipe.options)
     make = partial(make, input_shape=_shape(make, data))
-    of_run = recipe.weights is not None and Path(recipe.weights).is_dir()
-    model = make(classes=len(data.class_names), weights=None if of_run else recipe.weights)
-    if of_run:
-        _start(model, recipe, data, partial(make, classes=len(data.class_names) + 1))
-    freeze_blocks(model, recipe.freeze)
-    if not model.trainable_variables:
-        raise ValueError(f"freeze {recipe.freeze!r} leaves nothing of {model.name} to train.")
-    return packed(training_form(model))
+    return packed(training_form(first_net(recipe, data, make)))
 
 
 def _shape(make: Callable[..., keras.Model], data: DataFacts) -> tuple[int | None, int | None, int]:
@@ -139,27 +127,6 @@ def packed(form: keras.Model) -> keras.Model:
 def inference(model: keras.Model) -> keras.Model:
     """The net that finds objects, without the terms of the loss."""
     return cut(model, dict(zip(sorted(FOUND), model.get_layer(_PACK).input, strict=True)))
-
-
-def _start(model: keras.Model, recipe: Recipe, data: DataFacts, other: Any) -> None:
-    """Gives a net the weights of a run: of every layer of the same name and shape. Other layers stay fresh.
-
-    Layers that depend on the number of classes stay fresh too, if the run has other classes.
-    """
-    trained, config = load_run(str(recipe.weights))
-    theirs, ours = variables(trained), variables(model)
-    fitting = [name for name, v in ours.items() if name in theirs and v.shape == theirs[name].shape]
-    if 2 * len(fitting) < len(ours):
-        raise ValueError(
-            f"The run {recipe.weights}, of {config['recipe']['model']}, has only {len(fitting)} of the {len(ours)} "
-            f"weights of {recipe.model}, by name and shape."
-        )
-    if config["class_names"] != list(data.class_names):
-        with without_weights():
-            shapes = {name: v.shape for name, v in variables(other()).items()}
-        fitting = [name for name in fitting if shapes[name] == ours[name].shape]
-    for name in fitting:
-        ours[name].assign(theirs[name].numpy())
 
 
 def compile(model: keras.Model, optimizer: keras.optimizers.Optimizer, recipe: Recipe, data: Data) -> keras.Model:

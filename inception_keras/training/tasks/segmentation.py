@@ -21,18 +21,16 @@ from ...data.preprocessing import Preprocessing
 from ...data.targets import VOID, Masks
 from ...data.test_set import load_test_set
 from ...files import atomic_write, write_csv
-from ...scope import without_weights
-from ...weights.store import variables
-from ...zoo import create_model, find
+from ...zoo import create_model
 from ..class_weights import class_weights
 from ..compile import output_names, strip_aux
-from ..folder import CLASSES, CONFUSION, EXAMPLES, load_run
+from ..folder import CLASSES, CONFUSION, EXAMPLES
 from ..pixels import FIGURES, MeanPixelCrossEntropy, PixelCrossEntropy, PixelMetric, confusion, figures
 from ..recipe import Recipe
 from ..segment import classes_of, scores_of_pixels
+from ..start import check_net, first_net
 from ..task import DataFacts, Pictures, Task
 from ..task import load as load_fields
-from ..transfer import freeze
 from .classification import check
 
 _EXAMPLES = 4  # test images in the picture of `evaluate`
@@ -71,42 +69,9 @@ def load_test(recipe: Recipe, config: Mapping[str, Any], data: str | None, data_
 
 def build(recipe: Recipe, data: DataFacts) -> keras.Model:
     """The net of a recipe before its first step, for images of any size. It may start from the weights of a run."""
-    if (task := getattr(find(recipe.model), "task", "classification")) != "segmentation":
-        raise ValueError(f"The task segmentation needs a net such as fcn8s, got {recipe.model}, a net of {task}.")
-    for name in ("input_shape", "classes"):
-        if name in recipe.options:
-            raise ValueError(f"The option {name} must not be set: the data have it.")
+    check_net(recipe, "segmentation", "fcn8s")
     shape = (None, None, data.image_shape[-1])
-    make = partial(create_model, recipe.model, input_shape=shape, **recipe.options)
-    of_run = recipe.weights is not None and Path(recipe.weights).is_dir()
-    model = make(classes=len(data.class_names), weights=None if of_run else recipe.weights)
-    if of_run:
-        _start(model, recipe, data, partial(make, classes=len(data.class_names) + 1))
-    freeze(model, recipe.freeze)
-    if not model.trainable_variables:
-        raise ValueError(f"freeze {recipe.freeze!r} leaves nothing of {model.name} to train.")
-    return model
-
-
-def _start(model: keras.Model, recipe: Recipe, data: DataFacts, other: Any) -> None:
-    """Gives a net the weights of a run: of every layer of the same name and shape. Other layers stay fresh.
-
-    Layers that depend on the number of classes stay fresh too, if the run has other classes.
-    """
-    trained, config = load_run(str(recipe.weights))
-    theirs, ours = variables(trained), variables(model)
-    fitting = [name for name, v in ours.items() if name in theirs and v.shape == theirs[name].shape]
-    if 2 * len(fitting) < len(ours):
-        raise ValueError(
-            f"The run {recipe.weights}, of {config['recipe']['model']}, has only {len(fitting)} of the {len(ours)} "
-            f"weights of {recipe.model}, by name and shape."
-        )
-    if config["class_names"] != list(data.class_names):
-        with without_weights():
-            shapes = {name: v.shape for name, v in variables(other()).items()}
-        fitting = [name for name in fitting if shapes[name] == ours[name].shape]
-    for name in fitting:
-        ours[name].assign(theirs[name].numpy())
+    return first_net(recipe, data, partial(create_model, recipe.model, input_shape=shape, **recipe.options))
 
 
 def compile(model: keras.Model, optimizer: keras.optimizers.Optimizer, recipe: Recipe, data: Data) -> keras.Model:
