@@ -66,7 +66,8 @@ def test_equals_its_release(id, tmp_path):
         assert count > 5 and way["classes"][:count].tolist() == golden["classes"].tolist()
         assert (way["classes"][count:] == -1).all() and not way["boxes"][count:].any()
         np.testing.assert_allclose(way["scores"][:count], golden["scores"], rtol=1e-4)
-        np.testing.assert_allclose(way["boxes"][:count], golden["boxes"], rtol=1e-4, atol=1e-2)
+        # pixels; with weights at random some boxes are 10,000 pixels wide before they are clipped
+        np.testing.assert_allclose(way["boxes"][:count], golden["boxes"], rtol=1e-4, atol=0.05)
 
 
 def anchors_of_one():
