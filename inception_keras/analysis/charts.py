@@ -36,7 +36,8 @@ def plot_curves(
     _title(figure, title)
     epochs = [row["epoch"] for row in rows]
     quantities = tuple(dict.fromkeys(("loss", score)))
-    for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
+    places = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axes, quantity in zip(places, quantities, strict=True):
         for part, prefix in (("train", ""), ("validation", "val_")):
             if not all(prefix + quantity in row for row in rows):
                 continue
@@ -47,7 +48,8 @@ def plot_curves(
         axes.set(xlabel="epoch", ylabel=quantity)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    has_training = all(quantities[-1] in row for row in rows)
+    (axes if has_training else places[0]).legend(loc="lower right" if has_training else "upper right")
     figure.savefig(path, dpi=110)
 
 
