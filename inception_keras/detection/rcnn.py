@@ -106,6 +106,7 @@ def crop_of(box: Sequence[float], size: Sequence[int], side: int = SIZE, context
             first, last = _rounded(centre - half * scale), _rounded(centre + half * scale)
         else:
             first, last = _rounded(low + 1), _rounded(high)
+        last = max(first, last)  # of a box thinner than a pixel
         whole = last - first + 1
         before = max(0, 1 - first)
         first, last = max(1, first), min(length, last)
