@@ -190,6 +190,7 @@ def test_evaluate_takes_all_of_a_folder_that_is_given(run, asked):
     assert "zebra, which the run does not know" in found["strange"]
 
 
+@pytest.mark.filterwarnings("ignore:No font of this system has")  # the picture of the classes is not looked at here
 def test_evaluate_reports_top_5_accuracy_and_macro_f1(run, tmp_path):
     photos = table(tmp_path / "photos", COLOURS, 5, seed=31)
     report = ik.evaluate(run, data_dir=photos)

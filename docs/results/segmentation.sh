@@ -3,18 +3,19 @@
 #
 #     sh docs/results/segmentation.sh runs/segmentation
 #
-# The last lines are the results. Each is measured on test scenes whose digits and parts of photographs are not in the training.
-# Started again, it goes on.
+# The last lines are the results. Each is measured on 2,000 test scenes, whose digits and parts of photographs are not
+# in the training. Started again, it goes on. bfloat16 halves the time on CPUs that have it (AMX, or AVX-512 BF16).
 set -e
 out=${1:-runs/segmentation}
 for seed in 0 1 2; do
     from=
     for net in fcn32s fcn16s fcn8s; do
         inception-keras train --recipe scenes_$net ${from:+--weights "$from"} --seed $seed --resume \
-            --out "$out/${net}_$seed" --verbose 2
+            --precision mixed_bfloat16 --out "$out/${net}_$seed" --verbose 2
         from=$out/${net}_$seed
     done
-    inception-keras train --recipe scenes_fcn8s_atonce --seed $seed --resume --out "$out/fcn8s_atonce_$seed" --verbose 2
+    inception-keras train --recipe scenes_fcn8s_atonce --seed $seed --resume --precision mixed_bfloat16 \
+        --out "$out/fcn8s_atonce_$seed" --verbose 2
 done
 for run in "$out"/*; do
     printf '%s: ' "$run"
