@@ -69,6 +69,13 @@ def check_text(label: str, value: object) -> str:
     return check_type(label, value, str, "a text")
 
 
+def check_texts(label: str, value: object) -> tuple[str, ...]:
+    """Returns `value` as a tuple if it is a list or tuple of str; otherwise raises a TypeError."""
+    if not isinstance(value, (tuple, list)) or not all(isinstance(one, str) for one in value):
+        raise TypeError(f"{label} must be a list of texts, got {got(value)}.")
+    return tuple(value)
+
+
 def check_bool(label: str, value: object) -> bool:
     """Returns `value` as a bool if it is a Python or NumPy bool; otherwise raises a TypeError."""
     if isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")):

@@ -220,7 +220,7 @@ def test_widths_must_be_counts(without_weights, width):
 def test_unknown_ids_and_options_name_the_nearest(without_weights):
     with pytest.raises(ValueError, match="Unknown model 'googlnet'; did you mean googlenet"):
         ik.create_model("googlnet")
-    with pytest.raises(ValueError, match=r"there are alexnet, .*googlenet_cifar.* and \d+ more"):
+    with pytest.raises(ValueError, match=r"there are alexnet, .*fcn16s.* and \d+ more"):
         ik.create_model("???")
     with pytest.raises(ValueError, match="googlenet has no option 'auks'; did you mean aux"):
         ik.create_model("googlenet", auks=True)

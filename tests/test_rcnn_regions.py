@@ -277,8 +277,8 @@ def test_features_are_stored_and_give_the_same_detector(tmp_path, data, detector
 def test_selective_search_proposes_by_default(detector):
     pytest.importorskip("cv2.ximgproc")
     image = coloured(1, 5).batches["test"].part.images[0]
-    proposals = ik.RCNN(tiny(), mode="single", width=48, max_boxes=5).proposals(image)
-    assert 0 < len(proposals) <= 5 and detector.proposals(image).shape == (81, 4)
+    proposals = ik.RCNN(tiny(), mode="single", width=48, max_boxes=5)._proposals(image)
+    assert 0 < len(proposals) <= 5 and detector._proposals(image).shape == (81, 4)
 
 
 def test_what_is_wrong_is_said(data):

@@ -53,13 +53,14 @@ def every_layer(input_shape, classes, aux=False):
     x = layers.BilinearConv2DTranspose(8, 4, 2, name="enlarged")(x)
     x = layers.ResizeLike(name="resized")([layers.CropLike(1, name="cropped")([x, like]), like])
     x = layers.TableConv2D([[0, 1], [2, 3, 7]], 2, name="table")(x)
-    x = layers.LocallyConnected2D(8, 3, name="local")(x)
+    x = layers.WithinChannelNormalization(name="within")(layers.LocallyConnected2D(8, 3, name="local")(x))
     corners = keras.layers.Dense(8, "relu", name="corners")(keras.layers.GlobalAveragePooling2D(name="means")(x))
     maps = [x, keras.layers.Reshape((2, 4), name="boxes")(corners)]
     regions = [layers.RoIAlign(2, name="align")(maps), layers.RoIPooling(2, name="roi_pool")(maps)]
+    regions = [layers.FlattenRegions(name=f"vectors_{index}")(region) for index, region in enumerate(regions)]
     regions = [keras.layers.Flatten(name=f"flat_{index}")(region) for index, region in enumerate(regions)]
     x = layers.SpatialPyramidPooling2D((2, 1), name="pyramid")(x)
-    x = keras.layers.Dense(8, name="eight")(keras.layers.Concatenate(name="all")([x, *regions]))
+    x = layers.LowRankDense(8, 2, name="eight")(keras.layers.Concatenate(name="all")([x, *regions]))
     heads = {"aux_1": keras.layers.Dense(classes, "softmax", name="aux_1")(x)} if aux else {}
     x = layers.RadialBasis(np.eye(classes, 8), name="codes")(x)
     heads["predictions"] = keras.layers.Softmax(name="predictions")(x)

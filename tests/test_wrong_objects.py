@@ -43,6 +43,20 @@ def pixels():
     return keras.Model(image, keras.layers.Conv2D(2, 1)(image))
 
 
+@cache
+def regions_net():
+    return ik.create_model("rcnn", input_shape=(67, 67, 3), classes=2)
+
+
+def rcnn():
+    return ik.RCNN(regions_net(), propose=lambda pixels: np.zeros((0, 4)))
+
+
+@cache
+def detector():
+    return ik.create_model("yolo_v1_mini", classes=2)
+
+
 def dataset():
     return tf.data.Dataset.from_tensor_slices((np.zeros((4, 8, 8, 3)), np.zeros(4))).batch(2)
 
@@ -68,6 +82,20 @@ VALID = {
     "Preprocessing.resized": lambda: {"self": ik.Preprocessing((8, 8)), "size": (8, 8)},
     "Preprocessing.to_dict": lambda: {"self": ik.Preprocessing((8, 8))},
     "Preprocessing.from_dict": lambda: {"values": ik.Preprocessing((8, 8)).to_dict()},
+    "RCNN": lambda: {"net": regions_net()},
+    "RCNN.fit": lambda: {"self": rcnn(), "data": None},
+    "RCNN.detect": lambda: {"self": rcnn(), "image": np.zeros((8, 8, 3), "uint8")},
+    "RCNN.save": lambda: {"self": rcnn(), "folder": "absent"},
+    "RCNN.load": lambda: {"folder": "absent"},
+    "SPPnet": lambda: {"net": regions_net()},
+    "anchor_report": lambda: {"data": [((8, 8), np.zeros((0, 4)))], "anchors": np.ones((1, 4))},
+    "coco_average_precision": lambda: {"truth": [], "found": [], "names": ["a"]},
+    "detect": lambda: {"model": detector(), "image": np.zeros((8, 8, 3), "uint8")},
+    "faster_rcnn": lambda: {"backbone": model(), "stride": 2},
+    "selective_search": lambda: {"image": np.zeros((8, 8, 3), "uint8")},
+    "truncated_svd": lambda: {"model": model()},
+    "voc_average_precision": lambda: {"truth": [], "found": [], "names": ["a"]},
+    "yolo": lambda: {"backbone": model()},
     "Recipe": lambda: {},
     "Recipe.load": lambda: {"name": "digits"},
     "Recipe.from_dict": lambda: {"entries": {}, "origin": "a test"},
@@ -138,6 +166,12 @@ FINE = {
     "evaluate.data_dir": {"None", "text"},
     "save_weights.dtype": {"None"},
     "find_learning_rate.lowest": {"float"},
+    "propose": CALLABLE | {"None"},
+    "truncated_svd.ranks": {"None"},  # the model has no layers of the default's names
+    # what has learned nothing says so
+    "RCNN.save.folder": {"text"},
+    "RCNN.detect.min_score": {"int", "float"},
+    "RCNN.load.cache": {"None", "text"},
     "find_learning_rate.highest": {"float"},
 }
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from ..checks import check_count, check_share, got
+from ..checks import check_bool, check_count, check_number, check_share, check_type, got
 from ..files import write_csv
 from .boxes import Array, iou
 
@@ -208,8 +208,9 @@ def anchor_report(
         [('16 to 32', 1, 1.0), ('64 to 128', 1, 0.0), ('all', 2, 0.5)]
     """
     check_share("positive", positive), check_share("negative", negative)
-    levels = [anchors] if np.ndim(anchors[0]) == 1 else list(anchors)
-    steps = list(strides) if isinstance(strides, Sequence) else [strides]
+    check_bool("inside", inside), check_number("extra", extra, 0)
+    levels = _levels(anchors)
+    steps = [check_count("strides", step) for step in (strides if isinstance(strides, (tuple, list)) else [strides])]
     if len(levels) != len(steps):
         raise ValueError(f"strides must be one for each of the {len(levels)} levels of anchors, got {got(strides)}.")
     labels = np.cumsum([0, *map(len, levels)])
@@ -247,11 +248,27 @@ def _inside(
     return tf.boolean_mask(anchors, kept), labels[kept]
 
 
+def _levels(anchors: Array | Sequence[Array]) -> list[np.ndarray]:
+    try:
+        levels = [anchors] if np.ndim(anchors[0]) == 1 else list(anchors)
+        arrays = [np.asarray(level, np.float32) for level in levels]
+    except (TypeError, ValueError, IndexError, KeyError):
+        arrays = []
+    if not arrays or any(level.ndim != 2 or level.shape[1] != 4 for level in arrays):
+        raise ValueError(f"anchors must be (a, 4), or a list of such arrays, got {got(anchors)}.")
+    return arrays
+
+
 def _pairs(data: "tf.data.Dataset | Iterable") -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """The (height, width) and the boxes (k, 4) of each image."""
+    check_type("data", data, (tf.data.Dataset, Iterable), "batches, or pairs of (height, width) and boxes")
     if not isinstance(data, tf.data.Dataset):
-        for size, boxes in data:
-            yield (int(size[0]), int(size[1])), np.reshape(np.asarray(boxes, np.float32), (-1, 4))
+        for pair in data:
+            try:
+                (height, width), boxes = pair
+                yield (int(height), int(width)), np.reshape(np.asarray(boxes, np.float32), (-1, 4))
+            except (TypeError, ValueError):
+                raise ValueError(f"data must be pairs of (height, width) and boxes (k, 4), got {got(pair)}.") from None
         return
     for images, targets in data:
         height, width = images.shape[1:3]
@@ -260,7 +277,10 @@ def _pairs(data: "tf.data.Dataset | Iterable") -> Iterator[tuple[tuple[int, int]
 
 
 def _positive(label: str, values: Sequence[float]) -> np.ndarray:
-    numbers = np.asarray(values, np.float64)
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.zeros(0)
     if numbers.ndim != 1 or not len(numbers) or not (np.isfinite(numbers) & (numbers > 0)).all():
         raise ValueError(f"{label} must be numbers above 0, got {got(values)}.")
     return numbers

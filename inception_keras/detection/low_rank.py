@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import activations, layers
 
-from ..checks import check_count, check_model, got, nearest
+from ..checks import check_count, check_model, check_type, got, nearest
 from ..layers import LowRankDense
 
 RANKS = {"fc_6": 1024, "fc_7": 256}  # of the paper, for VGG-16
@@ -41,7 +41,9 @@ def truncated_svd(model: keras.Model, ranks: Mapping[str, int] | None = None) ->
         (5200, 60200)
     """
     check_model("model", model)
-    wanted = RANKS if ranks is None else ranks
+    wanted: Mapping[str, int] = check_type(
+        "ranks", RANKS if ranks is None else ranks, Mapping, "a dict from the names of layers to ranks"
+    )
     dense = {layer.name: layer for layer in model.layers if type(layer) is layers.Dense}
     for name, rank in wanted.items():
         if name not in dense:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks import check_choice, check_number, check_share, got
+from ..checks import check_choice, check_number, check_share, check_texts, check_type, got
 
 COCO_FIGURES = (
     *("ap", "ap_50", "ap_75", "ap_small", "ap_medium", "ap_large"),
@@ -180,6 +180,9 @@ class _Boxes(NamedTuple):
 
 
 def _checked(truth: Sequence[Image], found: Sequence[Image], names: Sequence[str]) -> tuple[list[_Boxes], list[_Boxes]]:
+    for label, images in (("truth", truth), ("found", found)):
+        check_type(label, images, (tuple, list), "a list with a dict for each image")
+    check_texts("names", names)
     if len(truth) != len(found):
         raise ValueError(f"truth and found must be of equally many images, got {len(truth)} and {len(found)}.")
     if not len(names):

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..analysis.box_overlays import Panel
-from ..checks import check_count, check_share, check_type
+from ..checks import check_count, check_share, check_texts, check_type
 from ..data.preprocessing import LARGEST, Photo, Preprocessing
 from ..detection.forms import FOUND, IMAGES, detections, image_input
 from ..detection.selective_search import selective_search
@@ -84,6 +84,8 @@ def detect(
     check_type("model", model, (keras.Model, str, Path), "a Keras model or the folder of a run")
     check_type("preprocessing", preprocessing, (Preprocessing, type(None)), "a Preprocessing")
     threshold = check_share("threshold", threshold)
+    if class_names is not None:
+        check_texts("class_names", class_names)
     if isinstance(model, keras.Model):
         find = finder(model, preprocessing, class_names or (), min_size, max_size)
     else:

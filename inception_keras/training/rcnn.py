@@ -10,7 +10,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..checks import check_choice, check_count, check_model, check_number, check_path, check_type
+from ..checks import (
+    check_bool,
+    check_callable,
+    check_choice,
+    check_count,
+    check_model,
+    check_number,
+    check_path,
+    check_type,
+)
 from ..data.datasets import Data
 from ..data.preprocessing import Photo, Preprocessing
 from ..detection.rcnn import CONTEXT, warp
@@ -97,8 +106,8 @@ class RCNN:
         self.context = round(CONTEXT / 227 * self.side) if context is None else context
         check_count("context", self.context, least=0, most=(self.side - 1) // 2)
         self.cache = None if cache is None else check_path("cache", cache)
-        if propose is not None and not callable(propose):
-            raise TypeError(f"propose must be a function from an image to boxes, got {propose!r}.")
+        if propose is not None:
+            check_callable("propose", propose, "a function from an image to boxes")
         self._propose = propose
         self.class_names: tuple[str, ...] = ()
         self.svms: Linear | None = None
@@ -132,6 +141,7 @@ class RCNN:
         Raises:
             ValueError: If the data have no boxes, or too many images cannot be read.
         """
+        check_bool("box_regression", box_regression)
         check_type("data", data, Data, "a Data, as load_data(..., task='detection') gives it")
         classes = len(data.class_names)
         images = _Images(self, list(self._described(data)) if self.cache is None else data, classes)
@@ -142,7 +152,7 @@ class RCNN:
 
     def _described(self, data: Data) -> Any:
         for pixels, objects in self._pairs(data):
-            yield self.regions(pixels, objects, len(data.class_names)), objects
+            yield self._regions(pixels, objects, len(data.class_names)), objects
 
     def _pairs(self, data: Data) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         for pixels, objects in pairs(data, "train"):
@@ -163,26 +173,25 @@ class RCNN:
             ValueError: If the detector has learned nothing yet, or the image is broken.
             FileNotFoundError: If the image does not exist.
         """
+        min_score, pixels = check_number("min_score", min_score), self.preprocessing.pixels(image)
         if self.svms is None:
             raise ValueError(f"This {self._name} has learned nothing yet: call fit(data), or load(folder).")
-        min_score = check_number("min_score", min_score)
-        pixels = self.preprocessing.pixels(image)
-        found = self.regions(pixels, None, len(self.class_names))
+        found = self._regions(pixels, None, len(self.class_names))
         boxes, classes, scores = find_objects(
             found.boxes, self.svms(found.features), found.maps, self.regression, pixels.shape[:2], min_score
         )
         return Detections(boxes, tuple(self.class_names[label] for label in classes), scores, classes)
 
-    def regions(self, pixels: np.ndarray, objects: dict[str, np.ndarray] | None, classes: int) -> Regions:
+    def _regions(self, pixels: np.ndarray, objects: dict[str, np.ndarray] | None, classes: int) -> Regions:
         """The regions of an image with their features: its objects, if they are given, and its proposals."""
         truth = objects["boxes"] if objects else np.zeros((0, 4))
         labels = np.asarray(objects["classes"] if objects else [], int)
-        boxes = np.concatenate([truth, self.proposals(pixels)]).astype(np.float32)
+        boxes = np.concatenate([truth, self._proposals(pixels)]).astype(np.float32)
         features, maps = self._features(pixels, boxes)
         of = np.concatenate([labels, np.full(len(boxes) - len(labels), -1)])
         return Regions(boxes, features, maps, of, overlaps_of(boxes, truth, labels, classes))
 
-    def proposals(self, pixels: np.ndarray) -> np.ndarray:
+    def _proposals(self, pixels: np.ndarray) -> np.ndarray:
         """The boxes that are looked at in an image, float32 (k, 4)."""
         if self._propose is None:
             return selective_search(
@@ -234,9 +243,9 @@ class RCNN:
             ValueError: If the detector has learned nothing yet.
             OSError: If the folder cannot be written.
         """
+        root = check_path("folder", folder)
         if self.svms is None:
             raise ValueError(f"This {self._name} has learned nothing yet: call fit(data) first.")
-        root = check_path("folder", folder)
         root.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
             "weights": self.svms.weights,
@@ -281,6 +290,10 @@ class RCNN:
             ValueError: If its files are broken, or `propose` is missing.
         """
         root = check_path("folder", folder)
+        if cache is not None:
+            check_path("cache", cache)
+        if propose is not None:
+            check_callable("propose", propose, "a function from an image to boxes")
         if not (root / _SETTINGS).is_file():
             raise FileNotFoundError(f"{root} holds no {cls._name}: there is no {_SETTINGS}.")
         try:
@@ -312,7 +325,7 @@ class _Images(Sequence[Regions]):
 
     def __init__(self, detector: RCNN, source: Any, classes: int):
         self._known: list[tuple[Regions, dict]] | None = source if isinstance(source, list) else None
-        self._make = partial(detector.regions, classes=classes)
+        self._make = partial(detector._regions, classes=classes)
         self._files: list[tuple[np.ndarray, dict]] = [] if self._known is not None else list(detector._pairs(source))
         objects = [one for _, one in (self._known if self._known is not None else self._files)]
         self.truths = [(np.asarray(one["boxes"], np.float32), np.asarray(one["classes"], int)) for one in objects]
