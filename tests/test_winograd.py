@@ -71,6 +71,16 @@ def test_predict_equals_a_call(norm, dilation, uses):
     assert len(uses) > 1
 
 
+def test_a_kernel_that_is_too_large_to_be_scaled(uses, monkeypatch):
+    monkeypatch.setattr(winograd, "_LEAST_TILES", 36)
+    model = _net(True, filters=512)
+    model.layers[-1].set_weights([np.random.default_rng(i).uniform(0.5, 2, 512) for i in range(4)])
+    image = _images(1)  # 294,912 elements of the output and 1,179,648 weights
+    expected = model(image).numpy()
+    assert _difference(model.predict_on_batch(image), expected) <= 2e-5
+    assert uses == [1]
+
+
 @pytest.mark.parametrize(
     ("options", "n"),
     [

@@ -27,7 +27,8 @@ def folded(tf: ModuleType, y: KerasTensor, training: bool | None) -> KerasTensor
     bias takes one pass, and TensorFlow fuses it in all these cases.
 
     The kernel is scaled at each call. If a plain convolution has more weights than its output has elements, scaling
-    would cost more than it saves, and `y` is returned as it is.
+    would cost more than it saves: then the output is scaled if Winograd's algorithm computes it, and else `y` is
+    returned as it is.
     """
     if not tf.is_symbolic_tensor(y) or y.dtype != tf.float32 or y.op.type != "FusedBatchNormV3":
         return y
@@ -41,7 +42,8 @@ def folded(tf: ModuleType, y: KerasTensor, training: bool | None) -> KerasTensor
     kernel = conv.inputs[1]
     elements = math.prod(n or _UNKNOWN for n in y.shape)
     if conv.type == "Conv2D" and kernel.shape.num_elements() > elements:
-        return y
+        made = conv.outputs[0] if training else winograd.faster(tf, conv.outputs[0])
+        return y if made is conv.outputs[0] else made * factor + (offset + (bias - mean) * factor)
     per_output = tf.reshape(factor, kernel.shape[2:]) if conv.type == DEPTHWISE else factor
     scaled = _convolve(tf, conv, kernel * per_output)
     if not training:  # in training, a frozen batch norm comes here, too
