@@ -4,7 +4,7 @@
 #     sh docs/results/segmentation.sh runs/segmentation
 #
 # The last lines are the results. Each is measured on 2,000 test scenes, whose digits and parts of photographs are not
-# in the training. Started again, it goes on. bfloat16 halves the time on CPUs that have it (AMX, or AVX-512 BF16).
+# in the training. Started again, it goes on. bfloat16 takes a third less time on a CPU with AMX.
 set -e
 out=${1:-runs/segmentation}
 for seed in 0 1 2; do

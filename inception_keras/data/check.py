@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -21,6 +22,22 @@ from .splits import Part, complete
 from .targets import Labels
 
 MAX_UNREADABLE = 0.1  # as for load_data
+
+
+class OfSplit(Protocol):
+    """An image file of a split."""
+
+    @property
+    def split(self) -> str:
+        """The split."""
+
+    @property
+    def image(self) -> Path:
+        """The file."""
+
+
+One = TypeVar("One")
+File = TypeVar("File", bound=OfSplit)
 
 
 @dataclass(frozen=True)
@@ -137,7 +154,8 @@ def check_data(data_dir: str | Path, *, task: str = "classification", label: str
         names = names if highest < len(names) else tuple(map(str, range(1 + highest)))
         seen = list(_hash(found))
     problems += [image.problem for image in seen if image.problem]
-    problems += _duplicates(seen, names)
+    known = [(image, image.split, image.name, image.digest) for image in seen if image.digest is not None]
+    problems += duplicates(known, partial(_other_label, names))
     good = [image for image in seen if image.digest is not None]
     return Check(
         root,
@@ -207,24 +225,37 @@ def _hash(arrays: Arrays) -> Iterator[_Seen]:
             yield _Seen(split, label, f"{split} image {i}", size, hashlib.sha256(image.tobytes()).digest())
 
 
-def _duplicates(seen: Sequence[_Seen], names: Sequence[str]) -> Iterator[Problem]:
-    """Reports each image whose bytes equal those of an earlier image, with the name of that image."""
-    first: dict[bytes, list[_Seen]] = defaultdict(list)
-    for image in seen:
-        if image.digest is None:
-            continue
-        same = first[image.digest]
-        other = next((one for one in same if one.split == image.split), same[0] if same else None)
-        if other is None or other.split != image.split:
-            same.append(image)  # the first one in its split
+def _other_label(names: Sequence[str], other: _Seen, image: _Seen) -> str:
+    return f"{names[image.label]} for {names[other.label]}" * (other.label != image.label)
+
+
+def digests(images: Iterable[File], root: Path) -> Iterator[tuple[File, str, str, bytes]]:
+    """What `duplicates` needs of images that are files."""
+    for one in images:
+        yield one, one.split, name_in(one.image, root), hashlib.sha256(one.image.read_bytes()).digest()
+
+
+def duplicates(
+    images: Iterable[tuple[One, str, str, bytes]], differing: Callable[[One, One], str]
+) -> Iterator[Problem]:
+    """Reports each image whose bytes equal those of an earlier image, with the name of that image.
+
+    Args:
+        images: For each image an object that stands for it, its split, its name, and the SHA-256 of its bytes.
+        differing: `(other, image) -> text`: what else of two equal images differs; empty if nothing does.
+    """
+    first: dict[bytes, list[tuple[One, str, str]]] = defaultdict(list)
+    for image, split, name, digest in images:
+        same = first[digest]
+        other = next((one for one in same if one[1] == split), same[0] if same else None)
+        if other is None or other[1] != split:
+            same.append((image, split, name))  # the first one in its split
         if other is not None:
-            across = {other.split, image.split} == {"train", "test"}
-            detail = f"is the same as {other.name}"
-            if other.split != image.split:
-                detail += f" in {other.split}"
-            if other.label != image.label:
-                detail += f", but {names[image.label]} for {names[other.label]}"
-            yield Problem("train and test" if across else "duplicate", image.name, detail)
+            across = {other[1], split} == {"train", "test"}
+            detail = f"is the same as {other[2]}" + f" in {other[1]}" * (other[1] != split)
+            if text := differing(other[0], image):
+                detail += f", but {text}"
+            yield Problem("train and test" if across else "duplicate", name, detail)
 
 
 def _rows(good: Sequence[_Seen], names: Sequence[str], parts: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """Reports what a folder of images and boxes contains, and what is wrong with it."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from ..checks import counted
 from .box_images import Seen, absent, check_objects, check_splits, known_classes, look, wrong_objects
 from .box_list import BoxList
 from .boxes import list_boxes
-from .check import MAX_UNREADABLE, Check, Problem, name_in
+from .check import MAX_UNREADABLE, Check, Problem, digests, duplicates, name_in
 from .layout import in_order
 from .listing import Skipped, check_share_of, remarked
 from .splits import Part, complete
@@ -46,7 +45,7 @@ def check_boxes(root: Path, label: str | None = None) -> Check:
     if refusal and " boxes that cannot be used" not in refusal:
         problems.append(Problem("classes", ".", refusal.rstrip(".")))
     good = [one for split in ("train", "validation", "test") for one in seen if one.split == split and not one.fault]
-    problems += _duplicates(good, root)
+    problems += duplicates(digests(good, root), _other_objects)
     notes = [*found.notes, *absent(classes, [one for one in good if one.split == "train"])]
     if empty := sum(not one.classes for one in good):
         notes.append(f"{counted(empty, 'image')} {'has' if empty == 1 else 'have'} no objects")
@@ -87,20 +86,8 @@ def _twice(seen: Sequence[Seen], root: Path) -> Iterator[Problem]:
                 yield Problem("duplicate box", name_in(one.source, root), detail)
 
 
-def _duplicates(good: Sequence[Seen], root: Path) -> Iterator[Problem]:
-    """Reports each image whose bytes equal those of an earlier one, and whether their objects differ."""
-    first: dict[bytes, list[Seen]] = {}
-    for one in good:
-        same = first.setdefault(hashlib.sha256(one.image.read_bytes()).digest(), [])
-        other = next((seen for seen in same if seen.split == one.split), same[0] if same else None)
-        if other is None or other.split != one.split:
-            same.append(one)
-        if other is not None:
-            across = {other.split, one.split} == {"train", "test"}
-            detail = f"is the same as {name_in(other.image, root)}"
-            detail += f" in {other.split}" * (other.split != one.split)
-            detail += ", but has other objects" * (_objects(other) != _objects(one))
-            yield Problem("train and test" if across else "duplicate", name_in(one.image, root), detail)
+def _other_objects(other: Seen, one: Seen) -> str:
+    return "has other objects" * (_objects(other) != _objects(one))
 
 
 def _objects(one: Seen) -> list[tuple]:

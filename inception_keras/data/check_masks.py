@@ -1,13 +1,12 @@
 """Reports what a folder of images and masks contains, and what is wrong with it."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .check import MAX_UNREADABLE, Check, Problem, name_in
+from .check import MAX_UNREADABLE, Check, Problem, digests, duplicates, name_in
 from .listing import check_share_of, remarked
 from .mask_file import VOID
 from .mask_folders import Pairs, list_masks
@@ -39,7 +38,7 @@ def check_masks(root: Path) -> Check:
     good = [one for one in seen if not classes.fault(one)]
     faults = [fault for one in seen if (fault := classes.fault(one))]
     problems += [Problem(kind, name_in(path, root), reason) for path, reason, kind in faults]
-    problems += _duplicates(good, root)
+    problems += duplicates(digests(good, root), _other_mask)
     lacking = absent(classes, [one for one in good if one.split == "train"])
     return Check(
         root,
@@ -71,20 +70,8 @@ def _refusal(pairs: Pairs, good: Sequence[Seen], faults: Sequence[tuple[Path, st
     return ""
 
 
-def _duplicates(good: Sequence[Seen], root: Path) -> Iterator[Problem]:
-    """Reports each image whose bytes equal those of an earlier one, and whether their masks differ."""
-    first: dict[bytes, list[Seen]] = {}
-    for one in good:
-        same = first.setdefault(hashlib.sha256(one.image.read_bytes()).digest(), [])
-        other = next((seen for seen in same if seen.split == one.split), same[0] if same else None)
-        if other is None or other.split != one.split:
-            same.append(one)
-        if other is not None:
-            across = {other.split, one.split} == {"train", "test"}
-            detail = f"is the same as {name_in(other.image, root)}"
-            detail += f" in {other.split}" * (other.split != one.split)
-            detail += ", but has another mask" * (other.mask.read_bytes() != one.mask.read_bytes())
-            yield Problem("train and test" if across else "duplicate", name_in(one.image, root), detail)
+def _other_mask(other: Seen, one: Seen) -> str:
+    return "has another mask" * (other.mask.read_bytes() != one.mask.read_bytes())
 
 
 def _rows(good: Sequence[Seen], classes: Classes, parts: Sequence[str]) -> Iterator[dict[str, Any]]:

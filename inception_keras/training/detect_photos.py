@@ -163,7 +163,7 @@ def results_file(path: Path, names: Sequence[str]) -> Iterator[Callable[[Found],
     """
     coco = set(names) == set(COCO_CATEGORIES)
     with atomic_write(path) as part, part.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        separator, nothing = "[\n", "[\n"
+        separator = "[\n"
 
         def add(found: Found) -> None:
             nonlocal separator
@@ -172,7 +172,7 @@ def results_file(path: Path, names: Sequence[str]) -> Iterator[Callable[[Found],
                 separator = ",\n"
 
         yield add
-        file.write((nothing if separator == nothing else "\n") + "]\n")
+        file.write(("[\n" if separator == "[\n" else "\n") + "]\n")
 
 
 def coco_results(found: Found, categories: dict[str, int] | None = None) -> list[dict[str, Any]]:

@@ -129,7 +129,7 @@ class RCNN:
     def fit(self, data: Data, *, box_regression: bool = True) -> "RCNN":
         """Learns the SVMs, and the box regressions, from the training images of a data set.
 
-        Images are used at their own size if the data hold files, as with `load_data(..., augment="crop")`.
+        Images are used at their own size if the data hold files, as with `load_data(..., own_size=True)`.
 
         Args:
             data: Images with boxes, of `load_data(..., task="detection")`.
