@@ -36,10 +36,10 @@ test: install  ## the fast tests
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # the longest first, so that both processes end at about the same time
-LONGEST = strangers_saving golden every_net strangers_models resume distribute strangers_caffe fuzz_training onnx
-test-all: .venv/export  ## every test; a process for each file, as the large nets leave gigabytes behind
-	printf '%s\n' $(LONGEST:%=tests/test_%.py) tests/test_*.py | awk '!seen[$$0]++' | xargs -n 1 -P 2 sh -c 'out=$$($(BIN)/pytest -m "slow or not slow" $$0 2>&1); code=$$?; \
-		echo "$$0 $$out"; exit $$code'
+LONGEST = golden strangers_saving every_net strangers_models resume distribute strangers_caffe fuzz_training onnx
+test-all: .venv/export test  ## every test; the slow ones in a process for each file, as large nets leave gigabytes behind
+	printf '%s\n' $(LONGEST:%=tests/test_%.py) $$(grep -l 'mark.slow' tests/test_*.py) | awk '!seen[$$0]++' | xargs -n 1 -P 2 \
+		sh -c 'out=$$($(BIN)/pytest -m slow --durations 3 $$0 2>&1); code=$$?; echo "$$0 $$out"; exit $$code'
 
 lint: install  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
