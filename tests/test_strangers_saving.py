@@ -78,6 +78,8 @@ for id, options in NETS:
     keras.utils.clear_session(free_memory=True)
     keras.utils.set_random_seed(0)
     side, channels = max(ZOO[id].min_size if id in ZOO else 0, 32), 1 if id.startswith("lenet") else 3
+    if (id, options) == ("inception_v3", {"aux": True}):
+        side = 299  # its head is for images of this size alone
     options = options | {"input_shape": (side, side, channels), "classes": 5}
     model = ik.create_model(id, **options) if id in ZOO else every_layer(**options)
     optimizer, task = "adam" if TRAINED else "sgd", ZOO[id].task if id in ZOO else "classification"
