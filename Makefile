@@ -35,11 +35,12 @@ demo: install  ## draw GoogLeNet, train one on real digits, name what is on phot
 test: install  ## the fast tests
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# the longest first, so that both processes end at about the same time
-LONGEST = golden strangers_saving every_net strangers_models resume distribute strangers_caffe fuzz_training onnx
-test-all: .venv/export test  ## every test; the slow ones in a process for each file, as large nets leave gigabytes behind
-	printf '%s\n' $(LONGEST:%=tests/test_%.py) $$(grep -l 'mark.slow' tests/test_*.py) | awk '!seen[$$0]++' | xargs -n 1 -P 2 \
-		sh -c 'out=$$($(BIN)/pytest -m slow --durations 3 $$0 2>&1); code=$$?; echo "$$0 $$out"; exit $$code'
+# the longest first, each in a process of its own, as large nets leave gigabytes behind; the others by four
+LONGEST := $(patsubst %,tests/test_%.py,golden strangers_saving overfit overfit_boxes every_net strangers_models distribute resume fcn)
+OTHERS = $(filter-out $(LONGEST),$(shell grep -l mark.slow tests/test_*.py))
+test-all: .venv/export test  ## the fast tests, then the slow ones
+	{ printf '%s\n' $(LONGEST); printf '%s %s %s %s\n' $(OTHERS); } | xargs -L 1 -P 2 sh -c \
+		'out=$$($(BIN)/pytest -m slow --durations 3 "$$@" 2>&1); code=$$?; echo "$$@ $$out"; exit $$code' -
 
 lint: install  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

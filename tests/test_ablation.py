@@ -21,7 +21,7 @@ def test_a_spread_takes_two(tmp_path):
 
 @pytest.mark.slow
 def test_rows_are_those_of_the_runs(tmp_path):
-    recipe = Recipe(epochs=2, batch_size=128, image_size=20)
+    recipe = Recipe(epochs=1, batch_size=256, image_size=16)
     rows = ablation(recipe, tmp_path, seeds=2, verbose=0)
     assert [row.variant for row in rows] == list(VARIANTS)
     for row in rows:

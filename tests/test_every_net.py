@@ -1,7 +1,4 @@
-"""Every net at its smallest input: it runs, every weight is trained, and is the same when it was saved and loaded.
-
-test_strangers_saving has Keras's own formats, test_golden the graph of `predict`.
-"""
+"""Every net at its smallest input: it runs, and every weight is trained."""
 
 import keras
 import numpy as np
@@ -9,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from inception_keras import create_model, list_models, without_weights
-from inception_keras.weights.store import save_weights
 from inception_keras.zoo import ZOO
 
 FAST = ("lenet5", "resnet20_cifar", "squeezenet1_1")
@@ -17,7 +13,7 @@ IDS = [id if id in FAST else pytest.param(id, marks=pytest.mark.slow) for id in 
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_runs_learns_and_is_stored(id, tmp_path):
+def test_runs_and_learns(id):
     keras.utils.set_random_seed(0)
     with without_weights():
         channels = create_model(id).input_shape[-1]
@@ -41,9 +37,4 @@ def test_runs_learns_and_is_stored(id, tmp_path):
     assert without == []
     assert all(np.isfinite(g).all() for g in gradients)
 
-    expected = model(image).numpy()
-    assert np.isfinite(expected).all()
-    save_weights(model, tmp_path / "weights.safetensors")
-    again = create_model(id, weights=tmp_path / "weights.safetensors", **options)
-    np.testing.assert_array_equal(again(image), expected)
-    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+    assert np.isfinite(model(image)).all()

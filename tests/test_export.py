@@ -1,24 +1,36 @@
 """Export of nets with our own layers: SavedModel, LiteRT and ONNX give the outputs of Keras."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from inception_keras import create_model
+from inception_keras import create_model, layers
 from inception_keras.zoo import ZOO
 
-# grouped, depthwise and shuffled convolutions, LRN, pools that adapt and that round up, fused batch norm
-IDS = ["alexnet", "googlenet", "resnext50_32x4d", "dpn68", "shufflenet_v1_g3", "mobilenet_v3_small", "seresnet18"]
+# grouped, depthwise and shuffled convolutions, LRN, pools that round up, fused batch norm; and a pool that adapts
+IDS = ["googlenet", "shufflenet_v1_g3", "mobilenet_v3_small", "seresnet18", "adaptive"]
 pytestmark = pytest.mark.slow
+
+
+def adaptive(input_shape, classes):
+    """A pool that adapts, and grouped convolutions of few channels, without the large dense layers of AlexNet."""
+    x = image = keras.Input(input_shape)
+    x = layers.Conv2D(8, 3, groups=1, activation="relu")(x)
+    x = layers.Conv2D(16, 3, groups=4)(x)
+    x = keras.layers.Flatten()(layers.AdaptiveAveragePooling2D(6)(x))
+    return keras.Model(image, keras.layers.Dense(classes)(x), name="adaptive")
 
 
 @pytest.fixture(params=IDS)
 def net(request):
     """A model, images, and the outputs of the model for them."""
     keras.utils.set_random_seed(0)
-    side = ZOO[request.param].min_size
-    model = create_model(request.param, input_shape=(side, side, 3), classes=5)
+    side = 29 if request.param == "adaptive" else ZOO[request.param].min_size
+    build = adaptive if request.param == "adaptive" else partial(create_model, request.param)
+    model = build(input_shape=(side, side, 3), classes=5)
     images = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype("float32")
     return model, images, model.predict(images, verbose=0)
 

@@ -194,7 +194,7 @@ def test_takes_any_net_as_its_backbone(id, without_weights):
     graph, ends = ends_of_strides(trunk)
     strides = [grids(graph)[node.name].stride for node in ends]
     assert id not in BACKBONES or [stride for stride in strides if stride >= 8] == BACKBONES[id]
-    for stride in strides[-2:]:
+    for stride in strides[-2:] if id in FAST else strides[-2:-1]:  # the finer net alone has a skip
         net = fcn(trunk, stride=stride, classes=7)
         assert net.output_shape == (None, None, None, 7)
         assert aligned(net)

@@ -115,7 +115,7 @@ def test_nothing_is_lost_without_a_word(tmp_path, seed):
     # a pair is two files that are used; of a spoilt pair, one file is named
     assert 2 * used + len(named) + passed <= len(files) <= 2 * (used + passed) + 2 * len(named)
     whole = [pair for pair in pairs(data.test) + pairs(data.validation) if pair[0][..., 1].mean() < 0.6]
-    assert belong_together([tuple(map(np.array, zip(*whole, strict=True)))] if whole else []) == len(whole)
+    assert belong_together(whole) == len(whole)
     assert len(pairs(data.test) + pairs(data.validation)) == data.counts["test"] + data.counts["validation"]
     assert sum(len(masks) for _, masks in data.train) == data.counts["train"]
 

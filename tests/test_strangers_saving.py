@@ -142,8 +142,9 @@ def check(name, suffix, compiled, wanted):
         assert any(np.any(moment) for moment in model.optimizer.variables[2:])
 
 for number, (name, wanted) in enumerate(json.load(open("figures.json")).items()):
-    ways = [("keras", True), ("h5", False)], [("keras", False), ("h5", True)]  # compiled or not
-    for suffix, compiled in ways[0] + ways[1] if TRAINED else ways[number % 2]:  # two take half the time
+    # compiled or not; in the large sweep, a net in each file, so that it takes half as long
+    ways = [("keras", True), ("h5", False)], [("keras", False), ("h5", True)]
+    for suffix, compiled in ways[0] + ways[1] if TRAINED else ways[number % 2]:
         try:
             check(name, suffix, compiled, wanted)
             print("opened", name, suffix)

@@ -1,7 +1,7 @@
 """Draws test scenes with their true masks and what FCN-32s, FCN-16s and FCN-8s find, for the page of results.
 
-    sh docs/results/segmentation.sh runs/segmentation
-    python docs/results/segmentation.py runs/segmentation docs/results/segmentation.png
+sh docs/results/segmentation.sh runs/segmentation
+python docs/results/segmentation.py runs/segmentation docs/results/segmentation.png
 """
 
 import sys
