@@ -238,7 +238,8 @@ def test_a_detector_in_files(nets, tmp_path):
 def test_a_detector_as_saved_model(nets, tmp_path):
     model, images = nets[0]["faster_rcnn_small"], nets[1]["images"]
     model.export(tmp_path / "saved", verbose=False)
-    found = tf.saved_model.load(str(tmp_path / "saved")).serve(images)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    found = loaded.serve(images)
     for name, values in model(images).items():
         np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-3)
 
