@@ -12,19 +12,14 @@ from ..blocks import conv, max_pool
 from ..checks import check_choice
 from ..layers import FlattenRegions, LocalResponseNormalization, RoIPooling, WithinChannelNormalization
 from ..models.alexnet import SECTION_3_5
-from ..models.vgg import FILTERS, TABLE_1
+from ..models.vgg import vgg_maps
 from .region_head import RegionDetections, RegionOffsets, RegionScores
 from .region_samples import GivenProposals
 
 
 def vgg16(x: KerasTensor) -> KerasTensor:
     """VGG-16 up to its last convolution: (600, 800, 3) -> (38, 50, 512). Pools round up, as in Caffe."""
-    for block, (filters, count) in enumerate(zip(FILTERS, TABLE_1[16], strict=True), 1):
-        if block > 1:
-            x = max_pool(x, 2, strides=2, name=f"pool_{block - 1}")
-        for i in range(1, count + 1):
-            x = conv(x, filters, 3, name=f"conv_{block}_{i}")
-    return x
+    return vgg_maps(x)["conv_5"]
 
 
 def zf(x: KerasTensor) -> KerasTensor:

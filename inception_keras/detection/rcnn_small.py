@@ -4,8 +4,8 @@ import keras
 from keras import KerasTensor, Model
 
 from ..arguments import InputShape, ObjectClasses, check_image_shape, checked
-from ..blocks import conv_bn, max_pool
-from ..models.vgg import FILTERS, TABLE_1
+from ..blocks import conv_bn
+from ..models.vgg import vgg_maps
 from .fast_rcnn import head
 from .faster_rcnn import rpn
 from .region_samples import GivenProposals
@@ -88,9 +88,4 @@ def build_faster_rcnn_small(
 
 def trunk(x: KerasTensor) -> KerasTensor:
     """(96, 96, 3) -> (12, 12, 128)."""
-    for block, (filters, count) in enumerate(zip(FILTERS[:4], TABLE_1[16], strict=False), 1):
-        if block > 1:
-            x = max_pool(x, 2, strides=2, name=f"pool_{block - 1}")
-        for i in range(1, count + 1):
-            x = conv_bn(x, filters // 4, 3, name=f"conv_{block}_{i}")
-    return x
+    return vgg_maps(x, conv_bn, width=1 / 4, blocks=4)["conv_4"]

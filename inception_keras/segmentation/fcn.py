@@ -11,7 +11,7 @@ from ..blocks import conv, image_input, max_pool
 from ..checks import check_choice
 from ..layers import BilinearConv2DTranspose, CropLike, LocalResponseNormalization
 from ..models.alexnet import SECTION_3_5
-from ..models.vgg import FILTERS, TABLE_1
+from ..models.vgg import vgg_maps
 
 CROPS = {  # stride: the first row and column that is kept of the scores of pool_4, of pool_3 and of the last map
     32: (19,),
@@ -19,7 +19,6 @@ CROPS = {  # stride: the first row and column that is kept of the scores of pool
     8: (5, 9, 31),
 }
 SCALES = {"pool_4": 0.01, "pool_3": 0.0001}  # of the skips in the net that is trained at once
-VGG, ALEXNET = TABLE_1[16], SECTION_3_5
 
 
 @checked
@@ -54,13 +53,8 @@ def build_fcn_vgg(
     """
     check_choice("stride", stride, (32, 16, 8))
     image = image_input(input_shape)
-    x, maps = layers.ZeroPadding2D(100, name="conv_1_1-padding")(image), {}
-    for block, (filters, count) in enumerate(zip(FILTERS, VGG, strict=True), 1):
-        for i in range(1, count + 1):
-            padding: dict = {"padding": "valid"} if (block, i) == (1, 1) else {}
-            x = conv(x, filters, 3, name=f"conv_{block}_{i}", **padding)
-        x = maps[f"pool_{block}"] = max_pool(x, 2, strides=2, name=f"pool_{block}")
-    x = dense_layers(x, kernel_size=7)
+    maps = vgg_maps(layers.ZeroPadding2D(100, name="conv_1_1-padding")(image), _unpadded_first)
+    x = dense_layers(maps["pool_5"], kernel_size=7)
 
     x = score(x, classes, name="score_fr")
     *skips, last = CROPS[stride]
@@ -106,7 +100,7 @@ def build_fcn_alexnet(
     """
     image = image_input(input_shape)
     x = layers.ZeroPadding2D(100, name="conv_1-padding")(image)
-    for row, (filters, kernel, strides, groups, normalised) in ALEXNET.items():
+    for row, (filters, kernel, strides, groups, normalised) in SECTION_3_5.items():
         padding: dict = {"padding": "valid"} if row == "conv_1" else {}
         x = conv(x, filters, kernel, strides, groups=groups, name=row, **padding)
         if normalised:
@@ -117,6 +111,12 @@ def build_fcn_alexnet(
     x = score(x, classes, name="score_fr")
     x = upscore(x, 32, kernel_size=63, learned=learn_upsampling, name="upscore_32")
     return Model(image, cropped(x, image, 18), name=name)
+
+
+def _unpadded_first(x: KerasTensor, filters: int, kernel_size: int, *, name: str) -> KerasTensor:
+    """A convolution, of which the first has its padding already: 100 pixels."""
+    padding: dict = {"padding": "valid"} if name == "conv_1_1" else {}
+    return conv(x, filters, kernel_size, name=name, **padding)
 
 
 def dense_layers(x: KerasTensor, kernel_size: int) -> KerasTensor:

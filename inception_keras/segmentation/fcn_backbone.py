@@ -4,13 +4,13 @@ import keras
 from keras import Model, layers
 
 from ..arguments import InputShape, checked
-from ..blocks import conv_bn, image_input, max_pool
+from ..blocks import conv_bn, image_input
 from ..checks import check_choice, check_model
 from ..feature_maps import ends_of_strides
 from ..graph import functional, outputs_of
 from ..layers import CropLike
 from ..models.googlenet import build_googlenet
-from ..models.vgg import FILTERS, TABLE_1
+from ..models.vgg import vgg_maps
 from .alignment import Grid, enlargement, grids
 from .fcn import cropped, score, upscore
 
@@ -148,9 +148,6 @@ def build_fcn_small(
         (None, 96, 96, 21)
     """
     check_choice("stride", stride, (32, 16, 8))
-    x = image = image_input(input_shape, min_size=32)
-    for block, (filters, count) in enumerate(zip(FILTERS, TABLE_1[16], strict=True), 1):
-        for i in range(1, count + 1):
-            x = conv_bn(x, filters // 4, 3, name=f"conv_{block}_{i}")
-        x = max_pool(x, 2, strides=2, name=f"pool_{block}")  # (48, 48, 16) to (3, 3, 128)
+    image = image_input(input_shape, min_size=32)
+    x = vgg_maps(image, conv_bn, width=1 / 4)["pool_5"]  # (3, 3, 128)
     return fcn(Model(image, x), stride=stride, classes=classes, learn_upsampling=learn_upsampling, name=name)
