@@ -64,7 +64,7 @@ def fed(**objects):
     batch = {name: tf.constant(np.array(objects[name], kind)) for name, kind in arrays.items()}
     images = tf.zeros((len(objects["classes"]), 16, 16, 3))
     dataset = tf.data.Dataset.from_tensors((images, batch | {"dropped": tf.zeros(len(images), tf.int32)}))
-    return next(iter(detection.targets(dataset, model, None, None))), model
+    return next(iter(detection.targets(dataset, model, RECIPE, None))), model
 
 
 def test_difficult_objects_are_measured_but_not_trained_on():
@@ -81,7 +81,7 @@ def test_difficult_objects_are_measured_but_not_trained_on():
 def test_a_batch_without_objects_has_a_row_of_padding():
     (x, y), model = fed(boxes=np.zeros((2, 0, 4)), classes=np.zeros((2, 0)), difficult=np.zeros((2, 0)))
     assert x["classes"].numpy().tolist() == [[-1], [-1]] and y["detections"].shape == (2, 1, 6)
-    detection.TASK.compile(model, keras.optimizers.SGD(), None, type("Data", (), {"class_names": NAMES}))
+    detection.TASK.compile(model, keras.optimizers.SGD(), RECIPE, type("Data", (), {"class_names": NAMES}))
     assert math.isfinite(float(model.compute_loss(x=x, y=y, y_pred=model(x))))
 
 

@@ -234,6 +234,27 @@ def test_a_crop_is_that_part_of_the_image():
         assert np.abs(crop - np.stack(np.meshgrid(x, y), axis=-1)).max() < 0.51
 
 
+def test_sides_by_turns():
+    data = load_data("digits", batch_size=400, train_sizes=[24, 40])
+    plain = load_data("digits", batch_size=400)
+    sides = [{tuple(images.shape[1:]) for images, _ in data.epoch(number)} for number in range(3)]
+    assert sides == [{(24, 24, 1)}, {(40, 40, 1)}, {(24, 24, 1)}]
+    for split in ("validation", "test"):
+        assert {tuple(images.shape[1:]) for images, _ in data.split(split)} == {(32, 32, 1)}
+    (images, labels), (whole, same) = (next(iter(one.epoch(1))) for one in (data, plain))
+    np.testing.assert_array_equal(labels, same)
+    np.testing.assert_allclose(images, tf.image.resize(whole, (40, 40)), atol=1e-5)
+    assert [len(images) for images, _ in data.epochs(1, skip=3).take(2)] == [93, 400]
+    for sizes, sentence in (
+        (180, "train_sizes must be a list of ints, got 180"),
+        ([0], "a side of train_sizes must be"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=sentence):
+            load_data("digits", train_sizes=sizes)
+    with pytest.raises(ValueError, match="train_sizes needs images that have one label each, got boxes"):
+        load_data("scenes", task="detection", count=8, train_sizes=[64])
+
+
 def test_who_is_mirrored(tmp_path):
     write_photos(tmp_path, 10)
     for kind in augment.KINDS:

@@ -107,7 +107,7 @@ def test_the_task_feeds_them(count):
     np.testing.assert_array_equal(x["proposals"][0][:2], boxes[:1] if count == 1 else boxes)
     if count is not None:
         return
-    detection.compile(model, keras.optimizers.SGD(), None, own)
+    detection.compile(model, keras.optimizers.SGD(), ik.Recipe(task="detection"), own)
     logs = model.evaluate(detection.targets(own.test, model, None, own), verbose=0, return_dict=True)
     assert detection.columns(logs, model, "test_")["test_map_50"] > 0.2
     inference = detection.inference(model)
@@ -130,8 +130,6 @@ def test_detect_makes_them_or_takes_them(monkeypatch):
     options = {"proposals": "single", "proposals_width": 200}
     config = {"recipe": {"task_options": options}, "class_names": ["thing"], "preprocessing": {"size": [SIDE, SIDE]}}
     assert len(finder_of_run(net(), config)(large).boxes) == 2 and given == [{"mode": "single", "width": 200}]
-    with pytest.raises(ValueError, match="proposals must be 'single', 'fast' or 'quality', got 'slow'"):
-        detection.Options(proposals="slow")
 
 
 def test_lengths():

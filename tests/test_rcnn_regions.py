@@ -1,5 +1,9 @@
 """R-CNN: its crops by hand, its SVMs and box regressions by value, and the whole on scenes."""
 
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from inception_keras.detection.region_svms import (
     train_box_regression,
     train_svms,
 )
+from inception_keras.training.region_tuning import batches, fit_batches, labelled
 
 # -- crops
 
@@ -301,3 +306,117 @@ def test_the_released_net():
         assert net.count_params() - net.get_layer("predictions").count_params() == 56_868_224
         assert net.get_layer("conv_5-pool").output.shape == (None, 6, 6, 256)
         assert ik.create_model("rcnn", classes=3).output_shape == (None, 4)
+
+
+# -- fine-tuning
+
+
+def test_what_regions_are_in_fine_tuning():
+    overlaps = np.array([[0.5, 0.6], [0.5, 0.2], [0.49, 0.3], [0.1, 0], [0.05, 0]])
+    assert labelled(overlaps, 0.0).tolist() == [2, 1, 0, 0, 0]
+    assert labelled(overlaps, 0.1).tolist() == [2, 1, 0, 0, -1]
+    assert labelled(np.zeros((3, 0)), 0.0).tolist() == [0, 0, 0] and labelled(np.zeros((0, 2)), 0.0).tolist() == []
+
+
+def test_batches_are_drawn_evenly_and_read_each_image_once():
+    labels = [np.array([2, 0, 0]), np.array([-1, 0]), np.array([1, 1, -1, 0])]
+    looked = []
+
+    def examples(image, rows, mirrored):
+        looked.append(image)
+        return np.stack([np.full(len(rows), image), rows, mirrored], axis=1).astype(np.float32)
+
+    found = list(batches(labels, examples, 500, 4, 12, 12, seed=1))
+    assert looked == [0, 1, 2]  # for 500 batches, which are made at once
+    assert all(x.shape == (16, 3) and (y[:4] > 0).all() and (y[4:] == 0).all() for x, y in found)
+    x, y = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    assert all(labels[int(image)][int(row)] == label for (image, row, _), label in zip(x, y, strict=True))
+    shares = [np.mean((x[y > 0][:, :2] == place).all(axis=1)) for place in ((0, 0), (2, 0), (2, 1))]
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.04)
+    assert abs(x[:, 2].mean() - 0.5) < 0.03
+    again = list(batches(labels, examples, 3, 4, 12, 2**24, seed=1))  # one batch at a time
+    assert len(again) == 3 and len(looked) > 6
+    with pytest.raises(ValueError, match="The training images have no regions of background, which fine-tuning needs"):
+        next(batches([np.array([1, -1])], examples, 3, 4, 12, 12, seed=1))
+
+
+def test_a_step_is_that_of_caffe():
+    """Momentum 0.9, weight decay 0.0005 of kernels, biases twice, the last layer ten times; a tenth after each drop."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(5, 6, 3)).astype(np.float32), np.array([0, 1, 2, 1, 1, 0], np.int32)
+    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(3, "softmax")])
+    values = [v.numpy().astype(float) for v in net.trainable_variables]
+    losses = fit_batches(net, net.layers[-1], iter([(one, y) for one in x]), 0.1, 2, 10)
+    speeds, expected = [np.zeros(v.shape) for v in values], []
+    for number, one in enumerate(x):
+        hidden = np.tanh(one @ values[0] + values[1])
+        scores = np.exp(hidden @ values[2] + values[3])
+        scores /= scores.sum(axis=1, keepdims=True)
+        expected.append(-np.log(scores[np.arange(6), y]).mean())
+        wrong = (scores - np.eye(3)[y]) / 6
+        back = (wrong @ values[2].T) * (1 - hidden**2)
+        gradients = [one.T @ back, back.sum(axis=0), hidden.T @ wrong, wrong.sum(axis=0)]
+        for i, (factor, decay) in enumerate(((1, 5e-4), (2, 0), (10, 5e-4), (20, 0))):
+            rate = 0.1 * 0.1 ** (number // 2)
+            speeds[i] = 0.9 * speeds[i] - rate * factor * (gradients[i] + decay * values[i])
+            values[i] = values[i] + speeds[i]
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    for variable, value in zip(net.trainable_variables, values, strict=True):
+        np.testing.assert_allclose(variable, value, atol=1e-5)
+    with pytest.raises(ValueError, match="The loss is nan at step 1 with the learning rate 0"):
+        fit_batches(net, net.layers[-1], iter([(np.full((6, 3), np.nan, np.float32), y)]), 0.1, 2, 10)
+
+
+def test_the_net_is_fine_tuned_and_its_features_are_better(data):
+    keras.utils.set_random_seed(0)
+    detector = ik.RCNN(tiny(), propose=windows)
+    kernel = detector.net.get_layer("conv").kernel.numpy()
+    losses = detector.fine_tune(data, steps=150, positives=8, negatives=24, learning_rate=0.01, seed=1)
+    assert len(losses) == 150 and np.mean(losses[-20:]) < 0.5 * np.mean(losses[:5])
+    assert detector.net.output_shape == (None, 3)  # background, red and green
+    assert not np.array_equal(detector.net.get_layer("conv").kernel, kernel)
+    image, box = data.batches["train"].part.images[0], data.batches["train"].part.targets.boxes[0]
+    scores = np.asarray(detector.net(detector._crops(image, box)))[0]
+    assert scores[1:].argmax() == data.batches["train"].part.targets.classes[0][0] and scores[0] < 0.5
+    with pytest.raises(ValueError, match="This R-CNN has learned nothing yet"):
+        detector.detect(image)
+    assert len(detector.fit(data).detect(image).boxes)
+    again = detector.fine_tune(data, steps=1)  # the net has its outputs already
+    assert again[0] < losses[0] and detector.net.output_shape == (None, 3)
+    for options, sentence in (({"steps": 0}, "steps must be"), ({"learning_rate": 0}, "learning_rate must be above 0")):
+        with pytest.raises(ValueError, match=sentence):
+            detector.fine_tune(data, **options)
+
+
+class Fresh(Sequence):
+    """Images that are made anew each time, and forgotten."""
+
+    def __init__(self, images):
+        self.images, self.alive, self.most = images, weakref.WeakSet(), 0
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        pixels = self.images[index].copy().view(Pixels)
+        self.alive.add(pixels)
+        self.most = max(self.most, len(self.alive))
+        return pixels
+
+
+class Pixels(np.ndarray):
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+def test_training_images_are_not_kept_in_memory(data, tmp_path):
+    part = data.batches["train"].part
+    images = Fresh(part.images)
+    fresh = replace(data, batches={"train": replace(data.batches["train"], part=replace(part, images=images))})
+    cached = ik.RCNN(tiny(), propose=windows, cache=tmp_path).fit(fresh)
+    assert images.most <= 2 and len([*tmp_path.iterdir()]) == len(images)
+    whole = ik.RCNN(tiny(), propose=windows).fit(data)
+    np.testing.assert_array_equal(cached.svms.weights, whole.svms.weights)
+    images.most = 0
+    whole.fine_tune(fresh, steps=2, positives=2, negatives=2)
+    assert 0 < images.most <= 2

@@ -85,3 +85,27 @@ def test_what_is_wrong_is_said():
         ik.SPPnet(ik.create_model("lenet5"))
     with pytest.raises(ValueError, match="scales must have at least one scale"):
         ik.SPPnet(tiny(), scales=())
+
+
+def test_dense_layers_are_fine_tuned_on_pyramids():
+    keras.utils.set_random_seed(0)
+    detector, data = ik.SPPnet(tiny(), scales=(96, 192), propose=windows), coloured(14, 0)
+    kernel = detector.net.get_layer("conv").kernel.numpy()
+    losses = detector.fine_tune(data, steps=200, positives=8, negatives=24, learning_rate=0.02)
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:5]) and detector.net.output_shape == (None, 3)
+    np.testing.assert_array_equal(detector.net.get_layer("conv").kernel, kernel)
+    part = coloured(1, 1).batches["test"].part
+    found = detector.fit(data).detect(part.images[0])
+    assert found.classes[0] == part.targets.classes[0][0]
+
+
+def test_mirrored_regions_are_those_of_the_mirrored_image():
+    detector = ik.SPPnet(tiny(), scales=(96,), propose=windows)
+    image, boxes = coloured(1, 3).batches["test"].part.images[0], np.float32([[4, 8, 20, 40], [30, 0, 44, 12]])
+    plain, mirrored = (detector._examples(image, boxes, np.full(2, each)) for each in (False, True))
+    turned = SIDE - boxes[:, [2, 1, 0, 3]] * [1, -1, 1, -1] - [0, SIDE, 0, SIDE]
+    other = detector._examples(image[:, ::-1], turned.astype(np.float32), np.zeros(2, bool))
+    np.testing.assert_array_equal(mirrored, other)
+    assert abs(plain - mirrored).max() > 0.01
+    half = detector._examples(image, boxes, np.array([True, False]))
+    np.testing.assert_array_equal(half, [mirrored[0], plain[1]])

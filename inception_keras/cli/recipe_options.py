@@ -16,6 +16,7 @@ from .terminal import named_options, tell_error, whole_numbers
 
 _LISTS = {  # given several times, or with commas
     "keep_epochs": "1,2,...",
+    "train_sizes": "180,224,...",
     "class_weight": "balanced or CLASS=WEIGHT,...",
     "task_options": "NAME=VALUE",  # these only several times
 }
@@ -86,8 +87,8 @@ def changes(given: Mapping[str, Any], option: list[str] | None = None, aux: bool
     for name in _NONE_AS_TEXT:
         if changed.get(name) == "none":
             changed[name] = None
-    if "keep_epochs" in changed:
-        changed["keep_epochs"] = tuple(number for text in changed["keep_epochs"] for number in whole_numbers(text, ","))
+    for name in {"keep_epochs", "train_sizes"} & changed.keys():
+        changed[name] = tuple(number for text in changed[name] for number in whole_numbers(text, ","))
     if "class_weight" in changed:
         changed["class_weight"] = _class_weight(changed["class_weight"])
     if changed.get("image_size"):

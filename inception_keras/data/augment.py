@@ -173,3 +173,9 @@ def _inside(place: tf.Tensor, share: tf.Tensor, side: int) -> tf.Tensor:
 
 def _fold(key: tf.Tensor, purpose: int) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(key, tf.constant(purpose, tf.int64))
+
+
+def of_turn(images: tf.Tensor, sides: Sequence[int], number: tf.Tensor) -> tf.Tensor:
+    """Resizes images (n, h, w, c) to the side whose turn it is in an epoch: the first in epoch 0, and so on."""
+    side = tf.gather(tf.constant(sides, tf.int32), number % len(sides))
+    return tf.image.resize(images, tf.stack([side, side]), antialias=True)

@@ -1,6 +1,7 @@
 """Loads data sets by name or from a folder, ready for training."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -177,6 +178,7 @@ def load_data(
     mixup: float = 0.0,
     cutmix: float = 0.0,
     one_hot: bool = False,
+    train_sizes: Sequence[int] = (),
     label: str | None = None,
     count: int | None = None,
     own_size: bool = False,
@@ -236,6 +238,9 @@ def load_data(
             off.
         cutmix: Alpha of CutMix (Yun et al., 2019). A rectangle of the next image is pasted into every image of a batch.
             0 turns it off. If both alphas are above 0, each batch uses one of the two, chosen at random.
+        train_sizes: Sides in pixels that the training images are resized to, after all else: those of the first epoch
+            to the first side, those of the second epoch to the second, and so on by turns. The net must take images of
+            any size, as with spatial pyramid pooling. Empty leaves the training images as they are.
         one_hot: Whether the labels of all splits are one-hot, float32 (n, classes).
         label: The column of a CSV file that holds the labels, if more than one column could.
         count: Number of training scenes, 2,000 by default, for `"scenes"`. There are an eighth as many for validation
@@ -287,6 +292,8 @@ def load_data(
     if preprocessing is not None:
         check_type("preprocessing", preprocessing, Preprocessing, "a Preprocessing, such as preprocessing('resnet50')")
     changes = _changes(augment, flip, mixup, cutmix) | {"sampling": check_choice("sampling", sampling, SAMPLINGS)}
+    given: Sequence[int] = check_type("train_sizes", train_sizes, (tuple, list), "a list of ints")
+    changes["sizes"] = tuple(check_count("a side of train_sizes", side, most=LARGEST) for side in given)
     size = _size(image_size)
     wanted = preprocessing.resized(size) if preprocessing and size else preprocessing or size
 

@@ -43,13 +43,14 @@ class Batches:
     mixup: float = 0.0  # alphas, as in augment.mix; mixing needs one-hot labels
     cutmix: float = 0.0
     sampling: str = "natural"  # one of SAMPLINGS
+    sizes: tuple[int, ...] = ()  # sides that random batches are resized to, a side for each epoch by turns
 
     def __post_init__(self) -> None:
-        if not isinstance(self.part.targets, Labels):
-            for name, wanted in (("mixup", self.mixup), ("cutmix", self.cutmix), ("balanced", self.sampling)):
-                if wanted not in (0, "natural"):
-                    kind = type(self.part.targets).__name__.lower()
-                    raise ValueError(f"{name} needs images that have one label each, got {kind}.")
+        wanted = {"mixup": self.mixup, "cutmix": self.cutmix, "balanced": self.sampling, "train_sizes": self.sizes}
+        names = [name for name, value in wanted.items() if value not in (0, "natural", ())]
+        if names and not isinstance(self.part.targets, Labels):
+            kind = type(self.part.targets).__name__.lower()
+            raise ValueError(f"{names[0]} needs images that have one label each, got {kind}.")
 
     def __len__(self) -> int:
         return -(-len(self.part) // self.size)
@@ -297,9 +298,8 @@ class Batches:
             images, targets = augment.mix(images, targets, plan["key"], self.mixup, self.cutmix)
         mine = plan["end"] - plan["first"]
         images = self.preprocessing.normalise(tf.ensure_shape(images[:mine], (None, *self._shape)))
+        images = augment.of_turn(images, self.sizes, plan["number"]) if self._random and self.sizes else images
         return images, tf.nest.map_structure(lambda values: values[:mine], targets)
-
-    # --
 
     @cached_property
     def _memory(self) -> tf.Tensor:

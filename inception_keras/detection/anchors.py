@@ -46,7 +46,7 @@ def rcnn_anchors(
         >>> rcnn_anchors()[[0, 4]].tolist()
         [[-84.0, -40.0, 99.0, 55.0], [-120.0, -120.0, 135.0, 135.0]]
     """
-    base, ratio, scale = check_count("base", base), _positive("ratios", ratios), _positive("scales", scales)
+    base, ratio, scale = check_count("base", base), positive("ratios", ratios), positive("scales", scales)
     widths = np.round(np.sqrt(base * base / ratio))
     heights = np.round(widths * ratio)
     halves = (np.stack([widths, heights], -1)[:, None] * scale[:, None] - 1).reshape(-1, 2) / 2
@@ -74,7 +74,7 @@ def fpn_anchors(sizes: Sequence[float], ratios: Sequence[float] = (0.5, 1, 2)) -
         >>> fpn_anchors([32]).tolist()
         [[-23.0, -11.0, 23.0, 11.0], [-16.0, -16.0, 16.0, 16.0], [-11.0, -23.0, 11.0, 23.0]]
     """
-    ratio, size = _positive("ratios", ratios).astype(np.float32), _positive("sizes", sizes).astype(np.float32)
+    ratio, size = positive("ratios", ratios).astype(np.float32), positive("sizes", sizes).astype(np.float32)
     heights = np.sqrt(ratio)
     halves = (np.stack([1 / heights, heights], -1)[:, None] * size[:, None]).reshape(-1, 2) / 2
     return np.round(np.concatenate([-halves, halves], 1))
@@ -276,7 +276,8 @@ def _pairs(data: "tf.data.Dataset | Iterable") -> Iterator[tuple[tuple[int, int]
             yield (height, width), boxes[classes >= 0]
 
 
-def _positive(label: str, values: Sequence[float]) -> np.ndarray:
+def positive(label: str, values: Sequence[float]) -> np.ndarray:
+    """Returns `values` as float64 (n,) if they are numbers above 0, at least one; otherwise raises a ValueError."""
     try:
         numbers = np.asarray(values, np.float64)
     except (TypeError, ValueError):

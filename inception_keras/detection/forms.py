@@ -11,7 +11,7 @@ from types import ModuleType
 
 import keras
 
-from ..checks import check_model
+from ..checks import check_model, nearest
 
 FOUND = ("boxes", "classes", "scores")  # outputs of the layer "detections", and of a training form beside its terms
 IMAGES = ("images", "image")  # the name of the input that takes images: Keras wants the name that its tensor has
@@ -51,6 +51,40 @@ def training_form(model: keras.Model) -> keras.Model:
 def loss_terms(form: keras.Model) -> list[str]:
     """The names of the terms of the loss, in the order of the outputs of a training form."""
     return [name for name in form.output if name not in FOUND]
+
+
+def with_scales(form: keras.Model, scales: Mapping[str, float]) -> keras.Model:
+    """A training form whose terms are multiplied by factors. Terms with the factor 0 are left out.
+
+    Layers that lead to none of the terms that are left are frozen. So the parts of a detector can be trained on their
+    own, such as the region proposal network.
+
+    Args:
+        form: A training form.
+        scales: The factors by the names of terms. Other terms stay as they are.
+
+    Raises:
+        ValueError: If there is no such term, or none is left.
+    """
+    terms = {}
+    for name in scales:
+        if name not in loss_terms(form):
+            raise ValueError(f"{form.name} has no term {name!r} of the loss; {nearest(name, loss_terms(form))}")
+    for name in loss_terms(form):
+        scale, term = scales.get(name, 1), form.output[name]
+        if scale == 1:
+            terms[name] = term
+        elif scale:
+            terms[name] = keras.layers.Rescaling(scale, dtype="float32", name=f"{name}-scaled")(term)
+    if not terms:
+        raise ValueError(f"All terms of the loss of {form.name} have the factor 0: nothing is left to train.")
+    used = keras.Model(form.input, terms).layers
+    found = {name: form.output[name] for name in FOUND}
+    form = keras.Model(form.input, terms | found, name=form.name)
+    for layer in form.layers:
+        if layer not in used:
+            layer.trainable = False
+    return form
 
 
 def detections(model: keras.Model) -> keras.Model:

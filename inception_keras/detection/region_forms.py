@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import KerasTensor
+from keras import KerasTensor, ops
 
+from ..checks import check_share
 from .region_head import RegionDetections, RegionLoss
 from .region_samples import GivenProposals, RegionSamples
 from .rpn import ProposalLoss, Proposals
@@ -60,6 +61,42 @@ def training_form(
     terms |= RegionLoss(beta, name="loss")(inside)
     found = {name: model.output[name] for name in ("boxes", "classes", "scores")}
     return keras.Model(inputs, terms | found, name=model.name)
+
+
+def draw_background_from(form: keras.Model, low: float) -> None:
+    """Changes the IoU with an object from which on the regions of a training form may be drawn as background.
+
+    Raises:
+        ValueError: If the form draws no regions, or `low` is not a share.
+    """
+    layers = [layer for layer in form.layers if isinstance(layer, RegionSamples)]
+    if not layers:
+        raise ValueError(f"{form.name} draws no regions of proposals, so it has no background_from.")
+    layers[0].low = check_share("background_from", low)
+
+
+def proposals_of(model: keras.Model, most: int = 2000) -> keras.Model:
+    """The part of a net that proposes regions, as a detector of one class: its proposals are what it finds.
+
+    Args:
+        model: A net with a region proposal network, such as `create_model("faster_rcnn")`.
+        most: The most proposals of an image. In the alternating training of Faster R-CNN, 2,000.
+
+    Raises:
+        ValueError: If the net makes no proposals.
+    """
+    layer = next((layer for layer in model.layers if isinstance(layer, Proposals)), None)
+    if layer is None:
+        raise ValueError(f"{model.name} proposes no regions: it has no region proposal network.")
+    found = Proposals.from_config(layer.get_config() | {"after": most, "name": "proposed"})(layer.input)
+    real = ops.any(ops.not_equal(found, 0), axis=-1)
+    last = ops.convert_to_tensor([0.0, 0.0, layer.extra, layer.extra])  # from the last pixel to the edge
+    outputs = {
+        "boxes": ops.where(real[..., None], found + last, 0.0),
+        "classes": ops.where(real, 0, -1),
+        "scores": ops.cast(real, "float32"),
+    }
+    return keras.Model(model.input, outputs, name=model.name)
 
 
 def replayed(start: KerasTensor, outputs: Sequence[KerasTensor], other: KerasTensor) -> list[KerasTensor]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import keras
@@ -12,14 +13,19 @@ import numpy as np
 import tensorflow as tf
 
 from ..analysis.box_overlays import Panel
-from ..checks import check_count, check_share, check_texts, check_type
+from ..checks import check_choice, check_count, check_share, check_texts, check_type
 from ..data.preprocessing import LARGEST, Photo, Preprocessing
+from ..data.proposals import Propose
 from ..detection.forms import FOUND, IMAGES, detections, image_input
-from ..detection.selective_search import selective_search
+from ..detection.region_forms import proposals_of
+from ..detection.selective_search import MODES, selective_search
+from ..detection.windows import sliding_windows
 from .folder import load_run
 
 MIN_SIZE, MAX_SIZE = 600, 1000  # of Fast and Faster R-CNN
 _LONG = 5 / 3  # the largest longer side, as a multiple of the shorter, unless it is given: 1000 / 600
+
+WINDOWS = "windows"  # what `proposals` of a recipe may be beside a mode of selective search and the folder of a run
 
 _functions: Any = weakref.WeakKeyDictionary()  # the compiled function of each model, as compiling takes seconds
 
@@ -65,7 +71,7 @@ def detect(
             a model.
         max_size: The largest longer side in pixels. None takes the run's own, and 5/3 of `min_size` for a model.
         proposals: For nets that are given regions, such as `fast_rcnn`: (k, 4) in pixels of the photograph. None takes
-            those of `selective_search`, with the settings of the run's recipe.
+            those of the run's recipe, and of `selective_search` for a model.
 
     Returns:
         Boxes, labels, scores and class indices.
@@ -102,7 +108,7 @@ class Finder:
     function: Callable[..., Mapping[str, tf.Tensor]]
     taken: tuple[int | None, int | None]  # height and width of the input, if they are fixed
     regions: int | None  # number of proposals that the net takes; None for any number, and 0 if it takes none
-    propose: Callable[[np.ndarray], np.ndarray]
+    propose: Propose
     prepare: Preprocessing
     names: tuple[str, ...]
     min_size: int
@@ -154,7 +160,7 @@ def finder(
     min_size: int | None = None,
     max_size: int | None = None,
     stretched: tuple[int, int] | None = None,
-    propose: Callable[[np.ndarray], np.ndarray] | None = None,
+    propose: Propose | None = None,
 ) -> Finder:
     """A `Finder` for a detector. Its function is compiled once for each model.
 
@@ -213,7 +219,10 @@ def finder_of_run(
     short, stretched = own_sizes(prepare, min_size or options.get("min_size"))
     most = max_size or (None if min_size else options.get("max_size"))
     names = class_names or config["class_names"]
-    return finder(model, preprocessing or prepare, names, short, most, stretched, _propose(options))
+    # by the words of Options in tasks/detection.py
+    given = {"proposals": options.get("proposals"), "width": options.get("proposals_width")}
+    propose = proposer(**{name: value for name, value in given.items() if value is not None})
+    return finder(model, preprocessing or prepare, names, short, most, stretched, propose)
 
 
 def own_sizes(prepare: Preprocessing, min_size: int | None) -> tuple[int, tuple[int, int] | None]:
@@ -228,10 +237,39 @@ def own_sizes(prepare: Preprocessing, min_size: int | None) -> tuple[int, tuple[
     return min_size or prepare.resize or min(prepare.size), None
 
 
-def _propose(options: Mapping[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
-    """Selective search with the settings of a recipe's task options."""
-    names = {"mode": "proposals", "width": "proposals_width"}
-    return partial(selective_search, **{name: options[option] for name, option in names.items() if option in options})
+def proposer(proposals: str = "fast", width: int = 500, cache: Path | None = None) -> Propose:
+    """A function that proposes regions in a photograph: uint8 (h, w, c) to boxes (k, 4) in its pixels.
+
+    Args:
+        proposals: A mode of `selective_search`; `"windows"` for `sliding_windows`; or the folder of a run whose net has
+            a region proposal network. The run is loaded when the function is first called.
+        width: For selective search, as there.
+        cache: For selective search, as there.
+    """
+    if proposals == WINDOWS:
+        return lambda pixels: sliding_windows(*pixels.shape[:2])
+    if proposals in MODES:
+        return partial(selective_search, mode=proposals, width=width, cache=cache)
+    return _OfRun(proposals)
+
+
+class _OfRun:
+    """The proposals of a run's net. Several threads may ask for them."""
+
+    def __init__(self, folder: str):
+        self._folder, self._lock = folder, Lock()
+        self._find: Finder | None = None
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        with self._lock:
+            self._find = self._find or self._loaded()
+        return self._find(pixels).boxes
+
+    def _loaded(self) -> Finder:
+        if not Path(self._folder).is_dir():
+            check_choice("proposals", self._folder, (*MODES, WINDOWS, "the folder of a run"))
+        net, config = load_run(self._folder)
+        return finder_of_run(proposals_of(net), config)
 
 
 def of_length(proposals: Any, count: int | None) -> tf.Tensor:

@@ -79,6 +79,9 @@ class Recipe:
         label: The column of a CSV file that holds the labels, if more than one column could.
         image_size: Images are resized to this height and width, in pixels. None uses the size of the pretrained
             weights; without weights, 224 for encoded images, 32 for digits, and the stored size for all others.
+        train_sizes: Sides in pixels that the training images are resized to, for each epoch the next one by turns, as
+            SPPnet was trained at 180 and 224. The net must take images of any size. Validation and test keep
+            `image_size`. Empty trains at `image_size` alone.
         epochs: Passes over the training images.
         batch_size: Images in a step, on all devices together.
         optimizer: `"adam"`, `"adamw"`, `"rmsprop"` or `"sgd"` (momentum 0.9).
@@ -139,6 +142,7 @@ class Recipe:
     data_dir: str | None = None
     label: str | None = None
     image_size: int | tuple[int, int] | None = None
+    train_sizes: tuple[int, ...] = ()
     epochs: int = 12
     batch_size: int = 64
     optimizer: str = "adam"
@@ -213,10 +217,16 @@ class Recipe:
             object.__setattr__(self, "image_size", sides)
         elif self.image_size is not None:
             check_count("image_size", self.image_size, 1, _LARGEST_SIDE)
+        if not isinstance(self.train_sizes, (list, tuple)):
+            raise ValueError(f"train_sizes must be a list of sides, got {got(self.train_sizes)}.")
+        sides = tuple(check_count("a side of train_sizes", side, 1, _LARGEST_SIDE) for side in self.train_sizes)
+        object.__setattr__(self, "train_sizes", sides)
         for name in ("options", "task_options"):
             table = getattr(self, name)
             if not isinstance(table, Mapping) or not all(map(_is_plain, table.values())):
-                raise ValueError(f"{name} must be a table of names with numbers, texts or lists, got {got(table)}.")
+                raise ValueError(
+                    f"{name} must be a table of names with numbers, texts, lists or tables, got {got(table)}."
+                )
             object.__setattr__(self, name, dict(table))
         object.__setattr__(self, "class_weight", _class_weight(self.class_weight))
         if not isinstance(self.keep_epochs, (list, tuple)):
@@ -339,4 +349,6 @@ def _is_number(value: object) -> bool:
 def _is_plain(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) for name in value) and all(map(_is_plain, value.values()))
     return value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))

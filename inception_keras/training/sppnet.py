@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import check_count, check_type
+from ..data.datasets import Data
 from ..data.preprocessing import LARGEST
 from ..detection.sppnet import SCALES, best_scales, on_map, pool_regions
 from ..layers import SpatialPyramidPooling2D
@@ -49,6 +50,8 @@ class SPPnet(RCNN):
     _name = "SPPnet"
     _saved = ("mode", "width", "max_boxes", "scales")
     _difficult = False
+    _background_from = 0.1
+    _head_rate = 1.0
 
     def __init__(self, net: keras.Model, *, scales: Sequence[int] = SCALES, **options: Any):
         sizes: Sequence[int] = check_type("scales", scales, (tuple, list), "a list of ints")
@@ -83,11 +86,67 @@ class SPPnet(RCNN):
     def _more_settings(self) -> dict[str, Any]:
         return super()._more_settings() | {"scales": self.scales}
 
+    def fine_tune(
+        self,
+        data: Data,
+        *,
+        steps: int = 90_000,
+        positives: int = 32,
+        negatives: int = 96,
+        learning_rate: float = 1e-3,
+        drop_steps: int = 30_000,
+        seed: int = 0,
+    ) -> list[float]:
+        """Trains the dense layers of the net on the pyramids of regions; the convolutions stay as they are.
+
+        As `RCNN.fine_tune`, but background are only regions with an IoU of at least 0.1 with an object, as released,
+        and the last layer has no larger learning rate.
+
+        Args:
+            data: As for `fit`.
+            steps: Number of steps; as released, three times 30,000.
+            positives: Regions with a class in a step.
+            negatives: Regions of background in a step.
+            learning_rate: Of the first steps.
+            drop_steps: After each so many steps, the learning rate is divided by 10.
+            seed: Of the draws.
+
+        Returns:
+            The loss of each step.
+
+        Raises:
+            ValueError: As for `RCNN.fine_tune`.
+
+        Reference:
+            `finetuning/spp_finetune_voc.m` in SPPnet's code.
+        """
+        given = {"positives": positives, "negatives": negatives, "learning_rate": learning_rate, "seed": seed}
+        return super().fine_tune(data, steps=steps, drop_steps=drop_steps, **given)  # type: ignore[arg-type]
+
+    def _trained(self) -> keras.Model:
+        return keras.Model(self._pyramid.output, self.net.output)
+
+    def _examples(self, pixels: np.ndarray, boxes: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+        found = self._pooled(pixels, boxes)
+        if mirrored.any():
+            turned = boxes[mirrored][:, [2, 1, 0, 3]]
+            turned[:, ::2] = pixels.shape[1] - turned[:, ::2]
+            found[mirrored] = self._pooled(pixels[:, ::-1], turned)
+        return found
+
     def _computed(self, pixels: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pooled = self._pooled(pixels, boxes)
+        if self._head is None or not len(boxes):
+            return pooled, pooled
+        features = [self._head.predict_on_batch(pooled[i : i + BATCH]) for i in range(0, len(boxes), BATCH)]
+        return np.concatenate(features).astype(np.float32), pooled
+
+    def _pooled(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """The pyramids of regions, float32 (k, bins * c)."""
         height, width = pixels.shape[:2]
         of = best_scales(boxes, min(height, width), self.scales)
         bins = sum(level**2 for level in self._pyramid.levels)
-        pooled = np.zeros((len(boxes), bins * self._outputs.output_shape[-1]), np.float32)
+        pooled: np.ndarray = np.zeros((len(boxes), bins * self._outputs.output_shape[-1]), np.float32)
         for index in np.unique(of):
             factor = self.scales[index] / min(height, width)
             size = max(1, round(factor * height)), max(1, round(factor * width))
@@ -97,7 +156,4 @@ class SPPnet(RCNN):
             factors = np.divide((*size[::-1], *size[::-1]), (width, height, width, height))
             places = on_map(boxes[chosen] * factors, self.stride, maps.shape[1:3])
             pooled[chosen] = self._pool(maps, places[None])[0]
-        if self._head is None or not len(boxes):
-            return pooled, pooled
-        features = [self._head.predict_on_batch(pooled[i : i + BATCH]) for i in range(0, len(boxes), BATCH)]
-        return np.concatenate(features).astype(np.float32), pooled
+        return pooled

@@ -270,6 +270,7 @@ def load(recipe: "Recipe", preprocessing: "Preprocessing | None", **more: Any) -
         sampling=recipe.sampling,
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
+        train_sizes=recipe.train_sizes,
         max_unreadable=recipe.max_unreadable,
         preprocessing=preprocessing,
         **more,

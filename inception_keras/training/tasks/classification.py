@@ -42,7 +42,7 @@ def build(recipe: Recipe, data: DataFacts) -> keras.Model:
             more = "; image_size changes the size of the images" if name == "input_shape" else ""
             raise ValueError(f"The option {name} must be {value}, as the data have it, got {given!r}{more}.")
     options = {name: value for name, value in recipe.options.items() if name not in of_data}
-    build = partial(create_model, recipe.model, input_shape=data.image_shape, **options)
+    build = partial(create_model, recipe.model, input_shape=_shape(recipe, data), **options)
     if recipe.weights is None:
         return build(classes=classes)
     if not Path(recipe.weights).is_dir():
@@ -53,6 +53,12 @@ def build(recipe: Recipe, data: DataFacts) -> keras.Model:
     return transfer(model, classes, freeze=recipe.freeze)
 
 
+def _shape(recipe: Recipe, data: DataFacts) -> tuple[int | None, int | None, int]:
+    """The shape of the input: of any height and width, if the training images vary in size."""
+    height, width, channels = data.image_shape
+    return (None, None, channels) if recipe.train_sizes else (height, width, channels)
+
+
 def _model_of_run(recipe: Recipe, data: DataFacts, build: Callable[..., keras.Model]) -> tuple[keras.Model, list[str]]:
     """The model of the run that a recipe starts from, and its classes."""
     trained, config = load_run(str(recipe.weights))
@@ -61,7 +67,7 @@ def _model_of_run(recipe: Recipe, data: DataFacts, build: Callable[..., keras.Mo
         ("is of the task", its.get("task", "classification"), recipe.task),
         ("is of the model", its["model"], recipe.model),
         ("has the options", its["options"], dict(recipe.options)),
-        ("takes images", trained.input_shape[1:], data.image_shape),
+        ("takes images", trained.input_shape[1:], _shape(recipe, data)),
     ):
         if theirs != ours:
             raise ValueError(f"The run {recipe.weights} {what} {theirs}, the recipe wants {ours}.")

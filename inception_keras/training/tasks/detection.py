@@ -1,8 +1,9 @@
 """Detection: the objects of an image by box, by the loss terms of the net's family."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,22 @@ import numpy as np
 import tensorflow as tf
 
 from ...analysis.box_overlays import Panel, plot_boxes
-from ...checks import check_choice, check_count
+from ...checks import check_count, check_number, check_share, check_text, check_type
 from ...data.datasets import Data
 from ...data.images import UnreadableImage, read_image
 from ...data.preprocessing import LARGEST, Preprocessing
-from ...data.proposals import BoxesWithProposals, with_proposals
+from ...data.proposals import BoxesWithProposals, Propose, with_proposals
 from ...data.targets import Boxes
 from ...data.test_set import load_test_set
-from ...detection.forms import FOUND, cut, image_input, is_detector, loss_terms, training_form
-from ...detection.selective_search import MODES, selective_search
+from ...detection.forms import FOUND, cut, image_input, is_detector, loss_terms, training_form, with_scales
+from ...detection.region_forms import draw_background_from
 from ...files import atomic_write, write_csv
 from ...scope import without_weights
 from ...weights.fetch import cache_folder
 from ...zoo import create_model
 from ..average_precision import COCO_FIGURES, coco_average_precision, voc_average_precision
 from ..boxes import PACKED, MeanAveragePrecision, MeanTerm, PackDetections, Term
-from ..detect import Detections, Finder, finder, finder_of_run, of_length, own_sizes, panel
+from ..detect import Detections, Finder, finder, finder_of_run, of_length, own_sizes, panel, proposer
 from ..folder import CLASSES, EXAMPLES, MEASURES
 from ..recipe import Recipe
 from ..start import check_net, first_net
@@ -50,8 +51,14 @@ class Options:
             `detect`, in pixels. With None, photographs become what the training images are, but for the crop: they
             are stretched, or get a shorter side of the same length.
         max_size: The largest longer side, in pixels. None takes 5/3 of the shorter.
-        proposals: For nets that are given regions, such as `fast_rcnn`: the mode of `selective_search`.
-        proposals_width: The width in pixels that images are resized to for it.
+        proposals: For nets that are given regions, such as `fast_rcnn`: a mode of `selective_search`; `"windows"`, a
+            dense set that needs no package; or the folder of a run whose net proposes regions, such as `faster_rcnn`.
+        proposals_width: The width in pixels that images are resized to for selective search.
+        background_from: From this IoU with an object on, a proposal may be drawn as background in training. None takes
+            what the net was released with: 0.1 for given proposals, 0 for those of the net itself.
+        loss_scales: Factors of terms of the loss, by their names in metrics.csv. A term with the factor 0 is left out,
+            and layers that lead to no other term are frozen. Without the term "class" no mAP is measured: `map_50` is
+            NaN, and the best epoch is the one with the lowest validation loss.
     """
 
     count: int | None = None
@@ -59,18 +66,24 @@ class Options:
     max_size: int | None = None
     proposals: str = "fast"
     proposals_width: int = 500
+    background_from: float | None = None
+    loss_scales: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_choice("proposals", self.proposals, MODES)
+        check_text("proposals", self.proposals)
         check_count("proposals_width", self.proposals_width, most=LARGEST)
         for name in ("min_size", "max_size"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), most=LARGEST)
+        if self.background_from is not None:
+            check_share("background_from", self.background_from)
+        for name, scale in check_type("loss_scales", self.loss_scales, Mapping, "a table of names").items():
+            check_number(f"The factor of {name} in loss_scales", scale, least=0)
 
-    def propose(self, image: np.ndarray) -> np.ndarray:
-        """The proposals for an image, kept on the disk by its pixels."""
-        cache = cache_folder() / "proposals"
-        return selective_search(image, mode=self.proposals, width=self.proposals_width, cache=cache)
+    @property
+    def propose(self) -> Propose:
+        """A function that gives the proposals for an image. Those of selective search are kept on the disk."""
+        return proposer(self.proposals, self.proposals_width, cache_folder() / "proposals")
 
 
 # ------------------------------------------------------------------------------------------------------------ training
@@ -103,7 +116,13 @@ def build(recipe: Recipe, data: DataFacts) -> keras.Model:
     check_net(recipe, "detection", "faster_rcnn")
     make = partial(create_model, recipe.model, **recipe.options)
     make = partial(make, input_shape=_shape(make, data))
-    return packed(training_form(first_net(recipe, data, make)))
+    model, options = first_net(recipe, data, make), TASK.options_of(recipe)
+    form = with_scales(training_form(model), options.loss_scales)
+    if options.background_from is not None:
+        draw_background_from(form, options.background_from)
+    if not form.trainable_variables:
+        raise ValueError(f"freeze {recipe.freeze!r} and loss_scales leave nothing of {model.name} to train.")
+    return packed(form)
 
 
 def _shape(make: Callable[..., keras.Model], data: DataFacts) -> tuple[int | None, int | None, int]:
@@ -133,7 +152,8 @@ def compile(model: keras.Model, optimizer: keras.optimizers.Optimizer, recipe: R
     """Compiles a training form with the sum of its terms, the mean of each, and mean average precision."""
     terms = [name for name in model.output if name != PACKED]
     metrics: dict[str, list] = {name: [MeanTerm(_MEAN)] for name in terms}
-    metrics[PACKED] = [MeanAveragePrecision(len(data.class_names), name=TASK.score)]
+    if TASK.options_of(recipe).loss_scales.get("class") != 0:
+        metrics[PACKED] = [MeanAveragePrecision(len(data.class_names), name=TASK.score)]
     # no XLA: the numbers of boxes vary from batch to batch, and each would be compiled anew
     model.compile(optimizer, {name: Term() for name in terms}, metrics=metrics, jit_compile=False)
     return model
@@ -169,7 +189,7 @@ def columns(logs: Mapping[str, float], model: keras.Model, prefix: str) -> dict[
     for name in model.output:
         if name != PACKED:
             row[f"{prefix}{name}"] = logs[f"{name}_{_MEAN}"]
-    return row | ({f"{prefix}{TASK.score}": logs[f"{PACKED}_{TASK.score}"]} if prefix else {})
+    return row | ({f"{prefix}{TASK.score}": logs.get(f"{PACKED}_{TASK.score}", math.nan)} if prefix else {})
 
 
 def measure(model: keras.Model, recipe: Recipe, data: Data) -> keras.Model:
@@ -266,26 +286,33 @@ def pairs(data: Data, split: str = "test") -> Iterator[tuple[np.ndarray, dict[st
     Raises:
         ValueError: If too many images cannot be read, or if they have no boxes.
     """
+    for _, pixels, objects in numbered_pairs(data, split):
+        yield pixels, objects
+
+
+def numbered_pairs(data: Data, split: str) -> Iterator[tuple[int, np.ndarray, dict[str, np.ndarray]]]:
+    """The same with the index of each image, by which `image_of` reads it again."""
     batches = data.batches[split]
-    part, targets = batches.part, batches.part.targets
+    targets = batches.part.targets
     boxes = targets.objects if isinstance(targets, BoxesWithProposals) else targets
     if not isinstance(boxes, Boxes):
         raise ValueError(f"{data.name} has no boxes: load it with task='detection'.")
-    for index in range(len(part)):
-        source = part.images[index]
+    for index in range(len(batches.part)):
         try:
-            pixels = source if isinstance(source, np.ndarray) else _pixels(source, data.preprocessing)
+            pixels = image_of(data, split, index)
         except (UnreadableImage, OSError) as error:
             if batches.unreadable:
-                batches.unreadable.add(source, error)
+                batches.unreadable.add(batches.part.images[index], error)
             continue
         hard = np.zeros(len(boxes.classes[index]), bool) if boxes.difficult is None else boxes.difficult[index]
-        yield pixels, {"boxes": boxes.boxes[index], "classes": boxes.classes[index], "difficult": hard}
+        yield index, pixels, {"boxes": boxes.boxes[index], "classes": boxes.classes[index], "difficult": hard}
     data.check()
 
 
-def _pixels(source: Any, prepare: Preprocessing) -> np.ndarray:
-    return prepare.pixels(read_image(source, prepare.channels))
+def image_of(data: Data, split: str, index: int) -> np.ndarray:
+    """An image of a split at its own size, uint8 (h, w, c)."""
+    source, prepare = data.batches[split].part.images[index], data.preprocessing
+    return source if isinstance(source, np.ndarray) else prepare.pixels(read_image(source, prepare.channels))
 
 
 def _truth(pixels: np.ndarray, objects: Mapping[str, np.ndarray], names: Sequence[str]) -> Panel:
