@@ -63,7 +63,7 @@ def test_a_file_is_a_recipe(tmp_path):
         ("[options]\nwhen = 1979-05-27", "options must be a table"),
         ("keep_epochs = 3", "keep_epochs must be a list of epochs, got 3"),
         ("train_sizes = 180", "train_sizes must be a list of sides, got 180"),
-        ("train_sizes = [0]", "a side of train_sizes must be an int from 1 to 16384, got 0"),
+        ("train_sizes = [0]", "a side of train_sizes must be an int of at least 1, got 0"),
         ("deterministic = 1", "deterministic must be true or false, got 1"),
         ("x = " + "[" * 5000, "is not a TOML file"),
         ("# " + "x" * 100_000, "longer than 100,000 bytes"),

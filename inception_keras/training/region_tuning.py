@@ -74,14 +74,15 @@ def batches(
         drawn = [
             of[rng.integers(len(of), size=(count, n))] for of, n in zip(places, (positives, negatives), strict=True)
         ]
-        images, rows = np.concatenate(drawn, axis=1).reshape(-1, 2).T
-        mirrored = rng.random(len(rows)) < 0.5
-        x, y = np.zeros(0), np.array([labels[image][row] for image, row in zip(images, rows, strict=True)], np.int32)
-        for image in np.unique(images):
-            here = np.flatnonzero(images == image)
-            made = examples(image, rows[here], mirrored[here])
-            x = x if len(x) else np.empty((len(rows), *made.shape[1:]), np.float32)
-            x[here] = made
+        regions = np.concatenate(drawn, axis=1).reshape(-1, 2)
+        mirrored = rng.random(len(regions)) < 0.5
+        x, y = np.zeros(0, np.float32), np.zeros(len(regions), np.int32)
+        for image in map(int, np.unique(regions[:, 0])):
+            here = np.flatnonzero(regions[:, 0] == image)
+            chosen = regions[here, 1]
+            made = examples(image, chosen, mirrored[here])
+            x = x if len(x) else np.empty((len(regions), *made.shape[1:]), np.float32)
+            x[here], y[here] = made, labels[image][chosen]
         for batch in range(count):
             own = slice(batch * size, (batch + 1) * size)
             yield x[own], y[own]
