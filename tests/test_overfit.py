@@ -13,7 +13,6 @@ from inception_keras.training.pixels import PixelCrossEntropy, confusion, figure
 FAMILIES = {
     "fcn_small8s": ({}, 256, 3e-3),
     "fcn_googlenet8s": ({"batch_norm": True}, 256, 3e-3),
-    "fcn_resnet50": ({"aux": True}, 192, 1e-3),
 }
 STEPS, CHECK = 400, 20  # most steps; steps between two looks at the mean IoU
 
