@@ -10,7 +10,7 @@ import pytest
 import inception_keras as ik
 from inception_keras.detection.boxes import iou
 from inception_keras.detection.forms import detections, loss_terms, training_form, with_scales
-from inception_keras.detection.region_forms import draw_background_from, proposals_of
+from inception_keras.detection.region_forms import proposals_of
 from inception_keras.detection.windows import sliding_windows
 from inception_keras.training.detect import finder, proposer
 from inception_keras.training.folder import load_run
@@ -72,18 +72,19 @@ def test_factors_that_do_not_fit(net):
         with_scales(form, HEAD_OFF | RPN_OFF)
     for options, sentence in (
         ({"loss_scales": {"class": -1}}, "The factor of class in loss_scales must be a number at least 0, got -1"),
-        ({"background_from": 2}, "background_from must be a share from 0 to 1, got 2"),
+        ({"form": 2}, "form must be a table of options, got 2"),
     ):
-        with pytest.raises(ValueError, match=sentence):
+        with pytest.raises((TypeError, ValueError), match=sentence):
             detection.Options(**options)
 
 
-def test_where_background_is_drawn_from(net):
-    form = training_form(net)
-    draw_background_from(form, 0.1)
-    assert form.get_layer("samples").get_config()["low"] == 0.1
-    with pytest.raises(ValueError, match="yolo_v1_mini draws no regions of proposals, so it has no background_from"):
-        draw_background_from(training_form(ik.create_model("yolo_v1_mini", classes=2)), 0.1)
+def test_options_of_the_form(net):
+    form = training_form(net, samples={"low": 0.1, "count": 16}, rpn={"inside": False})
+    config = form.get_layer("samples").get_config()
+    assert (config["low"], config["count"], form.get_layer("rpn_loss").inside) == (0.1, 16, False)
+    for id, options in (("yolo_v1_mini", {"samples": {}}), ("faster_rcnn_small", {"samples": {"lower": 0.1}})):
+        with pytest.raises(ValueError, match=f"The training form of {id} does not take these options: "):
+            training_form(ik.create_model(id, classes=2), **options)
 
 
 # --------------------------------------------------------------------------------------------------------- proposals

@@ -8,6 +8,7 @@ the name of the module. So a detector outside the package needs no registration.
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import keras
 
@@ -17,7 +18,7 @@ FOUND = ("boxes", "classes", "scores")  # outputs of the layer "detections", and
 IMAGES = ("images", "image")  # the name of the input that takes images: Keras wants the name that its tensor has
 
 
-def training_form(model: keras.Model) -> keras.Model:
+def training_form(model: keras.Model, **options: Any) -> keras.Model:
     """The form of a detector that is trained. It shares the layers of the model, so its weights have the same names.
 
     Its inputs are a dict: "images" or "image" (n, h, w, c); "boxes" (n, most, 4), x1, y1, x2 and y2 in pixels of the
@@ -28,18 +29,25 @@ def training_form(model: keras.Model) -> keras.Model:
 
     Args:
         model: A detector, such as `create_model("yolo_v1")`.
+        **options: Of the `training_form` of its family: for nets of regions `rpn`, `proposals` and `samples`, dicts of
+            options of `ProposalLoss`, `Proposals` and `RegionSamples`; for YOLO those of `YoloLoss`.
 
     Returns:
         A model. `loss_terms` has the names of its terms.
 
     Raises:
         TypeError: If `model` is not a Keras model.
-        ValueError: If it is not a detector that can be trained.
+        ValueError: If it is not a detector that can be trained, or an option is not valid.
     """
     module = _family(model)
     if not hasattr(module, "training_form"):
         raise ValueError(f"{model.name} is not trained as a whole: {module.__name__} has no training form.")
-    form = module.training_form(model)
+    try:
+        form = module.training_form(model, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise ValueError(f"The training form of {model.name} does not take these options: {error}") from None
     if not isinstance(form.input, dict) or not isinstance(form.output, dict) or not {*FOUND} < {*form.output}:
         raise ValueError(
             f"The training form of {model.name} must have a dict of inputs, and a dict of outputs with "

@@ -131,6 +131,13 @@ def rpn(images: KerasTensor, levels: Sequence[KerasTensor]) -> KerasTensor:
     return proposals([images, *map(score, maps), *map(offset, maps)])
 
 
-def training_form(model: keras.Model) -> keras.Model:
-    """The form that is trained as torchvision trains it, see `detection.forms.training_form`."""
-    return region_forms.training_form(model, rpn=RPN, proposals=TRAIN_PROPOSALS, samples=SAMPLES, beta=1 / 9)
+def training_form(model: keras.Model, **options: Any) -> keras.Model:
+    """The form that is trained as torchvision trains it, see `detection.forms.training_form`.
+
+    Args:
+        model: The net.
+        **options: As for `region_forms.training_form`, if torchvision's are to be changed.
+    """
+    own: dict[str, Any] = {"rpn": RPN, "proposals": TRAIN_PROPOSALS, "samples": SAMPLES}
+    own = {name: values | options.pop(name, {}) for name, values in own.items()}
+    return region_forms.training_form(model, **own, **{"beta": 1 / 9} | options)

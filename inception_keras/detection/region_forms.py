@@ -6,7 +6,6 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from ..checks import check_share
 from .region_head import RegionDetections, RegionLoss
 from .region_samples import GivenProposals, RegionSamples
 from .rpn import ProposalLoss, Proposals
@@ -61,18 +60,6 @@ def training_form(
     terms |= RegionLoss(beta, name="loss")(inside)
     found = {name: model.output[name] for name in ("boxes", "classes", "scores")}
     return keras.Model(inputs, terms | found, name=model.name)
-
-
-def draw_background_from(form: keras.Model, low: float) -> None:
-    """Changes the IoU with an object from which on the regions of a training form may be drawn as background.
-
-    Raises:
-        ValueError: If the form draws no regions, or `low` is not a share.
-    """
-    layers = [layer for layer in form.layers if isinstance(layer, RegionSamples)]
-    if not layers:
-        raise ValueError(f"{form.name} draws no regions of proposals, so it has no background_from.")
-    layers[0].low = check_share("background_from", low)
 
 
 def proposals_of(model: keras.Model, most: int = 2000) -> keras.Model:

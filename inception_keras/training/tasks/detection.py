@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...analysis.box_overlays import Panel, plot_boxes
-from ...checks import check_count, check_number, check_share, check_text, check_type
+from ...checks import check_count, check_number, check_text, check_type
 from ...data.datasets import Data
 from ...data.images import UnreadableImage, read_image
 from ...data.preprocessing import LARGEST, Preprocessing
@@ -21,7 +21,6 @@ from ...data.proposals import BoxesWithProposals, Propose, with_proposals
 from ...data.targets import Boxes
 from ...data.test_set import load_test_set
 from ...detection.forms import FOUND, cut, image_input, is_detector, loss_terms, training_form, with_scales
-from ...detection.region_forms import draw_background_from
 from ...files import atomic_write, write_csv
 from ...scope import without_weights
 from ...weights.fetch import cache_folder
@@ -54,8 +53,9 @@ class Options:
         proposals: For nets that are given regions, such as `fast_rcnn`: a mode of `selective_search`; `"windows"`, a
             dense set that needs no package; or the folder of a run whose net proposes regions, such as `faster_rcnn`.
         proposals_width: The width in pixels that images are resized to for selective search.
-        background_from: From this IoU with an object on, a proposal may be drawn as background in training. None takes
-            what the net was released with: 0.1 for given proposals, 0 for those of the net itself.
+        form: Options of the net's training form, which are as released by default. For nets of regions these are
+            tables: `rpn` for the region proposal network's loss, `proposals`, and `samples` for the regions that the
+            head learns from, such as `samples = { count = 64, low = 0.0 }`.
         loss_scales: Factors of terms of the loss, by their names in metrics.csv. A term with the factor 0 is left out,
             and layers that lead to no other term are frozen. Without the term "class" no mAP is measured: `map_50` is
             NaN, and the best epoch is the one with the lowest validation loss.
@@ -66,7 +66,7 @@ class Options:
     max_size: int | None = None
     proposals: str = "fast"
     proposals_width: int = 500
-    background_from: float | None = None
+    form: Mapping[str, Any] = field(default_factory=dict)
     loss_scales: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,8 +75,7 @@ class Options:
         for name in ("min_size", "max_size"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), most=LARGEST)
-        if self.background_from is not None:
-            check_share("background_from", self.background_from)
+        check_type("form", self.form, Mapping, "a table of options")
         for name, scale in check_type("loss_scales", self.loss_scales, Mapping, "a table of names").items():
             check_number(f"The factor of {name} in loss_scales", scale, least=0)
 
@@ -117,9 +116,7 @@ def build(recipe: Recipe, data: DataFacts) -> keras.Model:
     make = partial(create_model, recipe.model, **recipe.options)
     make = partial(make, input_shape=_shape(make, data))
     model, options = first_net(recipe, data, make), TASK.options_of(recipe)
-    form = with_scales(training_form(model), options.loss_scales)
-    if options.background_from is not None:
-        draw_background_from(form, options.background_from)
+    form = with_scales(training_form(model, **options.form), options.loss_scales)
     if not form.trainable_variables:
         raise ValueError(f"freeze {recipe.freeze!r} and loss_scales leave nothing of {model.name} to train.")
     return packed(form)
