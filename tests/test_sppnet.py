@@ -109,3 +109,27 @@ def test_mirrored_regions_are_those_of_the_mirrored_image():
     assert abs(plain - mirrored).max() > 0.01
     half = detector._examples(image, boxes, np.array([True, False]))
     np.testing.assert_array_equal(half, [mirrored[0], plain[1]])
+
+
+# -- several sizes
+
+
+def test_a_net_of_one_size_cannot_be_trained_at_several(tmp_path):
+    recipe = ik.Recipe(model="lenet5", train_sizes=(24, 32), epochs=2)
+    with pytest.raises(ValueError, match="train_sizes needs a net that takes images of any size: input_shape"):
+        ik.train(recipe, tmp_path / "run", verbose=0)
+
+
+@pytest.mark.slow
+def test_a_run_at_several_sizes_and_from_where_it_was_stopped(tmp_path):
+    recipe = ik.Recipe(model="squeezenet1_1", train_sizes=(40, 32), image_size=32, epochs=2, batch_size=256)
+    whole = ik.train(recipe, tmp_path / "whole", verbose=0)
+    assert ik.Recipe.from_dict(recipe.to_dict(), "itself") == recipe
+    again = ik.train(recipe.with_changes(epochs=1, schedule="constant"), tmp_path / "again", verbose=0)
+    again = ik.train(recipe.with_changes(schedule="constant"), tmp_path / "again", verbose=0, resume=True)
+    once = ik.train(recipe.with_changes(schedule="constant"), tmp_path / "once", verbose=0)
+    assert (again.folder / "metrics.csv").read_bytes() == (once.folder / "metrics.csv").read_bytes()
+    plain = ik.train(recipe.with_changes(train_sizes=()), tmp_path / "plain", verbose=0)
+    assert (plain.folder / "metrics.csv").read_bytes() != (whole.folder / "metrics.csv").read_bytes()
+    assert 0 <= ik.evaluate(whole.folder).accuracy <= 1
+    assert len(ik.predict(np.zeros((50, 60, 3), np.uint8), run=whole.folder)[0]) == 5

@@ -82,8 +82,12 @@ def test_options_of_the_form(net):
     form = training_form(net, samples={"low": 0.1, "count": 16}, rpn={"inside": False})
     config = form.get_layer("samples").get_config()
     assert (config["low"], config["count"], form.get_layer("rpn_loss").inside) == (0.1, 16, False)
-    for id, options in (("yolo_v1_mini", {"samples": {}}), ("faster_rcnn_small", {"samples": {"lower": 0.1}})):
-        with pytest.raises(ValueError, match=f"The training form of {id} does not take these options: "):
+    for id, options, named in (
+        ("yolo_v1_mini", {"samples": {}}, "passed to YoloLoss"),
+        ("faster_rcnn_small", {"samples": {"lower": 0.1}}, "passed to RegionSamples"),
+        ("faster_rcnn_small", {"sample": {}}, "of faster_rcnn_small does not take these options: .*sample"),
+    ):
+        with pytest.raises(ValueError, match=named):
             training_form(ik.create_model(id, classes=2), **options)
 
 

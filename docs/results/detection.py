@@ -8,6 +8,7 @@ fine-tuned on warped regions. SPPnet takes its convolutions, and fine-tunes dens
 
 import argparse
 import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -64,13 +65,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=4000, help="of fine-tuning")
     parser.add_argument("--learning-rate", type=float, default=5e-3)
+    parser.add_argument("--scenes", type=int, default=4000, help="that fine-tuning learns from")
     parser.add_argument("--svm-scenes", type=int, default=200, help="that SVMs and box regressions learn from")
     parser.add_argument("--test-scenes", type=int, default=500)
     given = parser.parse_args()
     keras.utils.set_random_seed(given.seed)
-    many, few = (
-        ik.load_data("scenes", task="detection", count=count, augment="none") for count in (4000, given.svm_scenes)
-    )
+    load = partial(ik.load_data, "scenes", task="detection", augment="none")
+    many, few = load(count=given.scenes), load(count=given.svm_scenes)
     classes, net = len(many.class_names), None
     for kind, options in ((ik.RCNN, {}), (ik.SPPnet, {"scales": (96,)})):
         begun = time.perf_counter()

@@ -15,6 +15,7 @@ from sklearn.metrics import classification_report, confusion_matrix, top_k_accur
 from ...analysis.charts import plot_confusion
 from ...data.datasets import Data
 from ...files import atomic_write, write_csv
+from ...scope import without_weights
 from ...weights.store import assign, variables
 from ...zoo import create_model
 from ..aux_labels import with_aux_labels
@@ -56,7 +57,14 @@ def build(recipe: Recipe, data: DataFacts) -> keras.Model:
 def _shape(recipe: Recipe, data: DataFacts) -> tuple[int | None, int | None, int]:
     """The shape of the input: of any height and width, if the training images vary in size."""
     height, width, channels = data.image_shape
-    return (None, None, channels) if recipe.train_sizes else (height, width, channels)
+    if not recipe.train_sizes:
+        return height, width, channels
+    try:
+        with without_weights():
+            create_model(recipe.model, **{**recipe.options, "input_shape": (None, None, channels)})
+    except ValueError as error:
+        raise ValueError(f"train_sizes needs a net that takes images of any size: {error}") from None
+    return None, None, channels
 
 
 def _model_of_run(recipe: Recipe, data: DataFacts, build: Callable[..., keras.Model]) -> tuple[keras.Model, list[str]]:
