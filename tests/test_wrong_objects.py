@@ -48,6 +48,15 @@ def regions_net():
     return ik.create_model("rcnn", input_shape=(67, 67, 3), classes=2)
 
 
+@cache
+def sppnet():
+    image = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(4, 3, strides=4, name="conv")(image)
+    vectors = ik.layers.SpatialPyramidPooling2D((2, 1))(maps)
+    net = keras.Model(image, keras.layers.Dense(3, "softmax")(vectors), name="sppnet")
+    return ik.SPPnet(net, propose=lambda pixels: np.zeros((0, 4)))
+
+
 def rcnn():
     return ik.RCNN(regions_net(), propose=lambda pixels: np.zeros((0, 4)))
 
@@ -84,10 +93,12 @@ VALID = {
     "Preprocessing.from_dict": lambda: {"values": ik.Preprocessing((8, 8)).to_dict()},
     "RCNN": lambda: {"net": regions_net()},
     "RCNN.fit": lambda: {"self": rcnn(), "data": None},
+    "RCNN.fine_tune": lambda: {"self": rcnn(), "data": None},
     "RCNN.detect": lambda: {"self": rcnn(), "image": np.zeros((8, 8, 3), "uint8")},
     "RCNN.save": lambda: {"self": rcnn(), "folder": "absent"},
     "RCNN.load": lambda: {"folder": "absent"},
     "SPPnet": lambda: {"net": regions_net()},
+    "SPPnet.fine_tune": lambda: {"self": sppnet(), "data": None},
     "anchor_report": lambda: {"data": [((8, 8), np.zeros((0, 4)))], "anchors": np.ones((1, 4))},
     "coco_average_precision": lambda: {"truth": [], "found": [], "names": ["a"]},
     "detect": lambda: {"model": detector(), "image": np.zeros((8, 8, 3), "uint8")},
@@ -169,6 +180,8 @@ FINE = {
     "propose": CALLABLE | {"None"},
     "truncated_svd.ranks": {"None"},  # the model has no layers of the default's names
     # what has learned nothing says so
+    "RCNN.fine_tune.learning_rate": {"float"},
+    "SPPnet.fine_tune.learning_rate": {"float"},
     "RCNN.save.folder": {"text"},
     "RCNN.detect.min_score": {"int", "float"},
     "RCNN.load.cache": {"None", "text"},

@@ -238,10 +238,10 @@ def load_data(
             off.
         cutmix: Alpha of CutMix (Yun et al., 2019). A rectangle of the next image is pasted into every image of a batch.
             0 turns it off. If both alphas are above 0, each batch uses one of the two, chosen at random.
+        one_hot: Whether the labels of all splits are one-hot, float32 (n, classes).
         train_sizes: Sides in pixels that the training images are resized to, after all else: those of the first epoch
             to the first side, those of the second epoch to the second, and so on by turns. The net must take images of
             any size, as with spatial pyramid pooling. Empty leaves the training images as they are.
-        one_hot: Whether the labels of all splits are one-hot, float32 (n, classes).
         label: The column of a CSV file that holds the labels, if more than one column could.
         count: Number of training scenes, 2,000 by default, for `"scenes"`. There are an eighth as many for validation
             and a fourth as many for the test.

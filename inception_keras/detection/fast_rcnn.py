@@ -19,7 +19,7 @@ from .region_samples import GivenProposals
 
 def vgg16(x: KerasTensor) -> KerasTensor:
     """VGG-16 up to its last convolution: (600, 800, 3) -> (38, 50, 512). Pools round up, as in Caffe."""
-    return vgg_maps(x)["conv_5"]
+    return vgg_maps(x, conv)["conv_5"]
 
 
 def zf(x: KerasTensor) -> KerasTensor:

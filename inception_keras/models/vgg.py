@@ -69,7 +69,7 @@ def build_vgg(
 
 def vgg_maps(
     x: KerasTensor,
-    convolve: Callable[..., KerasTensor] = conv,
+    convolve: Callable[..., KerasTensor],
     *,
     depth: int = 16,
     width: float = 1.0,

@@ -169,13 +169,13 @@ class RCNN:
         Reference:
             `finetuning/voc_2007_prototxt` in R-CNN's code.
         """
-        check_type("data", data, Data, "a Data, as load_data(..., task='detection') gives it")
         for name, value in (("steps", steps), ("positives", positives), ("negatives", negatives)):
             check_count(name, value)
         check_count("drop_steps", drop_steps)
         check_count("seed", seed, least=0)
         if check_number("learning_rate", learning_rate, least=0) == 0:
             raise ValueError("learning_rate must be above 0, got 0.")
+        check_type("data", data, Data, "a Data, as load_data(..., task='detection') gives it")
         count = len(data.class_names)
         indices, boxes, labels = [], [], []
         for index, pixels, objects in self._training(data):
