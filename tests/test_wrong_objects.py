@@ -44,11 +44,6 @@ def pixels():
 
 
 @cache
-def regions_net():
-    return ik.create_model("rcnn", input_shape=(67, 67, 3), classes=2)
-
-
-@cache
 def sppnet():
     image = keras.Input((None, None, 3))
     maps = keras.layers.Conv2D(4, 3, strides=4, name="conv")(image)
@@ -58,7 +53,7 @@ def sppnet():
 
 
 def rcnn():
-    return ik.RCNN(regions_net(), propose=lambda pixels: np.zeros((0, 4)))
+    return ik.RCNN(model(), propose=lambda pixels: np.zeros((0, 4)))
 
 
 @cache
@@ -91,13 +86,13 @@ VALID = {
     "Preprocessing.resized": lambda: {"self": ik.Preprocessing((8, 8)), "size": (8, 8)},
     "Preprocessing.to_dict": lambda: {"self": ik.Preprocessing((8, 8))},
     "Preprocessing.from_dict": lambda: {"values": ik.Preprocessing((8, 8)).to_dict()},
-    "RCNN": lambda: {"net": regions_net()},
+    "RCNN": lambda: {"net": model()},
     "RCNN.fit": lambda: {"self": rcnn(), "data": None},
     "RCNN.fine_tune": lambda: {"self": rcnn(), "data": None},
     "RCNN.detect": lambda: {"self": rcnn(), "image": np.zeros((8, 8, 3), "uint8")},
     "RCNN.save": lambda: {"self": rcnn(), "folder": "absent"},
     "RCNN.load": lambda: {"folder": "absent"},
-    "SPPnet": lambda: {"net": regions_net()},
+    "SPPnet": lambda: {"net": sppnet().net},
     "SPPnet.fine_tune": lambda: {"self": sppnet(), "data": None},
     "anchor_report": lambda: {"data": [((8, 8), np.zeros((0, 4)))], "anchors": np.ones((1, 4))},
     "coco_average_precision": lambda: {"truth": [], "found": [], "names": ["a"]},
