@@ -2,7 +2,7 @@
 
 Each library needs its own environment, if they are not installed together; run one after the other on an idle machine.
 The maps are 38 x 50 x 512, of VGG-16 at 600 x 800 pixels. Times are milliseconds, the least of ten runs: inference, and
-inference with the gradient.
+a step of training with the gradient. Keras runs graphs, as `predict` and `fit` do; torch runs eagerly.
 """
 
 import sys
@@ -34,18 +34,21 @@ def of_keras(count):
     from inception_keras.layers import RoIAlign, RoIPooling
 
     maps, boxes = map(tf.constant, inputs(count))
-    for layer in (RoIPooling(7, 1 / 16), RoIAlign(7, 1 / 16, sampling_ratio=2)):
+    for layer, options in ((RoIPooling(7, 1 / 16), {"training": True}), (RoIAlign(7, 1 / 16, sampling_ratio=2), {})):
 
-        def forward(layer=layer):
+        @tf.function
+        def one_step_on_maps(layer=layer):  # layers know by such a name that the graph is one of Keras's own
             return layer([maps, boxes])
 
-        def both(layer=layer):
+        @tf.function
+        def one_step_on_both(layer=layer, options=options):
             with tf.GradientTape() as tape:
                 tape.watch(maps)
-                y = layer([maps, boxes])
+                y = layer([maps, boxes], **options)
             return tape.gradient(y, maps)
 
-        yield type(layer).__name__, least(lambda f=forward: f().numpy()), least(lambda f=both: f().numpy())
+        forward, both = (least(lambda f=f: f().numpy()) for f in (one_step_on_maps, one_step_on_both))
+        yield type(layer).__name__, forward, both
 
 
 def of_torch(count):

@@ -1,5 +1,6 @@
 """RoI pooling and RoIAlign, compared with torchvision's, forward and backward."""
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -85,13 +86,50 @@ def test_pooling_of_every_size_of_region():
     np.testing.assert_array_equal(RoIPooling(4)([x, boxes[None]]), expected)
 
 
-def test_gradient_of_equal_values_goes_to_the_first():
-    _, dx = both(RoIPooling(1), np.zeros((1, 4, 4, 1), "float32"), np.float32([[[1, 1, 3, 3]]]))
-    assert dx[0, 1, 1, 0] == 1 and np.sum(dx) == 1
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("graph", [False, True])
+def test_gradient_of_equal_values_goes_to_the_first(training, graph):
+    layer = RoIPooling(1)
+
+    def run(maps, box):
+        pool = tf.function(both) if graph else both
+        return pool(partial(layer, training=training), maps, tf.constant([[box]], "float32"))
+
+    y, dx = run(np.zeros((1, 4, 4, 1), "float32"), [1, 1, 3, 3])
+    assert y[0, 0, 0, 0, 0] == 0 and dx[0, 1, 1, 0] == 1 and np.sum(dx) == 1
     maps = -np.ones((1, 4, 4, 1), "float32")
     maps[0, 2, 1] = maps[0, 1, 3] = -0.5
-    _, dx = both(RoIPooling(1), maps, np.float32([[[0, 0, 3, 3]]]))
-    assert dx[0, 1, 3, 0] == 1 and np.sum(dx) == 1
+    for values in (maps, 2 + maps):
+        y, dx = run(values, [0, 0, 3, 3])
+        assert y[0, 0, 0, 0, 0] == values.max() and dx[0, 1, 3, 0] == 1 and np.sum(dx) == 1
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_ways_to_pool_agree(training):
+    """With many equal values and empty bins: what is found at once in training is what the gradient finds."""
+    rng = np.random.default_rng(5)
+    maps = rng.integers(-2, 3, (2, 9, 11, 3)).astype("float32")
+    dy = rng.normal(size=(2, 60, 3, 4, 3)).astype("float32")
+    layer = CASES["pool"]
+    y, dx = both(partial(layer, training=training), maps, BOXES, dy)
+    expected = np.zeros_like(maps)
+    corners = np.floor(np.abs(BOXES / 16) + 0.5) * np.sign(BOXES)
+    for n, k, i, j in np.ndindex(2, 60, 3, 4):
+        x1, y1, x2, y2 = corners[n, k]
+        rows, columns = (
+            range(*np.clip([first + np.floor(at * step), first + np.ceil((at + 1) * step)], 0, most).astype(int))
+            for first, step, at, most in (
+                (y1, np.float32(max(y2 - y1 + 1, 1)) / np.float32(3), i, 9),
+                (x1, np.float32(max(x2 - x1 + 1, 1)) / np.float32(4), j, 11),
+            )
+        )
+        window = maps[n][np.ix_(rows, columns)].reshape(-1, 3)
+        places = [(row, column) for row in rows for column in columns]
+        for channel in range(3) if places else ():
+            best = window[:, channel].argmax()
+            assert y[n, k, i, j, channel] == window[best, channel]
+            expected[(n, *places[best], channel)] += dy[n, k, i, j, channel]
+    np.testing.assert_allclose(dx, expected, atol=1e-5)
 
 
 def test_points_at_centres_of_pixels_have_their_values():

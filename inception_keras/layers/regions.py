@@ -12,8 +12,7 @@ from keras import KerasTensor, layers, ops
 from ..arguments import Shape
 from ..checks import check_bool, check_count, check_number, got
 from ._support import in_step, register, tensorflow
-
-_SIDES = tuple(1 << level for level in range(1, 16))  # of windows whose maxima are kept in tables
+from .window_maxima import window_maxima
 
 
 class _Regions(layers.Layer):
@@ -51,8 +50,8 @@ class RoIPooling(_Regions):
     side of a pixels begins at floor(i a / size) and ends before ceil((i + 1) a / size), so that bins may overlap. Bins
     are cut off at the edge of the map; a bin outside it is 0. Boxes get no gradient.
 
-    The maxima of all windows of 2**i x 2**j pixels are computed once for all regions, and each bin is the maximum of
-    four of them. So the time does not depend on the sizes of regions.
+    The maxima of all windows whose sides are 1, 3, 7, 15 ... pixels are computed once for all regions, and each bin is
+    the maximum of four of them. So the time does not depend on the sizes of regions.
 
     Args:
         output_size: Number of bins in a column and in a row, an int or two: 7 for VGG-16.
@@ -71,7 +70,7 @@ class RoIPooling(_Regions):
         (None, 300, 7, 7, 512)
     """
 
-    def call(self, inputs: Sequence[KerasTensor]) -> KerasTensor:
+    def call(self, inputs: Sequence[KerasTensor], training: bool | None = None) -> KerasTensor:
         """(n, h, w, c), (n, k, 4) -> (n, k, *output_size, c)."""
         tf: Any = tensorflow()
         maps, boxes = tf.cast(inputs[0], self.compute_dtype), inputs[1]
@@ -84,7 +83,7 @@ class RoIPooling(_Regions):
             _bins(tf, first[..., axis], sizes[..., axis], count, shape[2 - axis])
             for axis, count in enumerate(reversed(self.output_size))
         )
-        pooled = window_maxima(maps, rows, columns)
+        pooled = window_maxima(maps, rows, columns, bool(training))
         return tf.ensure_shape(pooled, self.compute_output_shape([tuple(maps.shape), tuple(boxes.shape)]))
 
 
@@ -233,19 +232,22 @@ class FlattenRegions(layers.Layer):
 def _multiplied(tf: Any, flat: KerasTensor, places: KerasTensor, down: KerasTensor, right: KerasTensor) -> KerasTensor:
     """Sums of rows of `flat`, as a product with a sparse matrix: (bins, c). No copy of the map's pixels is made."""
     weights = tf.reshape(down[..., :, None, :, None] * right[..., None, :, None, :], (-1,))
-    bins = tf.reduce_prod(tf.shape(places)[:-2])
-    taps = tf.reduce_prod(tf.shape(places)[-2:])
-    indices = tf.stack([tf.repeat(tf.range(bins), taps), tf.reshape(places, (-1,))], -1)
+    bins, taps = tf.reduce_prod(tf.shape(places)[:-2]), tf.reduce_prod(tf.shape(places)[-2:])
+    row = tf.broadcast_to(tf.range(tf.cast(bins, tf.int64))[:, None], tf.stack([bins, taps]))
+    indices = tf.stack([tf.reshape(row, (-1,)), tf.reshape(tf.cast(places, tf.int64), (-1,))], -1)
     shape = tf.cast(tf.stack([bins, tf.shape(flat)[0]]), tf.int64)
+    matrix = tf.raw_ops.SparseTensorToCSRSparseMatrix(indices=indices, values=weights, dense_shape=shape)
 
     @tf.custom_gradient
     def multiply(flat: KerasTensor) -> tuple[KerasTensor, Callable]:
-        def product(b: KerasTensor, adjoint: bool = False) -> KerasTensor:
-            return tf.raw_ops.SparseTensorDenseMatMul(
-                a_indices=indices, a_values=weights, a_shape=shape, b=b, adjoint_a=adjoint
+        def product(b: KerasTensor, transpose: bool = False) -> KerasTensor:
+            return tf.cond(  # the op ends the process if there are no regions
+                bins > 0,
+                lambda: tf.raw_ops.SparseMatrixMatMul(a=matrix, b=b, transpose_a=transpose),
+                lambda: tf.zeros((tf.cast(shape[int(transpose)], tf.int32), b.shape[-1])),
             )
 
-        return product(flat), lambda dy: product(dy, adjoint=True)
+        return product(flat), lambda dy: product(dy, transpose=True)
 
     return multiply(flat)
 
@@ -264,102 +266,6 @@ def _gathered(tf: Any, flat: KerasTensor, places: KerasTensor, down: KerasTensor
     count = taps[0] * taps[1]
     shapes = (tf.TensorShape(()), tf.TensorShape([None] * 4).concatenate(flat.shape[1:]))
     return tf.while_loop(lambda number, _: number < count, add, (0, total), shape_invariants=shapes)[1]
-
-
-def window_maxima(maps: KerasTensor, rows: KerasTensor, columns: KerasTensor) -> KerasTensor:
-    """The maxima of windows of maps. Their gradient goes to the first maximum of a window, row by row.
-
-    Args:
-        maps: (n, h, w, c).
-        rows: int32 (n, k, p, 2): the first row of each window and the row behind its last one, from 0 to h.
-        columns: int32 (n, k, q, 2): the same for columns.
-
-    Returns:
-        (n, k, p, q, c). The maximum of a window without pixels is 0.
-    """
-    tf: Any = tensorflow()
-
-    @tf.custom_gradient
-    def pool(maps: KerasTensor) -> tuple[KerasTensor, Callable]:
-        def gradient(dy: KerasTensor) -> KerasTensor:
-            """Finds the first maxima as maxima of int64 keys: a float32's order above, the place of its pixel below."""
-            n, h, w, c = tf.unstack(tf.shape(maps))
-            value = tf.bitcast(tf.cast(maps, tf.float32) + 0.0, tf.int32)  # -0.0 becomes 0.0
-            value = tf.where(value < 0, value ^ 0x7FFFFFFF, value)
-            place = tf.reshape(tf.range(h * w, dtype=tf.int64), (h, w, 1))
-            keys = tf.bitwise.left_shift(tf.cast(value, tf.int64), 32) + (0xFFFFFFFF - place)
-            keys, empty = _maxima(tf, keys, rows, columns)
-            place = tf.cast(0xFFFFFFFF - (keys & 0xFFFFFFFF), tf.int32)
-            image = tf.reshape(tf.range(n) * (h * w), (-1, 1, 1, 1, 1))
-            element = (tf.where(empty, 0, place) + image) * c + tf.range(c)
-            dy = tf.where(empty, tf.zeros_like(dy), dy)
-            found = tf.math.unsorted_segment_sum(tf.reshape(dy, (-1,)), tf.reshape(element, (-1,)), n * h * w * c)
-            return tf.reshape(found, tf.shape(maps))
-
-        pooled, empty = _maxima(tf, maps, rows, columns)
-        return tf.where(empty, tf.zeros_like(pooled), pooled), gradient
-
-    return pool(maps)
-
-
-def _maxima(tf: Any, maps: KerasTensor, rows: KerasTensor, columns: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """The maxima (n, k, p, q, c) of windows of maps, and which windows have no pixels (n, k, p, q, 1)."""
-    n, h, w, _ = tf.unstack(tf.shape(maps))
-    empty = (rows[..., 1] <= rows[..., 0])[..., :, None] | (columns[..., 1] <= columns[..., 0])[..., None, :]
-    (top, bottom, side_y, level_y), (left, right, side_x, level_x) = _places(tf, rows), _places(tf, columns)
-    levels_y, levels_x = (tf.maximum(tf.reduce_max(level), 0) + 1 for level in (level_y, level_x))
-    table, offsets = _table(tf, maps, levels_y, levels_x)
-    level = level_y[..., :, None] * levels_x + level_x[..., None, :]
-    width = (w - side_x + 1)[..., None, :]
-    image = tf.reshape(tf.range(n), (-1, 1, 1, 1))
-    start = tf.gather(offsets, level) + image * (h - side_y + 1)[..., :, None] * width
-    start = tf.where(empty, 0, start)
-
-    def maxima(y: KerasTensor, x: KerasTensor) -> KerasTensor:
-        places = start + y[..., :, None] * width + x[..., None, :]
-        return tf.gather(table, tf.where(empty, 0, places))
-
-    upper = tf.maximum(maxima(top, left), maxima(top, right))
-    return tf.maximum(upper, tf.maximum(maxima(bottom, left), maxima(bottom, right))), empty[..., None]
-
-
-def _places(tf: Any, limits: KerasTensor) -> tuple[KerasTensor, ...]:
-    """Two pieces of 2**level pixels that cover each window along one axis: where they begin, their side and level."""
-    first, behind = limits[..., 0], limits[..., 1]
-    level = tf.reduce_sum(tf.cast((behind - first)[..., None] >= tf.constant(_SIDES), tf.int32), -1)
-    side = tf.gather(tf.constant((1, *_SIDES)), level)
-    return first, behind - side, side, level
-
-
-def _table(tf: Any, maps: KerasTensor, levels_y: KerasTensor, levels_x: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """The maxima of all windows of 2**i x 2**j pixels, (places, c), and where each of the tables (i, j) begins."""
-    n, h, w, _ = tf.unstack(tf.shape(maps))
-    count, c = levels_y * levels_x, maps.shape[-1]
-    tables = tf.TensorArray(maps.dtype, count, infer_shape=False, element_shape=(None, c))
-
-    def larger(x: KerasTensor, axis: int, level: KerasTensor) -> KerasTensor:
-        side = tf.bitwise.left_shift(1, level)
-        rest = tf.maximum(tf.shape(x)[axis] - side, 0)
-        if axis == 1:
-            return tf.maximum(x[:, :rest], x[:, side:])
-        return tf.maximum(x[:, :, :rest], x[:, :, side:])
-
-    def step(number: KerasTensor, rows: KerasTensor, x: KerasTensor, tables: Any) -> tuple:
-        tables = tables.write(number, tf.reshape(x, (-1, c)))
-        level_y, level_x = number // levels_x, number % levels_x
-        ended = level_x == levels_x - 1
-        rows = tf.cond(ended, lambda: larger(rows, 1, level_y), lambda: rows)
-        return number + 1, rows, tf.cond(ended, lambda: rows, lambda: larger(x, 2, level_x)), tables
-
-    open_shape = tf.TensorShape((None, None, None, c))
-    shapes = (tf.TensorShape(()), open_shape, open_shape, tf.TensorShape(None))
-    start = (tf.constant(0), maps, maps, tables)
-    *_, tables = tf.while_loop(lambda number, *_: number < count, step, start, shape_invariants=shapes)
-    high, wide = (
-        side - tf.bitwise.left_shift(1, tf.range(levels)) + 1 for side, levels in ((h, levels_y), (w, levels_x))
-    )
-    sizes = tf.reshape(n * high[:, None] * wide, (-1,))
-    return tables.concat(), tf.cumsum(sizes, exclusive=True)
 
 
 def _bins(tf: Any, first: KerasTensor, size: KerasTensor, count: int, side: KerasTensor) -> KerasTensor:
