@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 import inception_keras.deploy.bench as deploy_bench
-from inception_keras.deploy.bench import bench, reference
+from inception_keras.deploy.bench import bench, reference, sides
 
 
 @pytest.fixture
@@ -43,6 +43,15 @@ def test_finds_the_other_net(libraries, id, against, found):
 def test_says_what_it_cannot_compare(libraries, id, against, says):
     with pytest.raises(ValueError, match=says):
         reference(id, against)
+
+
+def test_sizes():
+    assert sides(224) == (224, 224) and sides([800, 1066]) == (800, 1066)
+    for size in ([], [1, 2, 3]):
+        with pytest.raises(ValueError, match="a side in pixels, or height and width"):
+            sides(size)
+    with pytest.raises(ValueError, match="a side of size must be an int of at least 1, got 0"):
+        sides((0, 3))
 
 
 def test_says_what_to_install(monkeypatch, tmp_path):

@@ -167,6 +167,15 @@ def test_blocks_of_googlenet(without_weights):
     ]
 
 
+def test_blocks_of_a_detector(without_weights):
+    trunk = blocks(create_model("fast_rcnn_small"))
+    assert [block.name for block in trunk][:3] == ["images", "conv_1", "pool_1"]
+    pooled = next(block for block in trunk if block.name == "regions")
+    assert [box.title for box in pooled.boxes] == ["input", "given proposals", "RoI pool"]
+    assert [box.title for box in trunk[-1].boxes] == ["fc, scores", "fc, offsets", "detections"]
+    assert trunk[-1].boxes[-1].detail == "+ proposals" and trunk[-1].name == "detections"
+
+
 def test_companions_stand_in_the_box_they_follow(without_weights):
     trunk = blocks(create_model("googlenet_bn"))
     assert [(box.title, box.detail) for box in trunk[1].boxes] == [("conv 7x7/2", "64, BN, ReLU")]

@@ -9,7 +9,7 @@ from itertools import groupby, takewhile
 import keras
 
 from ..graph import Node, Shape, ancestors, read
-from .captions import activation, dilation, read_inputs, role, width, window, words
+from .captions import DETECTIONS, activation, dilation, read_inputs, role, width, window, words
 
 _NAMES = {
     "InputLayer": "input",
@@ -218,7 +218,7 @@ def _fold(graph: list[Node]) -> list[Box]:
 
 
 def _without_long_skips(boxes: list[Box]) -> list[Box]:
-    """Takes away the arrows from a trunk to the maps that are enlarged after it.
+    """Takes away the arrows from a trunk to the maps that are enlarged after it, and from proposals to detections.
 
     Where a layer joins an enlarged map with others, the others are only named. So the trunk keeps its blocks, and what
     leads to a join, such as the scores of a skip, stands beside the block that it reads.
@@ -231,12 +231,19 @@ def _without_long_skips(boxes: list[Box]) -> list[Box]:
             box = by_name[box.inputs[0]]
         return box
 
+    def is_enlarged(name: str) -> bool:
+        kinds = [by_name[name].layers[0].kind, origin(name).layers[0].kind]
+        return any(part in kind for kind in kinds for part in ("Transpose", "UpSampling"))
+
     for box in boxes:
+        kept = box.inputs
         if box.role == "merge":
-            enlarged = [name for name in box.inputs if "Transpose" in origin(name).layers[0].kind]
-            if 0 < len(enlarged) < len(box.inputs):
-                others = [name for name in box.inputs if name not in enlarged]
-                box.inputs, box.skips = enlarged, [origin(name).name for name in others]
+            kept = [name for name in box.inputs if is_enlarged(name)]
+        elif box.layers[0].kind in DETECTIONS:
+            kept = box.inputs[1:]
+        if 0 < len(kept) < len(box.inputs):
+            box.skips = [origin(name).name for name in box.inputs if name not in kept]
+            box.inputs = kept
     return boxes
 
 

@@ -19,6 +19,7 @@ COLOURS = {
 _PARTS = (  # parts of names of classes
     *(("Conv", "convolution"), ("LocallyConnected", "convolution"), ("Pool", "pool"), ("Norm", "normalisation")),
 )
+DETECTIONS = ("RegionDetections", "PyramidDetections")  # last layers, which read images, proposals, scores, offsets
 _MERGES = ("Concatenate", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Dot")
 
 
@@ -47,7 +48,9 @@ def window(layer: keras.Operation) -> str:
 
 def read_inputs(node: Node) -> tuple[str, ...]:
     """The inputs of a node without those of which only the size is read."""
-    return node.inputs[:1] if node.kind in ("CropLike", "ResizeLike") else node.inputs
+    if node.kind in ("CropLike", "ResizeLike"):
+        return node.inputs[:1]
+    return node.inputs[1:] if node.kind in ("Proposals", *DETECTIONS) else node.inputs
 
 
 def dilation(layer: keras.Operation) -> str:

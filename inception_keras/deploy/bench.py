@@ -1,9 +1,11 @@
 """Compares the speed with torchvision and timm, on the same machine in the same run.
 
 Each library runs in its own process. The two take turns, so that a drift in the machine's speed affects both alike. All
-figures are medians. Torch runs eagerly, in the faster of its two memory formats.
+figures are medians. Torch runs eagerly, in the faster of its two memory formats. Detectors of torch are also compiled,
+and the fastest way counts.
 """
 
+import copy
 import multiprocessing
 import os
 import resource
@@ -12,11 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +43,7 @@ class Speed:
     reference: str
     work: str  # "inference" or "training"
     batch: int
-    size: int  # height and width, pixels
+    size: int | str  # side of the images in pixels, or height and width such as "800x1066"
     ours: float
     theirs: float
     ratio: float  # median of the ratios of all rounds; above 1 means that ours is faster
@@ -54,18 +57,21 @@ def bench(
     against: str | None = None,
     batch: int = 32,
     train_batch: int = 16,
-    size: int | None = None,
+    size: int | Sequence[int] | None = None,
     rounds: int = 5,
     threads: int | None = None,
 ) -> Iterator[Speed]:
     """Compares nets with their reference implementations, in inference and in training steps with SGD.
+
+    Detectors are compared in inference only. Both implementations have the same weights, so that they find equally many
+    proposals.
 
     Args:
         ids: Model ids.
         against: `"torchvision"` or `"timm"`; None takes torchvision's net if there is one, else timm's.
         batch: Images per batch in inference; 0 leaves inference out.
         train_batch: Images per batch in training; 0 leaves training out.
-        size: Height and width of the images in pixels; None takes each net's own size.
+        size: Side of the images in pixels, or height and width; None takes each net's own size.
         rounds: Number of turns of each library.
         threads: Threads of each library; None takes the number of processors available to this process.
 
@@ -86,15 +92,33 @@ def bench(
     works = [(work, n) for work, n in (("inference", batch), ("training", train_batch)) if n]
     for id in ids:
         entry, (library, name) = find(id), reference(id, against)
-        pixels = size or entry.image
+        height, width = sides(size or entry.image)
+        pixels = height if height == width else f"{height}x{width}"
+        detects = entry.task == "detection"
         for work, n in works:
-            with in_process(_keras_calls, id, work, n, pixels, threads) as ours:
-                with in_process(_torch_calls, (library, name), work, n, pixels, threads) as theirs:
-                    pairs = [(min(turn(ours)), min(turn(theirs))) for _ in range(rounds)]
-                    memory = _memory(ours), _memory(theirs)
+            if detects and work == "training":
+                continue
+            with ExitStack() as stack:
+                weights = Path(stack.enter_context(TemporaryDirectory()), "weights.pth") if detects else None
+                options = (work, n, (height, width), threads, weights)
+                theirs = stack.enter_context(in_process(_torch_calls, (library, name), *options))
+                ours = stack.enter_context(in_process(_keras_calls, id, *options))
+                pairs = [(min(turn(ours)), min(turn(theirs))) for _ in range(rounds)]
+                memory = _memory(ours), _memory(theirs)
             seconds = [statistics.median(column) for column in zip(*pairs, strict=True)]
             ratio = statistics.median(b / a for a, b in pairs)
             yield Speed(id, f"{library}:{name}", work, n, pixels, n / seconds[0], n / seconds[1], ratio, *memory)
+
+
+def sides(size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width, given as one side or as both."""
+    from ..checks import check_count
+
+    both = (size, size) if isinstance(size, int) else tuple(size)
+    if len(both) != 2:
+        raise ValueError(f"size must be a side in pixels, or height and width, got {size!r}.")
+    height, width = (check_count("a side of size", side) for side in both)
+    return height, width
 
 
 def reference(id: str, against: str | None = None) -> tuple[str, str]:
@@ -220,7 +244,9 @@ def _peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit // 1024
 
 
-def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> list[Callable]:
+def _keras_calls(
+    id: str, work: str, batch: int, size: tuple[int, int], threads: int, weights: Path | None
+) -> list[Callable]:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
     import numpy as np
@@ -232,12 +258,16 @@ def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> lis
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    model = create_model(id, input_shape=(size, size, 3), classifier_activation=None)
+    task = find(id).task
+    options: dict = {"weights": weights} if task == "detection" else {"classifier_activation": None}
+    model = create_model(id, input_shape=(*size, 3), **options)
     rng = np.random.default_rng(0)
-    images = tf.constant(rng.normal(size=(batch, size, size, 3)).astype("float32"))
-    if find(id).task == "segmentation":
+    images = tf.constant(rng.normal(size=(batch, *size, 3)).astype("float32"))
+    if task == "detection":
+        return [lambda: model.predict_on_batch(images)]
+    if task == "segmentation":
         model.compile(SGD(0.01, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        labels = tf.constant(rng.integers(0, 21, (batch, size, size)))
+        labels = tf.constant(rng.integers(0, 21, (batch, *size)))
     else:
         compile_model(model, SGD(0.01, momentum=0.9), metrics=())
         labels = tf.constant(rng.integers(0, 1000, batch))
@@ -246,13 +276,17 @@ def _keras_calls(id: str, work: str, batch: int, size: int, threads: int) -> lis
     return [lambda: model.train_on_batch(images, labels)]
 
 
-def _torch_calls(net: tuple[str, str], work: str, batch: int, size: int, threads: int) -> list[Callable]:
+def _torch_calls(
+    net: tuple[str, str], work: str, batch: int, size: tuple[int, int], threads: int, weights: Path | None
+) -> list[Callable]:
     import timm
     import torch
     import torchvision
 
     torch.set_num_threads(threads)
     library, name = net
+    if weights:
+        return _detectors(torch, torchvision.models.get_model(name, weights_backbone=None), batch, size, weights)
     pixels = library == "torchvision" and name.startswith("fcn_")
     options: dict = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     if pixels:
@@ -261,8 +295,8 @@ def _torch_calls(net: tuple[str, str], work: str, batch: int, size: int, threads
     calls = []
     for layout in (torch.channels_last, torch.contiguous_format):
         model = build(name, **options).to(memory_format=layout)
-        images = torch.randn(batch, 3, size, size).to(memory_format=layout)
-        labels = torch.randint(0, 21, (batch, size, size)) if pixels else torch.randint(0, 1000, (batch,))
+        images = torch.randn(batch, 3, *size).to(memory_format=layout)
+        labels = torch.randint(0, 21, (batch, *size)) if pixels else torch.randint(0, 1000, (batch,))
         if name in ("googlenet", "inception_v3"):
             model.aux_logits = False  # the nets compared have no auxiliary heads
             model.aux1 = model.aux2 = model.AuxLogits = None
@@ -290,3 +324,34 @@ def _torch_call(torch: ModuleType, model: Any, work: str, images: Any, labels: A
         optimizer.step()
 
     return step
+
+
+def _detectors(torch: ModuleType, model: Any, batch: int, size: tuple[int, int], path: Path) -> list[Callable]:
+    """Calls of a detector of torchvision in both memory formats, and compiled. Its weights are written to a file."""
+    images = [torch.rand(3, *size) for _ in range(batch)]
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # statistics of these images, so that scores and boxes are not out of all bounds
+    with torch.no_grad():
+        model.backbone.train()(torch.randn(batch, 3, *size))
+    torch.save(model.eval().state_dict(), path)
+
+    def call(net: Any) -> Callable:
+        def infer() -> None:
+            with torch.no_grad():  # what is compiled knows no inference mode
+                net(images)
+
+        return infer
+
+    calls = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        net = copy.deepcopy(model).to(memory_format=layout)
+        net.transform.min_size, net.transform.max_size = (min(size),), max(size)  # the images keep their size
+        calls.append(call(net))
+        compiled = call(torch.compile(net))
+        try:
+            compiled()
+        except Exception:  # there is no compiler, or it cannot compile the net
+            continue
+        calls.append(compiled)
+    return calls
