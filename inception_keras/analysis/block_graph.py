@@ -255,14 +255,21 @@ def _accompanies(node: Node, before: Box) -> bool:
 
 
 def _late_inputs(boxes: list[Box]) -> list[Box]:
-    """Moves each input of the model to just before the first box that reads it."""
-    waiting = {box.name: box for box in boxes if not box.inputs}
-    result = []
+    """Moves each input of the model, and given proposals, to just before the first box that reads them."""
+    waiting = {box.name: box for box in boxes if not box.inputs or box.layers[0].kind == "GivenProposals"}
+    result: dict[str, Box] = {}
+
+    def take(names: Iterable[str]) -> None:
+        for name in names:
+            if box := waiting.pop(name, None):
+                take(box.inputs)
+                result[name] = box
+
     for box in boxes:
-        if box.inputs:
-            result += [waiting.pop(name) for name in box.inputs if name in waiting]
-            result.append(box)
-    return [*result, *waiting.values()]
+        if box.name not in waiting and box.name not in result:
+            take(box.inputs)
+            result[box.name] = box
+    return [*result.values(), *waiting.values()]
 
 
 def _deepest(boxes: list[Box]) -> str:
