@@ -1,7 +1,7 @@
 """torchvision's Faster R-CNN with a pyramid: python tests/references_fpn.py, where torchvision is installed.
 
 Writes tests/golden/operations/fasterrcnn_resnet50_fpn.npz: what the net finds with the weights and images of
-synthetic.py.
+synthetic.py; and fasterrcnn_photograph.npz: how it resizes a photograph, and what it finds in it.
 """
 
 from pathlib import Path
@@ -15,11 +15,12 @@ from torchvision.models.detection.image_list import ImageList
 
 FOLDER = Path(__file__).parent / "golden" / "operations"
 SIZE, GAIN, SCORE = (200, 260), 0.4, 0.02
+PHOTO, SIDES = (301, 443), (160, 200)  # height and width; smallest and largest side that it is resized to
+SHAPES = [(427, 640), (480, 640), (1000, 333), (375, 500), (801, 1333), (61, 57), (720, 1281)]
 
 
-@torch.inference_mode()
-def write():
-    net = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
+def network(**options):
+    net = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options).eval()
     net.roi_heads.score_thresh = SCORE  # so that many boxes are found
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -28,6 +29,12 @@ def write():
     shapes = {key: tuple(value.shape) for key, value in entries.items()}
     for key, array in synthetic.state_dict(shapes, GAIN).items():
         entries[key].copy_(torch.from_numpy(array))
+    return net
+
+
+@torch.inference_mode()
+def write():
+    net = network()
     image = torch.from_numpy(synthetic.image(*SIZE).transpose(0, 3, 1, 2).copy())
     images = ImageList(functional.pad(image, (0, -SIZE[1] % 32, 0, -SIZE[0] % 32)), [SIZE])
     maps = net.backbone(images.tensors)
@@ -54,5 +61,26 @@ def write():
     np.savez_compressed(FOLDER / "fasterrcnn_resnet50_fpn.npz", **arrays)
 
 
+@torch.inference_mode()
+def write_photograph():
+    net = network(min_size=SIDES[0], max_size=SIDES[1])
+    pixels = np.random.default_rng(0).integers(0, 256, (*PHOTO, 3), np.uint8)
+    image = torch.from_numpy(pixels).permute(2, 0, 1) / 255
+    (found,) = net([image])
+    resized, _ = net.transform.resize(net.transform.normalize(image))
+    usual = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval().transform
+    arrays = {
+        "sizes": np.array([usual.resize(torch.zeros(3, *shape))[0].shape[1:] for shape in SHAPES]),
+        "size": np.array(resized.shape[1:]),
+        "resized": resized[:, ::12, ::12].permute(1, 2, 0).numpy(),
+        "boxes": found["boxes"].numpy(),
+        "classes": found["labels"].int().numpy() - 1,
+        "scores": found["scores"].numpy(),
+    }
+    print({name: (value.shape, float(np.abs(value).max())) for name, value in arrays.items()}, arrays["sizes"])
+    np.savez_compressed(FOLDER / "fasterrcnn_photograph.npz", **arrays)
+
+
 if __name__ == "__main__":
     write()
+    write_photograph()

@@ -1,5 +1,6 @@
 """torchvision's Faster R-CNN with a feature pyramid, compared step by step, with weights from its state dict."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,14 +12,18 @@ from safetensors.numpy import save_file
 
 import inception_keras as ik
 from inception_keras.detection.forms import loss_terms, training_form
-from inception_keras.detection.fpn_layers import PadToMultiple, PyramidRoIAlign
+from inception_keras.detection.fpn_layers import PadToMultiple, PyramidDetections, PyramidRoIAlign
 from inception_keras.layers import RoIAlign
+from inception_keras.training.detect import Finder
 from inception_keras.weights.torch_names import torch_rules
 from inception_keras.weights.translate import slots
 
 ID = "fasterrcnn_resnet50_fpn"
 GOLDEN = Path(__file__).parent / "golden" / "operations" / f"{ID}.npz"
+PHOTOGRAPH = GOLDEN.with_name("fasterrcnn_photograph.npz")
 SIZE, GAIN, SCORE = (200, 260), 0.4, 0.02
+PHOTO, SIDES = (301, 443), (160, 200)
+SHAPES = [(427, 640), (480, 640), (1000, 333), (375, 500), (801, 1333), (61, 57), (720, 1281)]
 LIMIT = 1e-4  # of the largest value
 
 
@@ -78,6 +83,36 @@ def test_equals_torchvision(weights):
     given = model.predict_on_batch(image)
     for name, values in found.items():
         np.testing.assert_allclose(given[name][0], values, rtol=1e-3, atol=1e-2)
+
+
+def photograph():
+    return np.random.default_rng(0).integers(0, 256, (*PHOTO, 3), np.uint8)
+
+
+def test_photographs_are_resized_as_by_torchvision():
+    """The sides are rounded down; pixels are interpolated without smoothing, and not rounded."""
+    golden = np.load(PHOTOGRAPH)
+    prepare = ik.preprocessing(ID, "coco")
+    assert PyramidDetections().rounding == "down"
+    find = Finder(None, (None, None), 0, None, prepare, (), *SIDES, rounds_down=True)
+    usual = replace(find, min_size=800, max_size=1333)
+    assert [list(usual.size(*shape)) for shape in SHAPES] == golden["sizes"].tolist()
+    assert find.size(*PHOTO) == tuple(golden["size"])
+    resized = replace(prepare, size=find.size(*PHOTO), resize=None)(photograph())
+    np.testing.assert_allclose(resized[::12, ::12], golden["resized"], atol=2e-5)
+
+
+@pytest.mark.slow
+def test_objects_in_a_photograph_equal_torchvision(weights):
+    golden = np.load(PHOTOGRAPH)
+    model = ik.create_model(ID, input_shape=(None, None, 3), weights=weights)
+    model.get_layer("detections").score_threshold = SCORE
+    short, long = SIDES
+    prepare = ik.preprocessing(ID, "coco")
+    found = ik.detect(model, photograph(), threshold=0, preprocessing=prepare, min_size=short, max_size=long)
+    assert len(golden["classes"]) > 20 and found.classes.tolist() == golden["classes"].tolist()
+    close(found.scores, golden["scores"], "scores")
+    close(found.boxes, golden["boxes"], "boxes")
 
 
 def test_levels_of_regions():

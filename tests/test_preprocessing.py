@@ -296,6 +296,7 @@ def test_any_image_fits(prepare, height, width):
         {"interpolation": ["bilinear"]},
         {"order": None},
         {"blur": 3},
+        {"antialias": "no"},
     ],
 )
 def test_wrong_settings_are_one_sentence(wrong):
@@ -315,6 +316,24 @@ def test_wrong_settings_are_one_sentence(wrong):
     ]:
         with pytest.raises(TypeError, match=sentence):
             preprocessing(*arguments)
+
+
+def test_without_antialias_the_nearest_four_pixels_count():
+    image = np.zeros((6, 6, 3), "uint8")
+    image[1:3, 1:3] = 201, 101, 51  # of every three pixels, the middle one counts
+    options = {"mean": (0.0,), "std": (1.0,), "antialias": False}
+    plain = Preprocessing((2, 2), **options)
+    assert plain(image)[..., 0].tolist() == [[201, 0], [0, 0]]
+    assert Preprocessing((2, 2))(image)[0, 0, 0] < 0.5  # smoothed
+    larger = Preprocessing((9, 9), **options)(image)
+    assert larger[1, 1, 0] != round(float(larger[1, 1, 0]))  # not rounded
+    assert Preprocessing((9, 9), **options).resize_and_crop(image)[1, 1, 0] == round(float(larger[1, 1, 0]))
+    middle = Preprocessing((2, 2), resize=3, **options)
+    assert middle(np.pad(image, ((0, 0), (3, 0), (0, 0)))).shape == (2, 2, 3)
+    part = plain.resize_and_crop(image, window=(0, 0, 3, 3))
+    assert part.shape == (2, 2, 3) and part.dtype == np.uint8
+    with pytest.raises(ValueError, match="antialias=False is for bilinear interpolation, got bicubic"):
+        Preprocessing((2, 2), interpolation="bicubic", antialias=False)
 
 
 def test_imagenet_classes():

@@ -395,5 +395,6 @@ def resized(images: tf.Tensor, preprocessing: Preprocessing, antialias: bool = T
     if tuple(images.shape[-3:-1]) == preprocessing.size:
         return images
     # rounded as Pillow does, so that single photographs and batches give the same pixels
+    antialias &= preprocessing.antialias
     images = tf.image.resize(images, preprocessing.size, preprocessing.interpolation, antialias=antialias)
     return tf.saturate_cast(tf.round(images), tf.uint8)

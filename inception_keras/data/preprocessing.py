@@ -41,11 +41,14 @@ class Preprocessing:
         channels: 3 for colour, 1 for grey.
         resize: Length of the shorter side before the centre is cropped, as in torchvision. None squashes the whole
             image into `size`.
-        interpolation: `"bilinear"` or `"bicubic"`, both antialiased.
+        interpolation: `"bilinear"` or `"bicubic"`.
         order: `"rgb"` or `"bgr"`.
         scale: Pixels of 0 ... 255 are divided by this number.
         mean: Subtracted after that: one number, or one for each channel in `order`.
         std: The result is divided by this: one number, or one for each channel in `order`.
+        antialias: Whether an image that becomes smaller is smoothed, and the result rounded to whole numbers, as Pillow
+            does it. False, for bilinear interpolation, takes the nearest four pixels without rounding, as the detectors
+            of torchvision and the nets of py-faster-rcnn were given their images.
 
     Raises:
         ValueError: If a value is not allowed.
@@ -68,6 +71,7 @@ class Preprocessing:
     scale: float = 1.0
     mean: tuple[float, ...] = (127.5,)
     std: tuple[float, ...] = (127.5,)
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         for name in ("size", "mean", "std"):  # lists if they come from JSON
@@ -83,6 +87,9 @@ class Preprocessing:
             check_count("resize", self.resize, least=max(self.size), most=2 * LARGEST)  # else the crop is not filled
         check_choice("interpolation", self.interpolation, tuple(_INTERPOLATION))
         check_choice("order", self.order, ("rgb", "bgr"))
+        check_choice("antialias", self.antialias, (True, False))
+        if not self.antialias and self.interpolation != "bilinear":
+            raise ValueError(f"antialias=False is for bilinear interpolation, got {self.interpolation}.")
         for name, values in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
             for value in values:
                 if isinstance(value, bool) or not isinstance(value, Real) or not _is_float32(value, name != "mean"):
@@ -105,7 +112,7 @@ class Preprocessing:
             ValueError: If the image is broken or of another kind.
             FileNotFoundError: If the file does not exist.
         """
-        return self.normalise(self.resize_and_crop(image).astype(np.float32))
+        return self.normalise(self._resize_and_crop(image).astype(np.float32))
 
     def resize_and_crop(self, image: Photo, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Resizes and crops an image: uint8 (height, width, channels), before normalisation.
@@ -113,25 +120,39 @@ class Preprocessing:
         If `window`, (top, left, height, width) in the image, is given, only this part is used, and squashed into
         `size`.
         """
+        return np.round(self._resize_and_crop(image, window)).astype(np.uint8)
+
+    def _resize_and_crop(self, image: Photo, window: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+        """As `resize_and_crop`, but without `antialias` float32, before it is rounded."""
         picture = open_picture(image, self.channels)
         height, width = self.size
-        resampling = _INTERPOLATION[self.interpolation]
         if window is not None:
             window = window.tolist() if isinstance(window, np.ndarray) else window
             if not isinstance(window, Sequence) or len(window) != 4 or not all(isinstance(n, Real) for n in window):
                 raise ValueError(f"window must be (top, left, height, width) in pixels, got {got(window)}.")
             top, left, high, wide = window
-            picture = picture.resize((width, height), resampling, (left, top, left + wide, top + high))
-        elif self.resize is None:
-            picture = picture.resize((width, height), resampling)
-        else:
-            if (middle := _middle(*picture.size)) != (0, 0, *picture.size):
-                picture = picture.crop(middle)
-            short = min(picture.size)
-            picture = picture.resize([self.resize * side // short for side in picture.size], resampling)
-            left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
-            picture = picture.crop((left, top, left + width, top + height))
-        return np.asarray(picture).reshape(height, width, self.channels)
+            return self._resized(picture, (width, height), (left, top, left + wide, top + high))
+        if self.resize is None:
+            return self._resized(picture, (width, height))
+        if (middle := _middle(*picture.size)) != (0, 0, *picture.size):
+            picture = picture.crop(middle)
+        short = min(picture.size)
+        wide, high = (self.resize * side // short for side in picture.size)
+        left, top = round((wide - width) / 2), round((high - height) / 2)
+        return self._resized(picture, (wide, high))[top : top + height, left : left + width]
+
+    def _resized(
+        self, picture: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+    ) -> np.ndarray:
+        """A part of a picture in another size, (width, height): uint8 (h, w, c), or float32 without antialiasing."""
+        if self.antialias:
+            picture = picture.resize(size, _INTERPOLATION[self.interpolation], box)
+            return np.asarray(picture).reshape(*size[::-1], self.channels)
+        if box is not None:
+            left, top, right, bottom = (round(edge) for edge in box)
+            picture = picture.crop((left, top, right, bottom))
+        pixels = np.asarray(picture, np.float32).reshape(*picture.size[::-1], self.channels)
+        return tf.image.resize(pixels, size[::-1]).numpy()
 
     def pixels(self, image: Photo) -> np.ndarray:
         """An image at its own size, as the net would see it before normalisation: uint8 (h, w, channels)."""

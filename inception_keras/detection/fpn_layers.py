@@ -112,3 +112,4 @@ class PyramidDetections(RegionDetections):
     """
 
     family = "inception_keras.detection.fpn"
+    rounding = "down"

@@ -168,6 +168,7 @@ class RegionDetections(Float32Layer):
     """
 
     family = "inception_keras.detection.region_forms"  # the module with the functions of the family
+    rounding = "nearest"  # of the sides of a photograph that is resized for the net; or "down"
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import floor
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -58,7 +59,8 @@ def detect(
 
     A net for images of any size gets the photograph with its shorter side resized to `min_size`, or to less if the
     longer side would exceed `max_size`. A net of one size, such as YOLO, gets the photograph stretched to that size;
-    so does a net whose training images were stretched, unless `min_size` is given.
+    so does a net whose training images were stretched, unless `min_size` is given. torchvision's nets round the sides
+    down, the others to the nearest pixel. For published weights, take the preprocessing of `preprocessing(id, "coco")`.
 
     Args:
         model: A detector, or the folder of a run with the task detection.
@@ -113,6 +115,7 @@ class Finder:
     names: tuple[str, ...]
     min_size: int
     max_size: int
+    rounds_down: bool = False  # whether the sides of a photograph are rounded down, as torchvision's are
 
     def __call__(self, pixels: np.ndarray, threshold: float = 0.0, proposals: np.ndarray | None = None) -> Detections:
         """Finds the objects in a photograph.
@@ -146,7 +149,9 @@ class Finder:
         if None not in self.taken:
             return self.taken  # type: ignore[return-value]
         scale = min(self.min_size / min(height, width), self.max_size / max(height, width))
-        return tuple(min(max(round(side * scale), 1), LARGEST) for side in (height, width))  # type: ignore[return-value]
+        sides = height * scale, width * scale
+        whole = [floor(side) if self.rounds_down else round(side) for side in sides]
+        return tuple(min(max(side, 1), LARGEST) for side in whole)  # type: ignore[return-value]
 
     def name(self, label: int) -> str:
         """The name of a class."""
@@ -187,8 +192,9 @@ def finder(
         names = [images, *(name for name in inputs if name != images)]
         shapes = [tf.TensorSpec((1, *inputs[name].shape[1:]), tf.float32) for name in names]
         regions = inputs["proposals"].shape[1] if "proposals" in inputs else 0
-        _functions[model] = compiled.get_concrete_function(*shapes), inputs[images].shape[1:], regions
-    function, (height, width, channels), regions = _functions[model]
+        down = any(getattr(layer, "rounding", "") == "down" for layer in net.layers)
+        _functions[model] = compiled.get_concrete_function(*shapes), inputs[images].shape[1:], regions, down
+    function, (height, width, channels), regions, down = _functions[model]
     return Finder(
         function=function,
         taken=stretched if stretched and None in (height, width) else (height, width),
@@ -198,6 +204,7 @@ def finder(
         names=tuple(class_names),
         min_size=short,
         max_size=long,
+        rounds_down=down,
     )
 
 

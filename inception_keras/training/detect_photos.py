@@ -33,10 +33,11 @@ class _Release(NamedTuple):
     max_size: int = MAX_SIZE
 
 
-_CAFFE = {"order": "bgr", "mean": (102.9801, 115.9465, 122.7717), "std": (1.0,)}
+_CAFFE = {"order": "bgr", "mean": (102.9801, 115.9465, 122.7717), "std": (1.0,), "antialias": False}
+_TORCHVISION = {"scale": 255.0, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "antialias": False}
 _RELEASES = {  # by the beginning of the id
     "yolo_v1": _Release({"scale": 255.0, "mean": (0.0,), "std": (1.0,)}),
-    "fasterrcnn_": _Release({"scale": 255.0, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}, 800, 1333),
+    "fasterrcnn_": _Release(_TORCHVISION, 800, 1333),
     "faster_rcnn": _Release(_CAFFE),
     "fast_rcnn": _Release(_CAFFE),
 }

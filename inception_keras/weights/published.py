@@ -164,7 +164,8 @@ def _published() -> dict[str, dict[str, Published]]:
     for id, file in _COCO.items():  # images of any size; torchvision's figures are of a shorter side of 520
         options = {"size": (520, 520), "resize": 520} | _NORMALISATIONS["imagenet"]
         found[id]["coco"] = Published(_TORCH + file, "BSD-3-Clause", options | {"interpolation": "bilinear"})
-    options = {"size": (800, 800), "resize": 800} | _NORMALISATIONS["imagenet"] | {"interpolation": "bilinear"}
+    options = {"size": (800, 800), "resize": 800} | _NORMALISATIONS["imagenet"]
+    options |= {"interpolation": "bilinear", "antialias": False}
     file = "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"  # of all 80 classes of COCO, for a shorter side of 800
     found["fasterrcnn_resnet50_fpn"]["coco"] = Published(_TORCH + file, "BSD-3-Clause", options)
     squeezenet = _preprocessing("256", "227", "bilinear", "caffe") | {"mean": (104.006, 116.669, 122.679)}
