@@ -11,8 +11,10 @@ from .data.datasets import load_data as load_data
 from .data.preprocessing import Preprocessing as Preprocessing
 from .data.preprocessing import preprocessing as preprocessing
 from .data.scenes import scenes as scenes
+from .data.tiles import cut_tiles as cut_tiles
 from .detection.anchors import anchor_report as anchor_report
 from .detection.fast_rcnn import build_fast_rcnn as build_fast_rcnn
+from .detection.fast_rcnn import fast_rcnn as fast_rcnn
 from .detection.faster_rcnn import build_faster_rcnn as build_faster_rcnn
 from .detection.faster_rcnn import faster_rcnn as faster_rcnn
 from .detection.fpn import build_fasterrcnn_resnet50_fpn as build_fasterrcnn_resnet50_fpn

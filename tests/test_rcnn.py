@@ -218,6 +218,14 @@ def test_any_backbone():
     assert loss_terms(training_form(model)) == ["rpn_class", "rpn_box", "class", "box"]
     with pytest.raises(ValueError, match="stride must be 1, 2 or 4, got 16"):
         ik.faster_rcnn(trunk)
+    given = ik.fast_rcnn(trunk, stride=4, units=16, bins=2, regressors=False, proposals=5, classes=2)
+    assert given.name == "fast_rcnn_resnet20_cifar" and given.get_layer("scores").output.shape == (None, 5, 3)
+    boxes = np.float32([[[0, 0, 40, 40], [30, 20, 56, 40], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]])
+    found = given({"images": np.zeros((1, 40, 56, 3)), "proposals": boxes})
+    assert (found["classes"][0].numpy() >= 0).sum() == 4  # two regions, for each class
+    assert loss_terms(training_form(given)) == ["class"]
+    with pytest.raises(ValueError, match="proposals must be"):
+        ik.fast_rcnn(trunk, stride=4, proposals=0)
 
 
 def test_a_detector_in_files(nets, tmp_path):

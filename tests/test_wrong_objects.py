@@ -97,6 +97,8 @@ VALID = {
     "anchor_report": lambda: {"data": [((8, 8), np.zeros((0, 4)))], "anchors": np.ones((1, 4))},
     "coco_average_precision": lambda: {"truth": [], "found": [], "names": ["a"]},
     "detect": lambda: {"model": detector(), "image": np.zeros((8, 8, 3), "uint8")},
+    "cut_tiles": lambda: {"data_dir": "absent", "out": "out"},
+    "fast_rcnn": lambda: {"backbone": model(), "stride": 2},
     "faster_rcnn": lambda: {"backbone": model(), "stride": 2},
     "selective_search": lambda: {"image": np.zeros((8, 8, 3), "uint8")},
     "truncated_svd": lambda: {"model": model()},
@@ -168,6 +170,9 @@ FINE = {
     "train.recipe": {"None"},
     "Recipe.from_dict.origin": set(WRONG),  # only words of an error
     "check_data.label": {"None", "text"},
+    "cut_tiles.label": {"None", "text"},
+    "cut_tiles.min_visible": {"float"},
+    "cut_tiles.max_unreadable": {"float"},
     "evaluate.data": {"None", "text"},
     "evaluate.data_dir": {"None", "text"},
     "save_weights.dtype": {"None"},

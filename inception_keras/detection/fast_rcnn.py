@@ -1,6 +1,7 @@
 """Fast R-CNN: "Fast R-CNN", Girshick 2015, arXiv:1504.08083, as released."""
 
 from collections.abc import Callable
+from math import log2
 from typing import NamedTuple
 
 import keras
@@ -9,10 +10,13 @@ from keras.initializers import RandomNormal
 
 from ..arguments import InputShape, ObjectClasses, check_image_shape, checked
 from ..blocks import conv, max_pool
-from ..checks import check_choice
+from ..checks import check_choice, check_count, check_model
+from ..feature_maps import ends_of_strides
+from ..graph import functional, outputs_of
 from ..layers import FlattenRegions, LocalResponseNormalization, RoIPooling, WithinChannelNormalization
 from ..models.alexnet import SECTION_3_5
 from ..models.vgg import vgg_maps
+from .region_forms import replayed
 from .region_head import RegionDetections, RegionOffsets, RegionScores
 from .region_samples import GivenProposals
 
@@ -99,6 +103,71 @@ def build_fast_rcnn(
     maps = net.trunk(images)
     found = head(images, maps, regions, net.stride, net.bins, net.units, classes, regressors=regressors)
     return Model({"images": images, "proposals": given}, found, name=name)
+
+
+@checked
+def fast_rcnn(
+    backbone: keras.Model,
+    *,
+    stride: int = 16,
+    units: int = 1024,
+    bins: int = 7,
+    regressors: bool = True,
+    proposals: int | None = 2000,
+    classes: ObjectClasses = 20,
+    name: str | None = None,
+) -> Model:
+    """Makes a Fast R-CNN of a classifier or its trunk.
+
+    The last map of the stride goes to the head, which has two dense layers.
+
+    Args:
+        backbone: A net of `create_model` or another functional model of images; give it without its top for images of
+            any size. Its layers and weights are shared.
+        stride: The stride of the map: 16, or another that the net has.
+        units: Units of each of the head's dense layers.
+        bins: Bins along each side of a region.
+        regressors: Whether there is a head that moves the boxes of each class.
+        proposals: Number of proposals of an image; None for any number.
+        classes: Number of classes, without the background.
+        name: Name of the model; by default that of the backbone with `fast_rcnn_` before it.
+
+    Returns:
+        A Model as that of `build_fast_rcnn`.
+
+    Raises:
+        TypeError: If the backbone is not a Keras model.
+        ValueError: If the backbone has no map of such a stride, or an option is not valid.
+
+    Examples:
+        >>> trunk = create_model("resnet18", include_top=False, input_shape=(None, None, 3))
+        >>> fast_rcnn(trunk, classes=5).output["boxes"].shape
+        (None, 100, 4)
+    """
+    images, maps = map_of(backbone, stride)
+    check_count("units", units), check_count("bins", bins)
+    if proposals is not None:
+        check_count("proposals", proposals)
+    given = keras.Input((proposals, 4), name="proposals")
+    regions = GivenProposals(name="regions-proposals")(given)
+    found = head(images, maps, regions, stride, bins, units, classes, regressors=regressors)
+    return Model({"images": images, "proposals": given}, found, name=name or f"fast_rcnn_{backbone.name}")
+
+
+def map_of(backbone: keras.Model, stride: int) -> tuple[KerasTensor, KerasTensor]:
+    """An input "images", and what the layers of a backbone make of it: its last map of a stride.
+
+    Raises:
+        TypeError: If the backbone is not a Keras model.
+        ValueError: If it has no map of such a stride.
+    """
+    backbone = functional(check_model("backbone", backbone))
+    graph, ends = ends_of_strides(backbone)
+    side = next(node for node in graph.nodes if not node.inputs).output_shapes[0][0]
+    found = {2 ** round(log2(side / node.output_shapes[0][0])): node for node in ends}
+    check_choice("stride", stride, list(found))
+    images = keras.Input(backbone.inputs[0].shape[1:], name="images")
+    return images, replayed(backbone.inputs[0], outputs_of(backbone, [found[stride]]), images)[0]
 
 
 def head(

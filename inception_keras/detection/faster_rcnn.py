@@ -1,19 +1,15 @@
 """Faster R-CNN: "Faster R-CNN", Ren et al. 2015, arXiv:1506.01497, as released in Python (py-faster-rcnn)."""
 
 from collections.abc import Sequence
-from math import log2
 
 import keras
 from keras import KerasTensor, Model, layers
 from keras.initializers import RandomNormal
 
 from ..arguments import InputShape, ObjectClasses, check_image_shape, checked
-from ..checks import check_choice, check_count, check_model
-from ..feature_maps import ends_of_strides
-from ..graph import functional, outputs_of
+from ..checks import check_choice, check_count
 from .anchors import rcnn_anchors
-from .fast_rcnn import BACKBONES, head
-from .region_forms import replayed
+from .fast_rcnn import BACKBONES, head, map_of
 from .rpn import Proposals
 
 
@@ -125,13 +121,7 @@ def faster_rcnn(
         >>> faster_rcnn(trunk, scales=(2, 4, 8), classes=5).output["boxes"].shape
         (None, 100, 4)
     """
-    backbone = functional(check_model("backbone", backbone))
-    graph, ends = ends_of_strides(backbone)
-    side = next(node for node in graph.nodes if not node.inputs).output_shapes[0][0]
-    found = {2 ** round(log2(side / node.output_shapes[0][0])): node for node in ends}
-    check_choice("stride", stride, list(found))
-    images = keras.Input(backbone.inputs[0].shape[1:], name="images")
-    maps = replayed(backbone.inputs[0], outputs_of(backbone, [found[stride]]), images)[0]
+    images, maps = map_of(backbone, stride)
     regions = rpn(images, maps, check_count("filters", filters), stride, scales, ratios, proposals, min_size)
     outputs = head(images, maps, regions, stride, bins, units, classes)
     return Model(images, outputs, name=name or f"faster_rcnn_{backbone.name}")
