@@ -63,6 +63,8 @@ class SPPnet(RCNN):
         levels, channels = self._pyramid.levels, trunk.output_shape[-1]
         signature = [tf.TensorSpec((1, None, None, channels)), tf.TensorSpec((1, None, 4), tf.int32)]
         self._pool = tf.function(lambda maps, places: pool_regions(maps, places, levels), signature, autograph=False)
+        image = [tf.TensorSpec((1, None, None, trunk.input_shape[-1]))]
+        self._maps = tf.function(lambda image: trunk(image, training=False), image, autograph=False)
         sides = trunk.compute_output_shape((1, 512, 512, trunk.input_shape[-1]))[1]
         self.stride = 2 ** round(np.log2(512 / sides))
 
@@ -151,7 +153,7 @@ class SPPnet(RCNN):
             factor = self.scales[index] / min(height, width)
             size = max(1, round(factor * height)), max(1, round(factor * width))
             image = tf.image.resize(pixels[None].astype(np.float32), size)
-            maps = self._outputs(self.preprocessing.normalise(image), training=False)
+            maps = self._maps(self.preprocessing.normalise(image))
             chosen = np.flatnonzero(of == index)
             factors = np.divide((*size[::-1], *size[::-1]), (width, height, width, height))
             places = on_map(boxes[chosen] * factors, self.stride, maps.shape[1:3])
