@@ -122,8 +122,15 @@ class SPPnet(RCNN):
         Reference:
             `finetuning/spp_finetune_voc.m` in SPPnet's code.
         """
-        given = {"positives": positives, "negatives": negatives, "learning_rate": learning_rate, "seed": seed}
-        return super().fine_tune(data, steps=steps, drop_steps=drop_steps, **given)  # type: ignore[arg-type]
+        return super().fine_tune(
+            data,
+            steps=steps,
+            positives=positives,
+            negatives=negatives,
+            learning_rate=learning_rate,
+            drop_steps=drop_steps,
+            seed=seed,
+        )
 
     def _trained(self) -> keras.Model:
         return keras.Model(self._pyramid.output, self.net.output)

@@ -1,11 +1,11 @@
 """Seconds that R-CNN, SPPnet, Fast R-CNN, Faster R-CNN and YOLO take for a photograph, and where they go.
 
     pip install 'inception_keras[proposals]' scikit-image
-    python docs/results/detectors.py docs/results
+    python docs/results/detection_speed.py docs/results
 
 All five have the same backbone, CaffeNet up to its fifth convolution, and see the same photographs of scikit-image. The
 weights are fresh: a step takes as long with learned ones, but for non-maximum suppression, which takes little time. It
-writes detectors.csv and detectors.png into the folder, and prints the table.
+writes detection_speed.csv and detection_speed.png into the folder, and prints the table.
 
 - proposals: selective search, measured once for the first three; in Faster R-CNN the region proposal network.
 - convolutions: the backbone, on the whole photograph or on every region. R-CNN's dense layers are among them.
@@ -313,11 +313,11 @@ def main(out: Path, count: int) -> None:
         ]
         keras.backend.clear_session()
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "detectors.csv").open("w", newline="") as file:
+    with (out / "detection_speed.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    draw(means, out / "detectors.png")
+    draw(means, out / "detection_speed.png")
     print("\n| detector | proposals | convolutions | regions | the rest | seconds for a photograph |")
     print("|---|---|---|---|---|---|")
     for name, row in means.items():
@@ -328,7 +328,7 @@ def main(out: Path, count: int) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="the folder for detectors.csv and detectors.png")
+    parser.add_argument("out", type=Path, help="the folder for detection_speed.csv and detection_speed.png")
     parser.add_argument("--photographs", type=int, default=len(PHOTOGRAPHS), choices=range(1, len(PHOTOGRAPHS) + 1))
     given = parser.parse_args()
     main(given.out, given.photographs)
